@@ -1,0 +1,5 @@
+std = "lua54"
+max_line_length = 120
+exclude_files = { "build" }
+files["lua"] = { std = "min" } -- what 5.1, LuaJIT and 5.4 share
+files["spec"] = { std = "lua54+busted" }

@@ -1,0 +1,103 @@
+# make, make demo, make test: each does all it needs by itself. See README.md.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+LUA ?= lua5.4
+LUA_VERSION ?= 5.4
+CC ?= cc
+CFLAGS ?= -O2 -g
+BUILD ?= build
+
+LUA_CFLAGS ?= $(shell pkg-config --cflags $(LUA))
+MARIADB_CFLAGS ?= $(shell pkg-config --cflags libmariadb)
+MARIADB_LIBS ?= $(shell pkg-config --libs libmariadb)
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(CFLAGS) -MMD
+
+ifdef SANITIZE
+BUILD := $(BUILD)/sanitize
+CFLAGS += -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+SANITIZED = LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+  ASAN_OPTIONS=detect_leaks=1:fast_unwind_on_malloc=0 LSAN_OPTIONS=suppressions=spec/support/lsan.txt:print_suppressions=0
+endif
+
+SOURCES = $(wildcard src/pool/*.c src/mariadb/*.c src/lua/*.c)
+OBJECTS = $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
+CORE = $(BUILD)/mypool/core.so
+# Those parts of src/mariadb that are rules, not I/O: their specs need no server.
+SQL = buffer encode rollback scan utf8
+C_SPEC = $(BUILD)/spec/c
+C_SPEC_SOURCES = $(wildcard spec/c/*.c src/pool/*.c) $(SQL:%=src/mariadb/%.c)
+RELAY = $(BUILD)/spec/relay
+
+all: $(CORE)
+
+# Each folder sees only what it may use.
+$(BUILD)/obj/pool/%.o: INCLUDES = -Isrc
+$(BUILD)/obj/mariadb/%.o: INCLUDES = -Isrc $(MARIADB_CFLAGS)
+$(BUILD)/obj/lua/%.o: INCLUDES = -Isrc $(LUA_CFLAGS)
+
+$(BUILD)/obj/%.o: src/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(INCLUDES) -c $< -o $@
+
+# nodelete: libraries that libmariadb loads cannot bear being unloaded.
+$(CORE): $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) -shared -pthread -Wl,-z,nodelete $(CFLAGS) $(LDFLAGS) $^ $(MARIADB_LIBS) -lm -o $@
+
+$(C_SPEC): $(C_SPEC_SOURCES) $(wildcard spec/c/*.h src/*.h src/*/*.h) Makefile
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD,$(ALL_CFLAGS)) -Isrc -Isrc/pool -Isrc/mariadb $(C_SPEC_SOURCES) -lm -o $@
+
+$(RELAY): $(wildcard spec/support/relay/*.c spec/support/relay/*.h) Makefile
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD,$(ALL_CFLAGS)) $(wildcard spec/support/relay/*.c) -o $@
+
+demo: install-build install-server
+	@$(MAKE) --no-print-directory all >/dev/null
+	@LUA_PATH="./lua/?.lua;./lua/?/init.lua;./?.lua;;" LUA_CPATH="./$(BUILD)/?.so;;" $(LUA) examples/tour.lua
+
+test: install-build install-server install-test
+	$(MAKE) --no-print-directory all $(RELAY) check-exports test-c
+	$(SANITIZED) busted --cpath='./$(BUILD)/?.so' $(BUSTED_FLAGS)
+
+test-c: install-build $(C_SPEC)
+	$(C_SPEC)
+
+test-valgrind: install-build install-valgrind $(C_SPEC)
+	valgrind -q --leak-check=full --error-exitcode=1 $(C_SPEC)
+
+check-exports: $(CORE)
+	@nm -D --defined-only $(CORE) | awk '$$2 ~ /[A-Z]/ {print $$3}' | diff - spec/support/exports.txt
+
+lint: install-lint install-build
+	luacheck -q lua spec examples bench
+	clang-format --dry-run --Werror $$(find src spec bench -name '*.[ch]')
+	$(MAKE) --no-print-directory all
+
+format: install-lint
+	clang-format -i $$(find src spec bench -name '*.[ch]')
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/mypool/wait $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/mypool
+	cd lua && find mypool -name '*.lua' -exec install -m 644 -D {} $(abspath $(DESTDIR)$(PREFIX))/share/lua/$(LUA_VERSION)/{} \;
+	install -m 755 $(CORE) $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/mypool/core.so
+
+install-build:
+	@spec/support/install.sh build run
+install-server:
+	@spec/support/install.sh server
+install-test:
+	@spec/support/install.sh test cqueues openssl
+install-lint:
+	@spec/support/install.sh lint
+install-valgrind:
+	@spec/support/install.sh valgrind
+
+clean:
+	rm -rf build
+
+.PHONY: all demo test test-c test-valgrind check-exports lint format install clean install-build install-server \
+  install-test install-lint install-valgrind
+-include $(OBJECTS:.o=.d)

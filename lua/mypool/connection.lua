@@ -1,0 +1,53 @@
+-- What a connection can do. Every function that talks to the server returns nil, error, errno,
+-- sqlstate when the server or the network failed, and raises for a mistake of the caller's.
+
+local core = require "mypool.core"
+local options = require "mypool.options"
+local run = require "mypool.run"
+local transaction = require "mypool.transaction"
+core.internal()
+
+local query, ping = core.query, core.ping
+local Connection = core["mypool.connection"]
+
+-- The shapes that core.query knows.
+local RESULT, ROW, VALUE = 0, 1, 2
+
+local function statement(name, shape)
+  return function(self, sql, ...)
+    if type(sql) == "table" then
+      return run(self, query(self, shape, sql, options.statement(sql, name), ...))
+    end
+    return run(self, query(self, shape, nil, sql, ...))
+  end
+end
+
+-- conn:query(sql, ...): the result, an array of rows; the further results of a CALL after it.
+Connection.query = statement("query", RESULT)
+
+-- conn:one(sql, ...): the first row; nil when there is none.
+Connection.one = statement("one", ROW)
+
+-- conn:value(sql, ...): the first cell of the first row; nil when there is none.
+Connection.value = statement("value", VALUE)
+
+-- conn:ping(): true.
+function Connection:ping()
+  return run(self, ping(self))
+end
+
+-- conn:begin([options]): a transaction; see transaction.lua.
+function Connection:begin(given)
+  return transaction.begin(self, "begin", given)
+end
+
+-- conn:transaction([options,] fn): runs fn(tx) in a transaction; see transaction.lua.
+function Connection:transaction(...)
+  return transaction.run(function()
+    return self, false
+  end, function(seconds)
+    return run(self, core.pause(self, seconds))
+  end, ...)
+end
+
+return Connection

@@ -1,0 +1,66 @@
+-- Options written as one string: mariadb://user:password@host:port/database?max_size=20
+
+local core = require "mypool.core"
+core.internal()
+
+local function decode(text)
+  return (text:gsub("%%(%x%x)", function(hex)
+    return string.char(tonumber(hex, 16))
+  end))
+end
+
+-- "true", "false" and numbers are what they look like.
+local function value_of(text)
+  if text == "true" or text == "false" then
+    return text == "true"
+  end
+  return tonumber(text) or text
+end
+
+local function add_account(options, account)
+  local user, password = account:match "^([^:]*):(.*)$"
+  options.user = decode(user or account)
+  options.password = password and decode(password) or nil
+end
+
+local function add_address(options, address)
+  local host, port = address:match "^%[([^%]]*)%]:?(%d*)$"
+  if not host then
+    host, port = address:match "^([^:]*):?(%d*)$"
+  end
+  if not host then
+    core.raise "new: bad DSN (the address is not host or host:port)"
+  end
+  options.host = host ~= "" and decode(host) or nil
+  options.port = tonumber(port)
+end
+
+local function add_query(options, query)
+  for pair in query:gmatch "[^&]+" do
+    local name, value = pair:match "^([^=]*)=(.*)$"
+    if not name then
+      core.raise "new: bad DSN (options are name=value, joined by &)"
+    end
+    options[decode(name)] = value_of(decode(value))
+  end
+end
+
+-- Returns a table of options. Raises for what is not a DSN; the message never repeats it, as it
+-- may hold a password.
+return function(text)
+  local rest = text:match "^mariadb://(.*)$" or text:match "^mysql://(.*)$"
+  if not rest then
+    core.raise "new: bad DSN (it begins with mariadb:// or mysql://)"
+  end
+  local options = {}
+  local before, query = rest:match "^([^?]*)%??(.*)$"
+  local authority, database = before:match "^([^/]*)/?(.*)$"
+  local account, address = authority:match "^(.*)@([^@]*)$"
+  if account then
+    add_account(options, account)
+  end
+  add_address(options, address or authority)
+  options.database = database ~= "" and decode(database) or nil
+  add_query(options, query)
+  return options
+end

@@ -1,0 +1,68 @@
+-- mypool: a pool of MariaDB and MySQL connections that are clean and alive when you get them.
+
+local core = require "mypool.core"
+core.internal()
+local options = require "mypool.options"
+require "mypool.connection"
+require "mypool.pool"
+
+local mypool = { _VERSION = "0.1.0" }
+
+-- mypool.new(options): a pool, from a table or a DSN "mariadb://user:password@host:port/database?…".
+-- Does no I/O. Raises for options that are unknown or of the wrong type.
+function mypool.new(given)
+  return core.new(options.pool(given))
+end
+
+-- mypool.null: NULL among parameters and, as the option `null`, in results. Equal to ngx.null
+-- and cjson.null.
+mypool.null = core.null
+
+local function wrapper(name, check)
+  local class = core["mypool." .. name]
+  return function(...)
+    return setmetatable(check(...), class)
+  end
+end
+
+local function refuse(name, expected, value)
+  core.raise(("bad argument to '%s' (%s expected, got %s)"):format(name, expected, type(value)))
+end
+
+-- mypool.list{ … }: values for IN (?). An empty one raises when it is used.
+mypool.list = wrapper("list", function(values)
+  if type(values) ~= "table" then
+    refuse("list", "array", values)
+  end
+  local copy = {}
+  for i = 1, #values do
+    copy[i] = values[i]
+  end
+  return copy
+end)
+
+-- mypool.ident(name, ...): the name of a table, column or database; several are joined by dots.
+mypool.ident = wrapper("ident", function(...)
+  for i = 1, math.max(1, select("#", ...)) do
+    local name = select(i, ...)
+    if type(name) ~= "string" then
+      refuse("ident", "string", name)
+    end
+  end
+  return { ... }
+end)
+
+-- mypool.binary(bytes): bytes that are no text.
+mypool.binary = wrapper("binary", function(bytes)
+  if type(bytes) ~= "string" then
+    refuse("binary", "string", bytes)
+  end
+  return { bytes }
+end)
+
+-- mypool.is_error(value): whether it is an error of mypool's.
+function mypool.is_error(value)
+  return type(value) == "table" and getmetatable(value) == core.error_metatable
+end
+
+return mypool

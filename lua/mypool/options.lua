@@ -1,0 +1,205 @@
+-- The options of mypool.new and of a single statement: names, types, ranges, defaults.
+
+local core = require "mypool.core"
+local dsn = require "mypool.dsn"
+local names = require "mypool.names"
+core.internal()
+
+local function fail(what, name, expected, value)
+  local got = type(value) == "number" and tostring(value) or type(value)
+  core.raise(("%s: bad option '%s' (%s expected, got %s)"):format(what, name, expected, got))
+end
+
+-- ---- kinds of values: each returns what is wrong, or nothing ----
+
+local function text(value)
+  if type(value) ~= "string" or value == "" or value:find("\0", 1, true) then
+    return "non-empty string without NUL bytes"
+  end
+end
+
+-- libmariadb would take some hosts for connection strings, which may load plugins.
+local function host(value)
+  if text(value) or value:find "[=;/%s]" or value:find("://", 1, true) then
+    return "host name or address"
+  end
+end
+
+local function word(value)
+  if text(value) or value:find "[^%w_]" then
+    return "name of letters, digits and underscores"
+  end
+end
+
+local function password(value)
+  if type(value) ~= "function" and (type(value) ~= "string" or value:find("\0", 1, true)) then
+    return "string without NUL bytes, or function,"
+  end
+end
+
+local function integer(least, most)
+  return function(value)
+    if type(value) ~= "number" or value % 1 ~= 0 or value < least or value > most then
+      return ("integer from %d to %d"):format(least, most)
+    end
+  end
+end
+
+local function seconds(value)
+  if type(value) ~= "number" or not (value > 0 and value <= 1e9) then
+    return "positive number of seconds"
+  end
+end
+
+local function one_of(...)
+  local allowed = { ... }
+  return function(value)
+    for i = 1, #allowed do
+      if value == allowed[i] then
+        return
+      end
+    end
+    return ("'%s'"):format(table.concat(allowed, "' or '"))
+  end
+end
+
+local function of_type(expected)
+  return function(value)
+    if type(value) ~= expected then
+      return expected
+    end
+  end
+end
+
+local function anything() end
+
+local function statements(value)
+  local list = type(value) == "table" and value or { value }
+  if #list == 0 then
+    return "string, or array of strings,"
+  end
+  for i = 1, #list do
+    if text(list[i]) then
+      return "string, or array of strings,"
+    end
+  end
+end
+
+-- ---- the options of a pool ----
+
+local pool_options = {
+  host = host,
+  port = integer(1, 65535),
+  socket = text,
+  user = text,
+  password = password,
+  database = text,
+  charset = word,
+  collation = word,
+  max_size = integer(1, 100000),
+  min_idle = integer(0, 100000),
+  checkout_timeout = seconds,
+  connect_timeout = seconds,
+  query_timeout = seconds,
+  idle_timeout = seconds,
+  max_lifetime = seconds,
+  init_sql = statements,
+  reset = one_of("always", "never"),
+  retries = integer(0, 1000),
+  wait = of_type "function",
+  rows = one_of("table", "array"),
+  null = anything,
+}
+
+local defaults = {
+  host = "localhost",
+  port = 3306,
+  charset = "utf8mb4",
+  max_size = 10,
+  min_idle = 0,
+  checkout_timeout = 5,
+  connect_timeout = 5,
+  idle_timeout = 600,
+  max_lifetime = 1800,
+  reset = "always",
+  retries = 2,
+  rows = "table",
+}
+
+local function check(what, given, known)
+  names.check(given, known, what)
+  for name, value in pairs(given) do
+    local expected = known[name](value)
+    if expected then
+      fail(what, name, expected, value)
+    end
+  end
+end
+
+local function complete(given)
+  local options = {}
+  for name, value in pairs(defaults) do
+    options[name] = value
+  end
+  for name, value in pairs(given) do
+    options[name] = value
+  end
+  if type(options.init_sql) == "string" then
+    options.init_sql = { options.init_sql }
+  end
+  options.scheduler = given.wait ~= nil
+  options.wait = given.wait or core.poll
+  return options
+end
+
+local options = {}
+
+-- The complete options of a pool, from a table or a DSN. Raises at the caller's place.
+function options.pool(given)
+  if type(given) == "string" then
+    given = dsn(given)
+  elseif type(given) ~= "table" then
+    core.raise(("bad argument 'options' to 'new' (table or string expected, got %s)"):format(type(given)))
+  end
+  check("new", given, pool_options)
+  if given.host and given.socket then
+    core.raise "new: 'host' and 'socket' exclude each other"
+  end
+  local complete_options = complete(given)
+  if complete_options.min_idle > complete_options.max_size then
+    core.raise(("new: min_idle (%d) exceeds max_size (%d)"):format(complete_options.min_idle, complete_options.max_size))
+  end
+  return complete_options
+end
+
+-- ---- the options of a statement ----
+
+local statement_options = {
+  timeout = seconds,
+  idempotent = of_type "boolean",
+  rows = one_of("table", "array"),
+}
+
+-- Looks at the options of one statement: { "SELECT …", timeout = 1 }. Returns its text.
+function options.statement(given, what)
+  local named = {}
+  for name, value in pairs(given) do
+    if name ~= 1 then
+      named[name] = value
+    end
+  end
+  check(what, named, statement_options)
+  return given[1]
+end
+
+-- Raises unless each option given is known and of the type it has in `known`.
+function options.check(what, given, known)
+  if type(given) ~= "table" then
+    core.raise(("bad argument 'options' to '%s' (table expected, got %s)"):format(what, type(given)))
+  end
+  check(what, given, known)
+end
+
+options.integer, options.one_of, options.of_type = integer, one_of, of_type
+
+return options

@@ -1,0 +1,126 @@
+-- What a pool can do beyond checkout: the methods of a connection, on one that is taken for the
+-- call and given back after it.
+
+local core = require "mypool.core"
+local Connection = require "mypool.connection"
+local run = require "mypool.run"
+local transaction = require "mypool.transaction"
+core.internal()
+
+local Pool = core["mypool.pool"]
+
+local function checkout(self, seconds)
+  local conn = core.connection(self)
+  return run(conn, core.checkout(conn, seconds))
+end
+
+-- Connections that the program has forgotten come back when their handles are collected. A full
+-- collection is dear, so a busy program gets one a second at most.
+local collected = setmetatable({}, { __mode = "k" })
+
+local function may_collect(self)
+  local now = core.now(self)
+  if collected[self] and now - collected[self] < 1 then
+    return false
+  end
+  collected[self] = now
+  return true
+end
+
+-- pool:checkout([seconds]): a connection, within checkout_timeout or `seconds`.
+function Pool:checkout(seconds)
+  local conn, err, errno, sqlstate = checkout(self, seconds)
+  if not conn and err.kind == "exhausted" and may_collect(self) then
+    collectgarbage()
+    return checkout(self, 0)
+  end
+  return conn, err, errno, sqlstate
+end
+
+-- Gives the connection back; raises what the call raised, as it was.
+local function finish(conn, ok, ...)
+  conn:release()
+  if ok then
+    return ...
+  end
+  error((...), 0)
+end
+
+-- pool:with(fn): calls fn(conn), returns what it returns.
+function Pool:with(fn)
+  if type(fn) ~= "function" then
+    core.raise(("bad argument 'fn' to 'with' (function expected, got %s)"):format(type(fn)))
+  end
+  local conn, err, errno, sqlstate = self:checkout()
+  if not conn then
+    return nil, err, errno, sqlstate
+  end
+  return finish(conn, pcall(fn, conn))
+end
+
+local function on_a_connection(method)
+  return function(self, ...)
+    local conn, err, errno, sqlstate = self:checkout()
+    if not conn then
+      return nil, err, errno, sqlstate
+    end
+    return finish(conn, pcall(method, conn, ...))
+  end
+end
+
+-- pool:query, one, value, ping: as on a connection.
+Pool.query = on_a_connection(Connection.query)
+Pool.one = on_a_connection(Connection.one)
+Pool.value = on_a_connection(Connection.value)
+Pool.ping = on_a_connection(Connection.ping)
+
+-- pool:begin([options]): a transaction on a connection of its own, which ends with it.
+function Pool:begin(given)
+  transaction.check(given, "begin")
+  local conn, err, errno, sqlstate = self:checkout()
+  if not conn then
+    return nil, err, errno, sqlstate
+  end
+  return transaction.begin_safely(conn, "begin", given, true)
+end
+
+local function pause_on(self)
+  return function(seconds)
+    local waiter = core.connection(self)
+    return run(waiter, core.pause(waiter, seconds))
+  end
+end
+
+-- pool:transaction([options,] fn): as conn:transaction, on a connection of its own for each run.
+function Pool:transaction(...)
+  return transaction.run(function()
+    local conn, err, errno, sqlstate = self:checkout()
+    return conn, true, err, errno, sqlstate
+  end, pause_on(self), ...)
+end
+
+-- Waits until the last loan has ended, or the time is up.
+local function wait_for_loans(self, deadline)
+  local lent, fd, wait = core.shut(self)
+  while lent > 0 and fd >= 0 and core.now(self) < deadline do
+    wait(fd, deadline - core.now(self))
+    lent, fd, wait = core.shut(self)
+  end
+end
+
+-- pool:close([grace]): no more checkouts; waits up to `grace` seconds for the connections that
+-- are lent, then cuts them. Returns true. In a plain blocking program nothing could come back
+-- meanwhile, so there it does not wait.
+function Pool:close(grace)
+  if grace ~= nil and (type(grace) ~= "number" or not (grace >= 0)) then
+    core.raise(("bad argument 'grace' to 'close' (number of seconds expected, got %s)"):format(type(grace)))
+  end
+  local _, _, wait = core.shut(self)
+  if grace and wait ~= core.poll then
+    wait_for_loans(self, core.now(self) + grace)
+  end
+  core.abort(self)
+  return true
+end
+
+return Pool

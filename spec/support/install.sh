@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Installs what a make target needs and the system lacks: install.sh GROUP...
+# Installs Debian packages as root or through sudo; elsewhere it says what is missing.
+
+set -u
+PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec # servers live there, users' paths do not have it
+
+# mariadb-server-core holds only programs: unlike mariadb-server it starts no service.
+#
+# group     check                        Debian package       what it is for
+table='
+build       command cc                   gcc                  compiling
+build       command make                 make                 building
+build       command pkg-config           pkg-config           finding the libraries
+build       library libmariadb           libmariadb-dev       mysql.h and the client library
+build       library lua5.4,lua-5.4,lua54 liblua5.4-dev        lua.h
+run         command lua5.4               lua5.4               running Lua programs
+server      command mariadbd             mariadb-server-core  the private server
+server      command mariadb-install-db   mariadb-server-core  the data of the private server
+server      command my_print_defaults    mariadb-client-core  mariadb-install-db calls it
+server      command mariadb              mariadb-client-core  looking at the server past mypool
+test        command busted               lua-busted           running the specs
+cqueues     module  cqueues              lua-cqueues          specs of the cqueues adapter
+luv         module  luv                  lua-luv              specs of the luv adapter
+lint        command luacheck             lua-check            checking Lua files
+lint        command clang-format         clang-format         formatting C files
+openssl     command openssl              openssl              certificates for specs of TLS
+valgrind    command valgrind             valgrind             memory checks
+'
+
+is_there() {
+  local kind=$1 name names
+  IFS=, read -r -a names <<<"$2"
+  for name in "${names[@]}"; do
+    case $kind in
+      command) command -v "$name" ;;
+      library) pkg-config --exists "$name" ;;
+      module) lua5.4 -e "require '$name'" ;;
+      *) echo "install.sh: unknown check '$kind'" >&2 && exit 2 ;;
+    esac >/dev/null 2>&1 && return
+  done
+  return 1
+}
+
+# Sets `packages`, and `reasons` in words.
+find_missing() {
+  local group check name package purpose
+  packages=() reasons=()
+  while read -r group check name package purpose; do
+    [[ $group && " $* " == *" $group "* ]] || continue
+    is_there "$check" "$name" && continue
+    reasons+=("  $name ($purpose; on Debian: $package)")
+    [[ " ${packages[*]-} " == *" $package "* ]] || packages+=("$package")
+  done <<<"$table"
+}
+
+check_groups() {
+  local group
+  for group; do
+    [[ $table == *$'\n'"$group "* ]] || { echo "install.sh: there is no group '$group'" >&2 && exit 2; }
+  done
+}
+
+explain() {
+  echo "$1" >&2
+  printf '%s\n' "${reasons[@]}" >&2
+  exit 1
+}
+
+apt() {
+  local sudo=()
+  ((EUID)) && sudo=(sudo)
+  ((EUID)) && [[ ! -t 0 ]] && sudo+=(-n) # nobody is there to type a password
+  "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=120 "$@" 2>&1
+}
+
+install_packages() {
+  local log
+  echo "Installing ${packages[*]}"
+  log=$(apt update && apt install -y --no-install-recommends "${packages[@]}") && return
+  echo "$log" >&2
+  explain "The installation failed. Missing are:"
+}
+
+check_groups "$@"
+find_missing "$@"
+((${#packages[@]})) || exit 0
+command -v apt-get >/dev/null || explain "Please install what is missing:"
+((EUID == 0)) || command -v sudo >/dev/null || explain "Please install what is missing, or run this as root:"
+install_packages
+find_missing "$@"
+((${#packages[@]} == 0)) || explain "Still missing after the installation:"

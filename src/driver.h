@@ -1,0 +1,73 @@
+/* The seam between the pool's rules and a server: what a pool needs to be able to do
+   with a session. src/mariadb implements it; the C specs pass a fake. */
+#ifndef MYPOOL_DRIVER_H
+#define MYPOOL_DRIVER_H
+
+#include "mypool.h"
+
+typedef struct mp_session mp_session;
+
+typedef enum mp_liveness {
+  MP_QUIET, /* alive as far as can be told, nothing to read */
+  MP_READY, /* replies that are owed have arrived */
+  MP_DEAD   /* closed by the server, or out of step */
+} mp_liveness;
+
+/* Functions that return mp_status may answer MP_WAIT: then call `step` when the fd of
+   `wait_fd` is readable. After MP_FAILED the caller decides by err->code what becomes
+   of the session; err->phase, code, sqlstate and message are set, and kind to
+   MP_ERR_SERVER, LOST, CONNECT or PROTOCOL as a first word that the retry table refines. */
+struct mp_driver {
+  void (*free)(mp_driver *self);
+  int64_t (*now_ns)(mp_driver *self);
+
+  /* Makes a session and begins to connect it, until the deadline at most. *out is set
+     unless memory ran out, also when the connect fails; close it in any case. */
+  mp_status (*open)(mp_driver *self, int64_t deadline_ns, mp_session **out, mp_error *err);
+
+  /* Continues what was begun. */
+  mp_status (*step)(mp_session *session, mp_error *err);
+
+  /* One look, without a round trip and without waiting. */
+  mp_liveness (*peek)(mp_session *session);
+
+  /* In the middle of nothing: no operation, no unread result. */
+  bool (*at_rest)(const mp_session *session);
+
+  /* Sends all that leads back to the baseline, without waiting; reset_read begins to read
+     the replies. MP_FAILED: close the session. */
+  mp_status (*reset_send)(mp_session *session, mp_error *err);
+  mp_status (*reset_read)(mp_session *session, mp_error *err);
+
+  /* Sends a statement, reads the first reply. `sql` stays until the operation ends. */
+  mp_status (*query)(mp_session *session, const char *sql, size_t length, mp_error *err);
+  mp_status (*fetch)(mp_session *session, mp_row *row, mp_error *err);
+  mp_status (*next_result)(mp_session *session, bool *more, mp_error *err);
+  mp_status (*ping)(mp_session *session, mp_error *err);
+
+  /* Cuts the connection under whoever uses the session; it stays to be closed. */
+  void (*abort)(mp_session *session);
+
+  /* Closes and frees; in the middle of anything, and in a forked child. */
+  void (*close)(mp_session *session);
+
+  /* What to wait for after MP_WAIT. */
+  int (*wait_fd)(mp_session *session);
+
+  /* Wake-ups between loans: an fd that `ring` makes readable and `hush` unreadable; `give` takes
+     it back. -1 when no descriptor could be had. */
+  int (*bell_take)(mp_driver *self);
+  void (*bell_ring)(mp_driver *self, int fd);
+  void (*bell_hush)(mp_driver *self, int fd);
+  void (*bell_give)(mp_driver *self, int fd);
+
+  /* Facts about a session. */
+  uint64_t (*id)(const mp_session *session);
+  bool (*in_transaction)(const mp_session *session);
+  int64_t (*idle_limit_ns)(const mp_session *session); /* the server closes it when idle for longer */
+  mp_sql_mode (*sql_mode)(const mp_session *session);
+  void (*summary)(const mp_session *session, mp_summary *summary);
+  mp_column (*column)(const mp_session *session, unsigned index);
+};
+
+#endif

@@ -1,0 +1,104 @@
+/* The userdata classes as the files of this folder share them. */
+#ifndef MYPOOL_LUA_BINDING_H
+#define MYPOOL_LUA_BINDING_H
+
+#include "compat.h"
+#include "mypool.h"
+
+#define POOL_CLASS "mypool.pool"
+#define CONNECTION_CLASS "mypool.connection"
+#define ERROR_CLASS "mypool.error"
+#define LIST_CLASS "mypool.list"
+#define IDENTIFIER_CLASS "mypool.ident"
+#define BINARY_CLASS "mypool.binary"
+
+/* User values of a pool. */
+enum { POOL_WAIT = 1, POOL_NULL, POOL_VALUES = POOL_NULL };
+
+typedef struct pool_data {
+  mp_pool *pool;  /* NULL until it is open */
+  lua_State *L;   /* of the call in progress, for the password function */
+  int password;   /* reference to a string, a function or nil */
+  bool array_rows;
+  int64_t checkout_timeout_ns;
+} pool_data;
+
+/* User values of a connection: its pool, the statement's text, the results so far. */
+enum { CONNECTION_POOL = 1, CONNECTION_SQL, CONNECTION_RESULTS, CONNECTION_VALUES = CONNECTION_RESULTS };
+
+typedef enum activity { IDLE, CHECKING_OUT, PINGING, QUERYING, READING_ROWS, SEEKING_RESULT } activity;
+typedef enum shape { SHAPE_RESULT, SHAPE_ROW, SHAPE_VALUE } shape;
+
+typedef struct code_place {
+  char text[80]; /* "file.lua:12", or "" */
+} code_place;
+
+typedef struct connection {
+  mp_loan *loan; /* NULL until there is one */
+  pool_data *pool;
+  activity activity;
+  lua_State *user; /* the coroutine whose operation is unfinished */
+  shape shape;
+  bool array_rows;
+  int results;        /* finished ones */
+  unsigned columns;   /* of the current one */
+  lua_Integer rows;
+  mp_buffer types; /* of its columns: of type mp_type */
+  mp_buffer text;     /* the statement with its parameters in it */
+  mp_buffer literals; /* where they stand: of type sql_literal */
+  code_place taken, ended; /* by checkout, by release */
+} connection;
+
+typedef struct sql_literal {
+  size_t start, length;
+} sql_literal;
+
+/* place.c */
+code_place place_of_caller(lua_State *L);
+int raise(lua_State *L, const char *format, ...);                      /* at the caller's place */
+int raise_type(lua_State *L, const char *function, const char *argument, const char *expected, int index);
+int core_internal(lua_State *L);
+int core_raise(lua_State *L);
+
+/* errors.c: pushes nil, error, errno, sqlstate and returns their number */
+int push_failure(lua_State *L, const mp_error *err);
+void errors_open(lua_State *L);
+
+/* parameters.c */
+void encode_statement(lua_State *L, connection *conn, int sql, int first, int last);
+void classes_open(lua_State *L);
+
+/* scrub.c */
+void scrub(mp_error *err, const connection *conn);
+
+/* cells.c */
+void push_cell(lua_State *L, mp_type type, const char *cell, size_t length);
+
+/* rows.c */
+mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err);
+void results_keep(lua_State *L, int self, int first);
+void results_restore(lua_State *L, int self, connection *conn);
+
+/* connection.c */
+void connection_open(lua_State *L);
+int core_connection(lua_State *L);
+int core_checkout(lua_State *L);
+int core_query(lua_State *L);
+int core_ping(lua_State *L);
+int core_step(lua_State *L);
+
+/* pool_class.c */
+void pool_open(lua_State *L);
+pool_data *check_pool(lua_State *L, int index, const char *function);
+int core_new(lua_State *L);
+int core_shut(lua_State *L);
+int core_abort(lua_State *L);
+int core_now(lua_State *L);
+/* Seconds, which may be absent (then `absent_ns`), as nanoseconds. */
+int64_t check_seconds(lua_State *L, int index, const char *function, const char *argument, int64_t absent_ns);
+
+/* core.c */
+/* Leaves the table of methods, to which the Lua side adds, in the table on top of the stack. */
+void open_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods);
+
+#endif

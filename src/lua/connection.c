@@ -1,0 +1,337 @@
+/* The connection class: the handle of a loan, and the operations that may wait. Each is begun
+   by its function and continued by step. Both return
+
+     fd, seconds, wait      call wait(fd, seconds), then step
+     nil, ...               finished: the results, or nil, error, errno, sqlstate            */
+#include "binding.h"
+
+/* ---- the state of a handle ---- */
+
+static connection *check_connection(lua_State *L, const char *function) {
+  connection *conn = luaL_testudata(L, 1, CONNECTION_CLASS);
+  if (!conn)
+    raise_type(L, function, "self", "mypool.connection", 1);
+  return conn;
+}
+
+/* An operation that was begun and never finished: its coroutine was closed, or its wait function
+   raised. Only its own coroutine can tell; to another it may still be going on. */
+static void settle_unfinished(lua_State *L, connection *conn, const char *function) {
+  if (conn->activity == IDLE)
+    return;
+  if (conn->user != L)
+    raise(L, "bad call of '%s' (another coroutine is using this connection)", function);
+  mp_loan_lose(conn->loan);
+  conn->activity = IDLE;
+}
+
+static connection *check_held(lua_State *L, const char *function) {
+  connection *conn = check_connection(L, function);
+  if (!conn->loan)
+    raise(L, "bad call of '%s' (this connection was released%s%s)", function, *conn->ended.text ? " at " : "",
+          conn->ended.text);
+  settle_unfinished(L, conn, function);
+  conn->pool->L = L;
+  return conn;
+}
+
+static void begin(lua_State *L, connection *conn, activity what) {
+  conn->user = L;
+  conn->activity = what;
+  conn->results = 0;
+}
+
+/* ---- outcomes ---- */
+
+static int push_wait(lua_State *L, connection *conn, const mp_wait *wait) {
+  lua_pushinteger(L, wait->fd);
+  if (wait->until_ns == MP_NEVER) {
+    lua_pushnil(L);
+  } else {
+    int64_t left_ns = wait->until_ns - mp_pool_now(conn->pool->pool);
+    lua_pushnumber(L, left_ns > 0 ? (double)left_ns / MP_SECOND : 0);
+  }
+  lua_getiuservalue(L, 1, CONNECTION_POOL);
+  lua_getiuservalue(L, -1, POOL_WAIT);
+  lua_remove(L, -2);
+  return 3;
+}
+
+static int finish_failed(lua_State *L, connection *conn, mp_error *err) {
+  bool statement = conn->activity >= QUERYING;
+  if (conn->results > 0 && err->executed == MP_EXECUTED_NO)
+    err->executed = MP_EXECUTED_YES; /* of a CALL, an earlier part ran */
+  conn->activity = IDLE;
+  if (statement)
+    scrub(err, conn);
+  lua_pushnil(L);
+  return 1 + push_failure(L, err);
+}
+
+/* The results lie on the stack from `first` on. */
+static int finish_query(lua_State *L, connection *conn, int first) {
+  conn->activity = IDLE;
+  lua_pushnil(L);
+  lua_insert(L, first);
+  return lua_gettop(L) - first + 1;
+}
+
+static int finish(lua_State *L, connection *conn, int first) {
+  if (conn->activity == SEEKING_RESULT)
+    return finish_query(L, conn, first);
+  bool checkout = conn->activity == CHECKING_OUT;
+  conn->activity = IDLE;
+  lua_pushnil(L);
+  if (checkout)
+    lua_pushvalue(L, 1);
+  else
+    lua_pushboolean(L, 1);
+  return 2;
+}
+
+static int proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
+  int first = lua_gettop(L) + 1;
+  if (conn->activity >= QUERYING && status == MP_DONE) {
+    results_restore(L, 1, conn);
+    status = results_read(L, 1, conn, wait, err);
+    if (status == MP_WAIT)
+      results_keep(L, 1, first);
+  }
+  if (status == MP_WAIT)
+    return push_wait(L, conn, wait);
+  if (status == MP_FAILED)
+    return finish_failed(L, conn, err);
+  return finish(L, conn, first);
+}
+
+/* step(connection) */
+int core_step(lua_State *L) {
+  connection *conn = check_connection(L, "step");
+  mp_wait wait;
+  mp_error err;
+  mp_status status = MP_DONE;
+  if (!conn->loan || conn->activity == IDLE)
+    return luaL_error(L, "step: no operation is unfinished");
+  conn->pool->L = L;
+  if (conn->activity <= QUERYING)
+    status = mp_loan_step(conn->loan, &wait, &err);
+  return proceed(L, conn, status, &wait, &err);
+}
+
+/* ---- operations ---- */
+
+/* connection(pool): a handle without a session yet. */
+int core_connection(lua_State *L) {
+  pool_data *pool = check_pool(L, 1, "checkout");
+  connection *conn = lua_newuserdatauv(L, sizeof *conn, CONNECTION_VALUES);
+  memset(conn, 0, sizeof *conn);
+  conn->pool = pool;
+  luaL_getmetatable(L, CONNECTION_CLASS);
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, CONNECTION_POOL);
+  conn->loan = mp_loan_new(pool->pool);
+  if (!conn->loan)
+    return luaL_error(L, "not enough memory");
+  return 1;
+}
+
+/* checkout(connection [, seconds]): once for each handle. */
+int core_checkout(lua_State *L) {
+  connection *conn = check_held(L, "checkout");
+  int64_t timeout_ns = check_seconds(L, 2, "checkout", "seconds", conn->pool->checkout_timeout_ns);
+  mp_wait wait;
+  mp_error err;
+  if (mp_loan_held(conn->loan))
+    return luaL_error(L, "checkout: done before");
+  conn->taken = place_of_caller(L);
+  begin(L, conn, CHECKING_OUT);
+  mp_status status = mp_checkout(conn->loan, timeout_ns, conn->taken.text, &wait, &err);
+  return proceed(L, conn, status, &wait, &err);
+}
+
+/* Per-call options; the Lua side has looked at their names and types. */
+static void read_options(lua_State *L, int index, connection *conn, mp_query_options *options) {
+  conn->array_rows = conn->pool->array_rows;
+  if (!lua_istable(L, index))
+    return;
+  lua_getfield(L, index, "timeout");
+  if (lua_isnumber(L, -1))
+    options->timeout_ns = (int64_t)(lua_tonumber(L, -1) * MP_SECOND);
+  lua_getfield(L, index, "idempotent");
+  options->idempotent = lua_toboolean(L, -1);
+  lua_getfield(L, index, "rows");
+  if (lua_isstring(L, -1))
+    conn->array_rows = strcmp(lua_tostring(L, -1), "array") == 0;
+  lua_pop(L, 3);
+}
+
+/* Without a parameter and without a question mark the text goes out as it is. */
+static const char *statement_text(lua_State *L, connection *conn, size_t *length) {
+  const char *sql = lua_tolstring(L, 4, length);
+  conn->literals.length = 0;
+  if (lua_gettop(L) == 4 && !memchr(sql, '?', *length)) {
+    lua_pushvalue(L, 4);
+    lua_setiuservalue(L, 1, CONNECTION_SQL);
+    return sql;
+  }
+  encode_statement(L, conn, 4, 5, lua_gettop(L));
+  *length = conn->text.length;
+  return conn->text.data;
+}
+
+/* query(connection, shape, options or nil, sql, ...): shape is 0 for the whole result, 1 for its
+   first row, 2 for the first cell of that. */
+int core_query(lua_State *L) {
+  static const char *const names[] = {"query", "one", "value"};
+  int shape_asked = (int)luaL_checkinteger(L, 2);
+  luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 2, 2, "no such shape");
+  connection *conn = check_held(L, names[shape_asked]);
+  mp_query_options options = {0};
+  size_t length;
+  mp_wait wait;
+  mp_error err;
+  if (lua_type(L, 4) != LUA_TSTRING)
+    return raise_type(L, names[shape_asked], "sql", "string", 4);
+  if (!mp_loan_held(conn->loan))
+    return luaL_error(L, "query: not checked out");
+  conn->shape = (shape)shape_asked;
+  read_options(L, 3, conn, &options);
+  if (conn->shape == SHAPE_VALUE)
+    conn->array_rows = true;
+  const char *sql = statement_text(L, conn, &length);
+  begin(L, conn, QUERYING);
+  mp_status status = mp_query(conn->loan, sql, length, &options, &wait, &err);
+  return proceed(L, conn, status, &wait, &err);
+}
+
+/* ping(connection) */
+int core_ping(lua_State *L) {
+  connection *conn = check_held(L, "ping");
+  mp_wait wait;
+  mp_error err;
+  if (!mp_loan_held(conn->loan))
+    return luaL_error(L, "ping: not checked out");
+  begin(L, conn, PINGING);
+  mp_status status = mp_ping(conn->loan, conn->pool->checkout_timeout_ns, &wait, &err);
+  return proceed(L, conn, status, &wait, &err);
+}
+
+/* ---- methods ---- */
+
+static void end_loan(connection *conn, bool reset) {
+  if (!conn->loan)
+    return;
+  if (conn->activity != IDLE)
+    mp_loan_lose(conn->loan);
+  conn->activity = IDLE;
+  mp_loan_release(conn->loan, reset);
+  mp_loan_free(conn->loan);
+  conn->loan = NULL;
+  mp_buffer_free(&conn->text);
+  mp_buffer_free(&conn->literals);
+  mp_buffer_free(&conn->types);
+}
+
+static bool wants_reset(lua_State *L) {
+  bool reset = true;
+  if (lua_isnoneornil(L, 2))
+    return true;
+  if (!lua_istable(L, 2))
+    raise_type(L, "release", "options", "table", 2);
+  for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "reset") != 0)
+      raise(L, "bad argument 'options' to 'release' (unknown option; there is only 'reset')");
+    if (!lua_isboolean(L, -1))
+      raise_type(L, "release", "reset", "boolean", -1);
+    reset = lua_toboolean(L, -1);
+  }
+  return reset;
+}
+
+/* connection:release([options]): gives the session back to the pool. Never waits; a second call
+   does nothing. { reset = false } leaves the session as it is for the next borrower. */
+static int connection_release(lua_State *L) {
+  connection *conn = check_connection(L, "release");
+  bool reset = wants_reset(L);
+  if (!conn->loan)
+    return 0;
+  conn->ended = place_of_caller(L);
+  end_loan(conn, reset);
+  return 0;
+}
+
+/* connection:discard(): closes the session instead of giving it back. */
+static int connection_discard(lua_State *L) {
+  connection *conn = check_connection(L, "discard");
+  if (!conn->loan)
+    return 0;
+  conn->ended = place_of_caller(L);
+  mp_loan_lose(conn->loan);
+  end_loan(conn, false);
+  return 0;
+}
+
+/* connection:id(): the server's CONNECTION_ID(); nil when the session is lost. */
+static int connection_id(lua_State *L) {
+  connection *conn = check_held(L, "id");
+  uint64_t id = mp_loan_id(conn->loan);
+  if (id == 0)
+    return 0;
+  lua_pushinteger(L, (lua_Integer)id);
+  return 1;
+}
+
+/* connection:in_transaction(): as the server last said. */
+static int connection_in_transaction(lua_State *L) {
+  connection *conn = check_held(L, "in_transaction");
+  lua_pushboolean(L, mp_loan_in_transaction(conn->loan));
+  return 1;
+}
+
+/* ---- metamethods ---- */
+
+static int connection_close(lua_State *L) {
+  connection *conn = luaL_testudata(L, 1, CONNECTION_CLASS);
+  if (conn && conn->loan)
+    end_loan(conn, true);
+  return 0;
+}
+
+/* A forgotten handle gives its session back, and says where it came from. */
+static int connection_gc(lua_State *L) {
+  connection *conn = luaL_testudata(L, 1, CONNECTION_CLASS);
+  if (conn && conn->loan && mp_loan_held(conn->loan)) {
+    lua_pushfstring(L, "mypool: a connection checked out at %s was never released", conn->taken.text);
+    lua_warning(L, lua_tostring(L, -1), 0);
+  }
+  return connection_close(L);
+}
+
+static int connection_tostring(lua_State *L) {
+  connection *conn = luaL_testudata(L, 1, CONNECTION_CLASS);
+  if (conn && conn->loan)
+    lua_pushfstring(L, "mypool.connection (id %d)", (int)mp_loan_id(conn->loan));
+  else
+    lua_pushliteral(L, "mypool.connection (released)");
+  return 1;
+}
+
+static const luaL_Reg methods[] = {
+    {"release", connection_release},
+    {"discard", connection_discard},
+    {"id", connection_id},
+    {"in_transaction", connection_in_transaction},
+    {NULL, NULL},
+};
+
+static const luaL_Reg metamethods[] = {
+    {"__gc", connection_gc},
+    {"__close", connection_close},
+    {"__tostring", connection_tostring},
+    {NULL, NULL},
+};
+
+void connection_open(lua_State *L) {
+  open_class(L, CONNECTION_CLASS, methods, metamethods);
+}

@@ -1,0 +1,59 @@
+/* The module mypool.core: what the Lua side is built on. Not meant to be used directly. */
+#include <errno.h>
+#include <math.h>
+#include <poll.h>
+
+#include "binding.h"
+
+void open_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods) {
+  luaL_newmetatable(L, name);
+  luaL_setfuncs(L, metamethods, 0);
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "__name");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable");
+  lua_newtable(L);
+  luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "__index");
+  lua_setfield(L, -3, name);
+  lua_pop(L, 1);
+}
+
+/* poll(fd [, seconds]): true when fd became readable, nothing at the timeout, or when a signal
+   came: then Lua's hooks get their turn. The default wait function. */
+static int core_poll(lua_State *L) {
+  struct pollfd wanted = {.fd = (int)luaL_checkinteger(L, 1), .events = POLLIN};
+  int timeout_ms = -1;
+  if (!lua_isnoneornil(L, 2)) {
+    double ms = ceil(luaL_checknumber(L, 2) * 1000);
+    timeout_ms = ms > 0 ? (ms < INT_MAX ? (int)ms : INT_MAX) : 0;
+  }
+  if (poll(&wanted, 1, timeout_ms) <= 0)
+    return 0;
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"new", core_new},         {"shut", core_shut},   {"abort", core_abort},
+    {"now", core_now},         {"query", core_query}, {"connection", core_connection},
+    {"checkout", core_checkout}, {"ping", core_ping}, {"step", core_step},
+    {"poll", core_poll},       {"raise", core_raise}, {"internal", core_internal},
+    {NULL, NULL},
+};
+
+__attribute__((visibility("default"))) int luaopen_mypool_core(lua_State *L);
+
+int luaopen_mypool_core(lua_State *L) {
+  luaL_newlib(L, functions);
+  errors_open(L);
+  classes_open(L);
+  connection_open(L);
+  pool_open(L);
+  lua_pushlightuserdata(L, NULL);
+  lua_setfield(L, -2, "null");
+  luaL_getmetatable(L, ERROR_CLASS);
+  lua_setfield(L, -2, "error_metatable");
+  return 1;
+}

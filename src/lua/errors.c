@@ -1,0 +1,70 @@
+/* The error tables that failed calls return. */
+#include "binding.h"
+
+static void set(lua_State *L, const char *field, const char *text) {
+  lua_pushstring(L, text);
+  lua_setfield(L, -2, field);
+}
+
+static void set_flag(lua_State *L, const char *field, bool flag) {
+  lua_pushboolean(L, flag);
+  lua_setfield(L, -2, field);
+}
+
+static void push_error(lua_State *L, const mp_error *err) {
+  lua_createtable(L, 0, 7);
+  set(L, "message", err->message);
+  set(L, "kind", mp_kind_name(err->kind));
+  set(L, "executed", mp_executed_name(err->executed));
+  set_flag(L, "retryable", err->retryable);
+  set_flag(L, "fatal", err->fatal);
+  if (err->code) {
+    lua_pushinteger(L, err->code);
+    lua_setfield(L, -2, "errno");
+  }
+  if (*err->sqlstate)
+    set(L, "sqlstate", err->sqlstate);
+  luaL_getmetatable(L, ERROR_CLASS);
+  lua_setmetatable(L, -2);
+}
+
+int push_failure(lua_State *L, const mp_error *err) {
+  lua_pushnil(L);
+  push_error(L, err);
+  lua_getfield(L, -1, "errno");
+  lua_getfield(L, -2, "sqlstate");
+  return 4;
+}
+
+static int error_tostring(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_getfield(L, 1, "message");
+  return 1;
+}
+
+/* An operand of .. as text. */
+static void push_text(lua_State *L, int index) {
+  if (lua_istable(L, index))
+    lua_getfield(L, index, "message");
+  else
+    lua_pushvalue(L, index);
+}
+
+static int error_concat(lua_State *L) {
+  push_text(L, 1);
+  push_text(L, 2);
+  lua_concat(L, 2);
+  return 1;
+}
+
+static const luaL_Reg metamethods[] = {
+    {"__tostring", error_tostring},
+    {"__concat", error_concat},
+    {NULL, NULL},
+};
+
+void errors_open(lua_State *L) {
+  luaL_newmetatable(L, ERROR_CLASS);
+  luaL_setfuncs(L, metamethods, 0);
+  lua_pop(L, 1);
+}

@@ -1,0 +1,197 @@
+/* A statement and its parameters as one text. */
+#include <math.h>
+
+#include "binding.h"
+
+static bool is_class(lua_State *L, int index, const char *class) {
+  if (!lua_getmetatable(L, index))
+    return false;
+  luaL_getmetatable(L, class);
+  bool same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same;
+}
+
+/* ---- one value ---- */
+
+typedef struct encoder {
+  lua_State *L;
+  mp_buffer *out;
+  mp_sql_mode mode;
+  bool hex;     /* quotes do not protect here */
+  int position; /* of the parameter, for messages */
+} encoder;
+
+static void encode(const encoder *to, int index);
+
+static void encode_number(const encoder *to, int index) {
+  double number = lua_tonumber(to->L, index);
+  if (lua_isinteger(to->L, index))
+    mp_encode_integer(to->out, lua_tointeger(to->L, index));
+  else if (isfinite(number))
+    mp_encode_float(to->out, number);
+  else
+    raise(to->L, "bad parameter %d (SQL has no %s)", to->position, isnan(number) ? "NaN" : "infinity");
+}
+
+static void encode_string(const encoder *to, int index) {
+  size_t length;
+  const char *bytes = lua_tolstring(to->L, index, &length);
+  mp_encode_string(to->out, bytes, length, to->mode, to->hex);
+}
+
+static void encode_list(const encoder *to, int index) {
+  int count = (int)lua_rawlen(to->L, index);
+  if (count == 0)
+    raise(to->L, "bad parameter %d (an empty list: no SQL means 'in nothing', so test for it first)", to->position);
+  for (int i = 1; i <= count; i++) {
+    if (i > 1)
+      mp_buffer_add(to->out, ",", 1);
+    lua_rawgeti(to->L, index, i);
+    encode(to, lua_gettop(to->L));
+    lua_pop(to->L, 1);
+  }
+}
+
+static void encode_identifier(const encoder *to, int index) {
+  int count = (int)lua_rawlen(to->L, index);
+  for (int i = 1; i <= count; i++) {
+    size_t length;
+    lua_rawgeti(to->L, index, i);
+    const char *name = lua_tolstring(to->L, -1, &length);
+    if (i > 1)
+      mp_buffer_add(to->out, ".", 1);
+    if (!name || !mp_encode_identifier(to->out, name, length, to->mode))
+      raise(to->L, "bad parameter %d (not a name that can be quoted)", to->position);
+    lua_pop(to->L, 1);
+  }
+}
+
+static void encode_binary(const encoder *to, int index) {
+  size_t length;
+  lua_rawgeti(to->L, index, 1);
+  const char *bytes = lua_tolstring(to->L, -1, &length);
+  if (!bytes)
+    raise(to->L, "bad parameter %d (binary holds no string)", to->position);
+  mp_encode_binary(to->out, bytes, length);
+  lua_pop(to->L, 1);
+}
+
+static void refuse(const encoder *to, int index) {
+  raise(to->L, "bad parameter %d (%s has no SQL form)", to->position, luaL_typename(to->L, index));
+}
+
+static void encode_table(const encoder *to, int index) {
+  luaL_checkstack(to->L, 4, "lists within lists");
+  if (is_class(to->L, index, LIST_CLASS))
+    encode_list(to, index);
+  else if (is_class(to->L, index, IDENTIFIER_CLASS))
+    encode_identifier(to, index);
+  else if (is_class(to->L, index, BINARY_CLASS))
+    encode_binary(to, index);
+  else
+    refuse(to, index);
+}
+
+static void encode(const encoder *to, int index) {
+  switch (lua_type(to->L, index)) {
+  case LUA_TNIL:
+    mp_encode_null(to->out);
+    break;
+  case LUA_TBOOLEAN:
+    mp_encode_boolean(to->out, lua_toboolean(to->L, index));
+    break;
+  case LUA_TNUMBER:
+    encode_number(to, index);
+    break;
+  case LUA_TSTRING:
+    encode_string(to, index);
+    break;
+  case LUA_TTABLE:
+    encode_table(to, index);
+    break;
+  case LUA_TLIGHTUSERDATA:
+    if (lua_touserdata(to->L, index) == NULL) {
+      mp_encode_null(to->out);
+      break;
+    }
+    /* fall through */
+  default:
+    refuse(to, index);
+  }
+}
+
+/* ---- the statement ---- */
+
+/* Next to these a value stays a token of its own. */
+static bool separates(char c) {
+  return strchr(" \t\r\n(),=", c) != NULL;
+}
+
+static void pad(mp_buffer *out, char neighbour) {
+  if (!separates(neighbour))
+    mp_buffer_add(out, " ", 1);
+}
+
+static void encode_parameter(const encoder *to, connection *conn, int index) {
+  sql_literal literal = {.start = to->out->length};
+  encode(to, index);
+  literal.length = to->out->length - literal.start;
+  mp_buffer_add(&conn->literals, (const char *)&literal, sizeof literal);
+}
+
+static int count_placeholders(mp_scanner scanner) {
+  int count = 0;
+  while (mp_scanner_next(&scanner))
+    count++;
+  return count;
+}
+
+static void check_count(lua_State *L, mp_scanner scanner, int given) {
+  int wanted = count_placeholders(scanner);
+  if (wanted != given)
+    raise(L, "wrong number of parameters (the statement has %d, got %d)", wanted, given);
+}
+
+/* Fills conn->text from the SQL at stack index `sql` and the parameters from `first` to
+   `last`. Raises for what cannot be encoded, before anything was sent. */
+void encode_statement(lua_State *L, connection *conn, int sql, int first, int last) {
+  size_t length;
+  const char *text = lua_tolstring(L, sql, &length), *copied = text, *mark;
+  mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
+  encoder to = {.L = L, .out = &conn->text, .mode = mode};
+  mp_scanner scanner;
+  mp_scanner_init(&scanner, text, length, mode.no_backslash_escapes);
+  check_count(L, scanner, last - first + 1);
+  conn->text.length = conn->literals.length = 0;
+  while ((mark = mp_scanner_next(&scanner))) {
+    to.hex = scanner.in_executable_comment;
+    mp_buffer_add(to.out, copied, (size_t)(mark - copied));
+    pad(to.out, mark > text ? mark[-1] : ' ');
+    to.position++;
+    encode_parameter(&to, conn, first + to.position - 1);
+    pad(to.out, mark + 1 < text + length ? mark[1] : ' ');
+    copied = mark + 1;
+  }
+  mp_buffer_add(to.out, copied, (size_t)(text + length - copied));
+  if (conn->text.failed || conn->literals.failed)
+    luaL_error(L, "not enough memory");
+}
+
+/* ---- wrapped values ---- */
+
+static int list_tostring(lua_State *L) {
+  lua_pushfstring(L, "mypool value: %p", lua_topointer(L, 1));
+  return 1;
+}
+
+/* Leaves the metatables where the Lua side finds them: in the table on top of the stack. */
+void classes_open(lua_State *L) {
+  static const char *const classes[] = {LIST_CLASS, IDENTIFIER_CLASS, BINARY_CLASS};
+  for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+    luaL_newmetatable(L, classes[i]);
+    lua_pushcfunction(L, list_tostring);
+    lua_setfield(L, -2, "__tostring");
+    lua_setfield(L, -2, classes[i]);
+  }
+}

@@ -1,0 +1,77 @@
+/* Where in the user's program a call comes from, and errors raised there. */
+#include <stdarg.h>
+
+#include "binding.h"
+
+/* The registry keeps the names of mypool's own Lua files, as keys. */
+static const char own_files[] = "mypool.internal";
+
+static bool is_own(lua_State *L, const lua_Debug *frame) {
+  lua_getfield(L, LUA_REGISTRYINDEX, own_files);
+  lua_getfield(L, -1, frame->source);
+  bool own = lua_toboolean(L, -1);
+  lua_pop(L, 2);
+  return own;
+}
+
+/* The first frame that is neither C nor one of ours. */
+code_place place_of_caller(lua_State *L) {
+  lua_Debug frame;
+  code_place place = {""};
+  for (int level = 0; lua_getstack(L, level, &frame); level++) {
+    lua_getinfo(L, "Sl", &frame);
+    if (frame.currentline > 0 && !is_own(L, &frame)) {
+      snprintf(place.text, sizeof place.text, "%s:%d", frame.short_src, frame.currentline);
+      break;
+    }
+  }
+  return place;
+}
+
+int raise(lua_State *L, const char *format, ...) {
+  va_list arguments;
+  code_place place = place_of_caller(L);
+  if (*place.text)
+    lua_pushfstring(L, "%s: ", place.text);
+  else
+    lua_pushliteral(L, "");
+  va_start(arguments, format);
+  lua_pushvfstring(L, format, arguments);
+  va_end(arguments);
+  lua_concat(L, 2);
+  return lua_error(L);
+}
+
+static const char *type_name(lua_State *L, int index) {
+  if (luaL_getmetafield(L, index, "__name") && lua_type(L, -1) == LUA_TSTRING)
+    return lua_tostring(L, -1);
+  return lua_isnone(L, index) ? "no value" : luaL_typename(L, index);
+}
+
+int raise_type(lua_State *L, const char *function, const char *argument, const char *expected, int index) {
+  return raise(L, "bad argument '%s' to '%s' (%s expected, got %s)", argument, function, expected,
+               type_name(L, index));
+}
+
+/* internal(): declares the calling file to be one of mypool's own. */
+int core_internal(lua_State *L) {
+  lua_Debug frame;
+  if (!lua_getstack(L, 1, &frame))
+    return 0;
+  lua_getinfo(L, "S", &frame);
+  lua_getfield(L, LUA_REGISTRYINDEX, own_files);
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, own_files);
+  }
+  lua_pushboolean(L, 1);
+  lua_setfield(L, -2, frame.source);
+  return 0;
+}
+
+/* raise(message): an error at the place of the caller of mypool. */
+int core_raise(lua_State *L) {
+  return raise(L, "%s", luaL_checkstring(L, 1));
+}

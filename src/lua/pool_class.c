@@ -1,0 +1,282 @@
+/* The pool class. Options come from the Lua side, which has checked them; what a program hands
+   in past it is checked again as far as safety needs. */
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "binding.h"
+
+pool_data *check_pool(lua_State *L, int index, const char *function) {
+  pool_data *pool = luaL_testudata(L, index, POOL_CLASS);
+  if (!pool || !pool->pool)
+    raise_type(L, function, "self", "mypool.pool", index);
+  pool->L = L;
+  return pool;
+}
+
+int64_t check_seconds(lua_State *L, int index, const char *function, const char *argument, int64_t absent_ns) {
+  if (lua_isnoneornil(L, index))
+    return absent_ns;
+  if (lua_type(L, index) != LUA_TNUMBER)
+    raise_type(L, function, argument, "number of seconds", index);
+  double seconds = lua_tonumber(L, index);
+  if (!(seconds >= 0 && seconds <= 1e9))
+    raise(L, "bad argument '%s' to '%s' (out of range: 0 to 1e9 seconds)", argument, function);
+  return (int64_t)(seconds * MP_SECOND);
+}
+
+/* ---- options ---- */
+
+static const char *string_option(lua_State *L, const char *name) {
+  lua_getfield(L, 1, name);
+  return lua_isnil(L, -1) ? NULL : luaL_checkstring(L, -1);
+}
+
+static int64_t seconds_option(lua_State *L, const char *name, int64_t absent_ns) {
+  lua_getfield(L, 1, name);
+  return check_seconds(L, lua_gettop(L), "new", name, absent_ns);
+}
+
+static unsigned count_option(lua_State *L, const char *name, lua_Integer least) {
+  lua_getfield(L, 1, name);
+  lua_Integer count = luaL_checkinteger(L, -1);
+  luaL_argcheck(L, count >= least && count <= 100000, 1, name);
+  return (unsigned)count;
+}
+
+static bool is_word(lua_State *L, const char *name, const char *word) {
+  lua_getfield(L, 1, name);
+  return lua_isstring(L, -1) && strcmp(lua_tostring(L, -1), word) == 0;
+}
+
+/* Pushes a userdata that holds the array, as long as it is on the stack. */
+static void read_init_sql(lua_State *L, mp_server *server) {
+  lua_getfield(L, 1, "init_sql");
+  if (lua_isnil(L, -1))
+    return;
+  luaL_checktype(L, -1, LUA_TTABLE);
+  size_t count = lua_rawlen(L, -1);
+  luaL_checkstack(L, (int)count + 4, "init_sql");
+  const char **statements = lua_newuserdatauv(L, (count + 1) * sizeof *statements, 0);
+  int table = lua_gettop(L) - 1;
+  for (size_t i = 0; i < count; i++) {
+    lua_rawgeti(L, table, (int)i + 1);
+    statements[i] = luaL_checkstring(L, -1);
+  }
+  server->init_sql = statements;
+  server->init_sql_count = count;
+}
+
+static void read_server(lua_State *L, mp_server *server) {
+  server->host = string_option(L, "host");
+  server->port = count_option(L, "port", 1);
+  server->socket = string_option(L, "socket");
+  server->user = string_option(L, "user");
+  server->database = string_option(L, "database");
+  server->charset = string_option(L, "charset");
+  server->collation = string_option(L, "collation");
+  server->connect_timeout_ns = seconds_option(L, "connect_timeout", 5 * MP_SECOND);
+  luaL_argcheck(L, server->port <= 65535 && server->charset, 1, "port and charset");
+  read_init_sql(L, server);
+}
+
+static uint64_t seed(const void *address) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 20 ^ (uint64_t)getpid() << 40 ^ (uint64_t)(uintptr_t)address;
+}
+
+static void read_config(lua_State *L, mp_pool_config *config) {
+  config->max_size = count_option(L, "max_size", 1);
+  config->min_idle = count_option(L, "min_idle", 0);
+  config->retries = count_option(L, "retries", 0);
+  config->reset = !is_word(L, "reset", "never");
+  config->idle_timeout_ns = seconds_option(L, "idle_timeout", MP_NEVER);
+  config->max_lifetime_ns = seconds_option(L, "max_lifetime", MP_NEVER);
+  config->query_timeout_ns = seconds_option(L, "query_timeout", MP_NEVER);
+  config->seed = seed(config);
+}
+
+/* ---- the password ---- */
+
+static char *copy_password(lua_State *L, mp_error *err) {
+  if (lua_type(L, -1) != LUA_TSTRING) {
+    mp_fail(err, MP_ERR_CONNECT, 0, "the password function returned a %s, not a string", luaL_typename(L, -1));
+    return NULL;
+  }
+  return strdup(lua_tostring(L, -1));
+}
+
+/* Called by the driver at each connect, on the thread of the program, inside one of our
+   functions. What a function of the user's raises must not jump across the pool; its text is
+   not repeated, for it could hold the password. */
+static char *ask_password(void *context, mp_error *err) {
+  pool_data *pool = context;
+  lua_State *L = pool->L;
+  char *password = NULL;
+  if (!lua_checkstack(L, 8)) {
+    mp_fail(err, MP_ERR_CONNECT, 0, "stack overflow");
+    return NULL;
+  }
+  lua_rawgeti(L, LUA_REGISTRYINDEX, pool->password);
+  if (lua_isfunction(L, -1) && lua_pcall(L, 0, 1, 0) != LUA_OK)
+    mp_fail(err, MP_ERR_CONNECT, 0, "the password function failed");
+  else if (!lua_isnil(L, -1))
+    password = copy_password(L, err);
+  lua_pop(L, 1);
+  pool->L = L;
+  return password;
+}
+
+/* ---- new ---- */
+
+static void keep(lua_State *L, const char *option, int value) {
+  lua_getfield(L, 1, option);
+  lua_setiuservalue(L, 2, value);
+}
+
+/* new(options): the options as lua/mypool/options.lua completes them. */
+int core_new(lua_State *L) {
+  mp_server server = {0};
+  mp_pool_config config = {0};
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  pool_data *pool = lua_newuserdatauv(L, sizeof *pool, POOL_VALUES);
+  memset(pool, 0, sizeof *pool);
+  pool->L = L;
+  pool->password = LUA_NOREF;
+  luaL_getmetatable(L, POOL_CLASS);
+  lua_setmetatable(L, -2);
+  keep(L, "wait", POOL_WAIT);
+  keep(L, "null", POOL_NULL);
+  lua_getfield(L, 1, "password");
+  pool->password = luaL_ref(L, LUA_REGISTRYINDEX);
+  read_server(L, &server);
+  read_config(L, &config);
+  lua_getfield(L, 1, "scheduler");
+  server.threads = config.may_queue = lua_toboolean(L, -1);
+  server.password = ask_password;
+  server.password_context = pool;
+  config.reset_timeout_ns = server.connect_timeout_ns;
+  pool->array_rows = is_word(L, "rows", "array");
+  pool->checkout_timeout_ns = seconds_option(L, "checkout_timeout", 5 * MP_SECOND);
+  mp_driver *driver = mp_mariadb_new(&server);
+  pool->pool = driver ? mp_pool_new(&config, driver) : NULL;
+  if (!pool->pool)
+    return luaL_error(L, "not enough memory");
+  lua_settop(L, 2);
+  return 1;
+}
+
+/* ---- methods ---- */
+
+static const struct {
+  const char *name;
+  size_t offset;
+  bool is_now;
+} counters[] = {
+    {"size", offsetof(mp_stats, size), true},
+    {"idle", offsetof(mp_stats, idle), true},
+    {"lent", offsetof(mp_stats, lent), true},
+    {"opening", offsetof(mp_stats, opening), true},
+    {"waiting", offsetof(mp_stats, waiting), true},
+    {"checkouts", offsetof(mp_stats, checkouts), false},
+    {"opened", offsetof(mp_stats, opened), false},
+    {"closed", offsetof(mp_stats, closed), false},
+    {"connect_failures", offsetof(mp_stats, connect_failures), false},
+    {"stale", offsetof(mp_stats, stale), false},
+    {"expired", offsetof(mp_stats, expired), false},
+    {"retired", offsetof(mp_stats, retired), false},
+    {"discarded", offsetof(mp_stats, discarded), false},
+    {"retries", offsetof(mp_stats, retries), false},
+    {"timeouts", offsetof(mp_stats, timeouts), false},
+    {"resets_sent", offsetof(mp_stats, resets_sent), false},
+    {"resets_hidden", offsetof(mp_stats, resets_hidden), false},
+    {"resets_waited", offsetof(mp_stats, resets_waited), false},
+    {"resets_failed", offsetof(mp_stats, resets_failed), false},
+};
+
+/* pool:stats(): a table of counts; what each means stands in the README. */
+static int pool_stats(lua_State *L) {
+  pool_data *pool = check_pool(L, 1, "stats");
+  mp_stats stats;
+  mp_pool_stats(pool->pool, &stats);
+  lua_createtable(L, 0, 24);
+  for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
+    const void *at = (const char *)&stats + counters[i].offset;
+    lua_pushinteger(L, counters[i].is_now ? *(const unsigned *)at : (lua_Integer) * (const uint64_t *)at);
+    lua_setfield(L, -2, counters[i].name);
+  }
+  lua_pushnumber(L, (double)stats.reset_wait_ns / MP_SECOND);
+  lua_setfield(L, -2, "reset_wait");
+  return 1;
+}
+
+/* pool:evict(): retires every session: idle ones now, lent ones at their release. */
+static int pool_evict(lua_State *L) {
+  mp_pool_evict(check_pool(L, 1, "evict")->pool);
+  return 0;
+}
+
+/* shut(pool): no more checkouts. Returns the number of loans out, and the fd that becomes
+   readable when one ends. */
+int core_shut(lua_State *L) {
+  pool_data *pool = check_pool(L, 1, "close");
+  mp_stats stats;
+  mp_pool_close(pool->pool);
+  mp_pool_stats(pool->pool, &stats);
+  lua_pushinteger(L, stats.lent + stats.opening);
+  lua_pushinteger(L, mp_pool_ended_fd(pool->pool));
+  lua_getiuservalue(L, 1, POOL_WAIT);
+  return 3;
+}
+
+/* abort(pool): cuts the loans that are still out. */
+int core_abort(lua_State *L) {
+  mp_pool_abort(check_pool(L, 1, "close")->pool);
+  return 0;
+}
+
+/* now(pool): seconds of the clock of all deadlines. */
+int core_now(lua_State *L) {
+  lua_pushnumber(L, (double)mp_pool_now(check_pool(L, 1, "close")->pool) / MP_SECOND);
+  return 1;
+}
+
+static int pool_gc(lua_State *L) {
+  pool_data *pool = luaL_testudata(L, 1, POOL_CLASS);
+  if (!pool)
+    return 0;
+  pool->L = L;
+  luaL_unref(L, LUA_REGISTRYINDEX, pool->password);
+  pool->password = LUA_NOREF;
+  if (pool->pool)
+    mp_pool_unref(pool->pool);
+  pool->pool = NULL;
+  return 0;
+}
+
+static int pool_tostring(lua_State *L) {
+  pool_data *pool = check_pool(L, 1, "tostring");
+  mp_stats stats;
+  mp_pool_stats(pool->pool, &stats);
+  lua_pushfstring(L, "mypool.pool (%d idle, %d lent%s)", (int)stats.idle, (int)stats.lent,
+                  mp_pool_closed(pool->pool) ? ", closed" : "");
+  return 1;
+}
+
+static const luaL_Reg methods[] = {
+    {"stats", pool_stats},
+    {"evict", pool_evict},
+    {NULL, NULL},
+};
+
+static const luaL_Reg metamethods[] = {
+    {"__gc", pool_gc},
+    {"__tostring", pool_tostring},
+    {NULL, NULL},
+};
+
+void pool_open(lua_State *L) {
+  open_class(L, POOL_CLASS, methods, metamethods);
+}

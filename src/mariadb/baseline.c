@@ -1,0 +1,74 @@
+/* Asks a new session what its state is, so that a reset can lead back to it. */
+#include <errmsg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "session.h"
+
+/* One statement, as it costs every connect a round trip. MySQL counts roles elsewhere, so
+   there the role is restored whenever the server knows the word. */
+static const char mariadb_sql[] =
+    "SELECT @@init_connect, @@wait_timeout, @@max_allowed_packet, @@collation_connection, CURRENT_ROLE(), "
+    "(SELECT COUNT(*) FROM information_schema.APPLICABLE_ROLES)";
+static const char mysql_sql[] =
+    "SELECT @@init_connect, @@wait_timeout, @@max_allowed_packet, @@collation_connection, CURRENT_ROLE(), 1";
+static const char old_mysql_sql[] =
+    "SELECT @@init_connect, @@wait_timeout, @@max_allowed_packet, @@collation_connection, NULL, 0";
+
+/* The server skips init_connect for accounts that could repair it (MariaDB knowledge base,
+   "init_connect"). */
+static const char exempt_sql[] =
+    "SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES "
+    "WHERE PRIVILEGE_TYPE IN ('SUPER', 'CONNECTION ADMIN', 'CONNECTION_ADMIN') "
+    "AND GRANTEE = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''')";
+
+enum { INIT_CONNECT, WAIT_TIMEOUT, MAX_PACKET, COLLATION, ROLE, ROLES };
+
+static const char *question(const mp_session *session) {
+  if (session->base.is_mariadb)
+    return mariadb_sql;
+  return mysql_get_server_version(session->mysql) >= 80000 ? mysql_sql : old_mysql_sql;
+}
+
+static char *copy(const char *text) {
+  return strdup(text ? text : "");
+}
+
+static mp_status take(mp_session *session, mp_error *err) {
+  baseline *base = &session->base;
+  char **cells = session->row;
+  base->init_connect = copy(cells[INIT_CONNECT]);
+  base->collation = copy(cells[COLLATION]);
+  base->wait_timeout = (unsigned)strtoul(cells[WAIT_TIMEOUT], NULL, 10);
+  base->max_packet = strtoull(cells[MAX_PACKET], NULL, 10);
+  base->has_roles = strtoul(cells[ROLES], NULL, 10) > 0;
+  base->role = cells[ROLE] ? copy(cells[ROLE]) : NULL;
+  if (!base->init_connect || !base->collation || (cells[ROLE] && !base->role))
+    return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
+  return MP_DONE;
+}
+
+static mp_status forget_init_connect_of_exempt(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  if (!*session->base.init_connect)
+    return MP_DONE;
+  if (mp_run_row(session, exempt_sql, deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  if (strcmp(session->row[0], "0") != 0)
+    *session->base.init_connect = '\0';
+  return mp_run_end(session, deadline_ns, err);
+}
+
+mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  session->base.is_mariadb = mariadb_connection(session->mysql);
+  session->base.max_packet = SIZE_MAX; /* until the server has said it */
+  if (mp_run_row(session, question(session), deadline_ns, err) != MP_DONE || take(session, err) != MP_DONE ||
+      mp_run_end(session, deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  return forget_init_connect_of_exempt(session, deadline_ns, err);
+}
+
+void mp_baseline_free(baseline *base) {
+  free(base->role);
+  free(base->init_connect);
+  free(base->collation);
+}

@@ -1,0 +1,34 @@
+/* The growing text of mypool.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "mypool.h"
+
+static bool reserve(mp_buffer *buffer, size_t more) {
+  if (more <= buffer->capacity - buffer->length)
+    return true;
+  size_t wanted = buffer->length + more;
+  size_t capacity = buffer->capacity ? buffer->capacity : 256;
+  while (capacity < wanted)
+    capacity = capacity > SIZE_MAX / 2 ? wanted : capacity * 2;
+  char *data = realloc(buffer->data, capacity);
+  if (!data) {
+    buffer->failed = true;
+    return false;
+  }
+  buffer->data = data;
+  buffer->capacity = capacity;
+  return true;
+}
+
+void mp_buffer_add(mp_buffer *buffer, const char *bytes, size_t length) {
+  if (length == 0 || buffer->failed || !reserve(buffer, length))
+    return;
+  memcpy(buffer->data + buffer->length, bytes, length);
+  buffer->length += length;
+}
+
+void mp_buffer_free(mp_buffer *buffer) {
+  free(buffer->data);
+  *buffer = (mp_buffer){0};
+}

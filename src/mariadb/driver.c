@@ -1,0 +1,134 @@
+/* The driver: what src/pool sees of this folder. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "session.h"
+
+static mp_status session_step(mp_session *session, mp_error *err) {
+  return session->connector ? mp_opening_step(session, err) : mp_task_step(session, err);
+}
+
+static int wait_fd(mp_session *session) {
+  if (session->connector)
+    return mp_opening_fd(session);
+  mp_port_arm(session->port, mysql_get_socket(session->mysql), session->events & MYSQL_WAIT_READ,
+              session->events & MYSQL_WAIT_WRITE);
+  return session->port->epoll;
+}
+
+static uint64_t session_id(const mp_session *session) {
+  return mysql_thread_id(session->mysql);
+}
+
+static bool in_transaction(const mp_session *session) {
+  return session->mysql->server_status & SERVER_STATUS_IN_TRANS;
+}
+
+/* Somewhat before the server would close it, so that the pool does it first. */
+static int64_t idle_limit_ns(const mp_session *session) {
+  return session->base.wait_timeout * (MP_SECOND / 10 * 9);
+}
+
+static mp_sql_mode sql_mode(const mp_session *session) {
+  return (mp_sql_mode){
+      .no_backslash_escapes = session->mysql->server_status & SERVER_STATUS_NO_BACKSLASH_ESCAPES,
+      .utf8 = strncmp(mysql_character_set_name(session->mysql), "utf8", 4) == 0,
+  };
+}
+
+static int64_t now_ns(mp_driver *self) {
+  (void)self;
+  return mp_clock_ns();
+}
+
+static char *copy(const char *text) {
+  return text ? strdup(text) : NULL;
+}
+
+static void free_driver(mp_driver *self) {
+  mariadb_driver *driver = (mariadb_driver *)self;
+  mp_server *server = &driver->server;
+  for (size_t i = 0; driver->init_sql && i < server->init_sql_count; i++)
+    free(driver->init_sql[i]);
+  free(driver->init_sql);
+  free((char *)server->host);
+  free((char *)server->socket);
+  free((char *)server->user);
+  free((char *)server->database);
+  free((char *)server->charset);
+  free((char *)server->collation);
+  mp_ports_free(driver);
+  mp_bells_free(driver);
+  free(driver);
+}
+
+static const mp_driver mariadb_face = {
+    .free = free_driver,
+    .now_ns = now_ns,
+    .open = mp_session_open,
+    .step = session_step,
+    .peek = mp_session_peek,
+    .at_rest = mp_session_at_rest,
+    .reset_send = mp_reset_send,
+    .reset_read = mp_reset_read,
+    .query = mp_statement_query,
+    .fetch = mp_statement_fetch,
+    .next_result = mp_statement_next_result,
+    .ping = mp_statement_ping,
+    .abort = mp_session_abort,
+    .close = mp_session_close,
+    .wait_fd = wait_fd,
+    .bell_take = mp_bell_take,
+    .bell_ring = mp_bell_ring,
+    .bell_hush = mp_bell_hush,
+    .bell_give = mp_bell_give,
+    .id = session_id,
+    .in_transaction = in_transaction,
+    .idle_limit_ns = idle_limit_ns,
+    .sql_mode = sql_mode,
+    .summary = mp_statement_summary,
+    .column = mp_statement_column,
+};
+
+static bool copy_strings(mariadb_driver *driver, const mp_server *from) {
+  mp_server *server = &driver->server;
+  server->host = copy(from->host);
+  server->socket = copy(from->socket);
+  server->user = copy(from->user);
+  server->database = copy(from->database);
+  server->charset = copy(from->charset);
+  server->collation = copy(from->collation);
+  return !(from->host && !server->host) && !(from->socket && !server->socket) &&
+         !(from->user && !server->user) &&
+         !(from->database && !server->database) && !(from->charset && !server->charset) &&
+         !(from->collation && !server->collation);
+}
+
+static bool copy_init_sql(mariadb_driver *driver, const mp_server *from) {
+  driver->init_sql = calloc(from->init_sql_count + 1, sizeof *driver->init_sql);
+  driver->server.init_sql = (const char *const *)driver->init_sql;
+  for (size_t i = 0; driver->init_sql && i < from->init_sql_count; i++)
+    if (!(driver->init_sql[i] = strdup(from->init_sql[i])))
+      return false;
+  return driver->init_sql != NULL;
+}
+
+/* libmariadb may be initialised once, and not by two threads at a time. */
+static void init_library(void) {
+  mysql_server_init(0, NULL, NULL);
+}
+
+mp_driver *mp_mariadb_new(const mp_server *server) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  mariadb_driver *driver = calloc(1, sizeof *driver);
+  if (!driver)
+    return NULL;
+  pthread_once(&once, init_library);
+  driver->face = mariadb_face;
+  driver->server = *server;
+  if (!copy_strings(driver, server) | !copy_init_sql(driver, server)) {
+    free_driver(&driver->face);
+    return NULL;
+  }
+  return &driver->face;
+}

@@ -1,0 +1,104 @@
+/* Whether a session lives, and how it ends. */
+#include "session.h"
+
+#include <ma_pvio.h> /* needs mysql.h before it */
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Counts forks. A child shares the sockets of its parent and must never speak on them;
+   comparing numbers is cheaper than a getpid() for each operation. */
+static unsigned fork_generation;
+
+static void in_child(void) {
+  fork_generation++;
+}
+
+__attribute__((constructor)) static void watch_forks(void) {
+  pthread_atfork(NULL, NULL, in_child);
+}
+
+unsigned mp_fork_generation(void) {
+  return fork_generation;
+}
+
+/* What libmariadb has read ahead and nobody has asked for yet. */
+static bool has_cached(const mp_session *session) {
+  const MARIADB_PVIO *pvio = session->mysql->net.pvio;
+  return pvio->cache && pvio->cache_pos < pvio->cache + pvio->cache_size;
+}
+
+/* With no reply owed, anything to read is the server's farewell. POLLRDHUP tells of the end
+   also behind replies that have not been read. */
+mp_liveness mp_session_peek(mp_session *session) {
+  if (session->fork_generation != fork_generation || !session->mysql || !session->mysql->net.pvio)
+    return MP_DEAD;
+  struct pollfd socket = {.fd = mysql_get_socket(session->mysql), .events = POLLIN | POLLRDHUP};
+  poll(&socket, 1, 0);
+  if (socket.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))
+    return MP_DEAD;
+  if (socket.revents == 0 && !has_cached(session))
+    return MP_QUIET;
+  return session->owed > 0 ? MP_READY : MP_DEAD;
+}
+
+bool mp_session_at_rest(const mp_session *session) {
+  return !session->cont && !session->result && session->owed == 0 &&
+         session->mysql->status == MYSQL_STATUS_READY && !mysql_more_results(session->mysql) &&
+         session->fork_generation == fork_generation;
+}
+
+void mp_session_abort(mp_session *session) {
+  if (session->mysql && session->mysql->net.pvio && session->fork_generation == fork_generation)
+    shutdown(mysql_get_socket(session->mysql), SHUT_RDWR);
+}
+
+/* Puts a dead end in the place of the socket, so that the farewell of mysql_close reaches
+   nobody: not the parent's server. */
+static void detach_socket(MYSQL *mysql) {
+  int pair[2];
+  if (!mysql->net.pvio || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+    return;
+  dup2(pair[0], mysql_get_socket(mysql));
+  close(pair[0]);
+  close(pair[1]);
+}
+
+/* A COM_QUIT behind an unfinished exchange could block, and would be of no use. */
+static void say_goodbye(mp_session *session) {
+  if (session->fork_generation != fork_generation)
+    detach_socket(session->mysql);
+  else if (session->cont || session->result || session->owed > 0)
+    mp_session_abort(session);
+}
+
+/* Freeing an unfinished result would read the rest of it. */
+static void drop_result(mp_session *session) {
+  session->mysql->status = MYSQL_STATUS_READY;
+  mysql_free_result(session->result);
+}
+
+/* Leaves no trace in freed memory. */
+static void free_password(mp_session *session) {
+  if (session->password)
+    explicit_bzero(session->password, strlen(session->password));
+  free(session->password);
+}
+
+void mp_session_close(mp_session *session) {
+  if (session->connector)
+    mp_opening_end(session);
+  if (session->mysql) {
+    say_goodbye(session);
+    drop_result(session);
+    mysql_close(session->mysql);
+  }
+  mp_port_give(session->driver, session->port);
+  mp_baseline_free(&session->base);
+  mp_buffer_free(&session->flight);
+  free_password(session);
+  free(session);
+}

@@ -1,0 +1,27 @@
+/* Recognises ROLLBACK, the one statement that a transaction which the server has already
+   undone still allows. */
+#include <ctype.h>
+#include <strings.h>
+
+#include "scan.h"
+
+/* Takes `word` off the front of the text, if it is the next word. */
+static bool take_word(const char **at, const char *end, const char *word, size_t length) {
+  const char *from = *at;
+  while (from < end && isspace((unsigned char)*from))
+    from++;
+  if ((size_t)(end - from) < length || strncasecmp(from, word, length) != 0)
+    return false;
+  if (from + length < end && (isalnum((unsigned char)from[length]) || from[length] == '_'))
+    return false;
+  *at = from + length;
+  return true;
+}
+
+bool mp_sql_is_rollback(const char *sql, size_t length) {
+  const char *at = sql, *end = sql + length;
+  if (!take_word(&at, end, "ROLLBACK", 8))
+    return false;
+  take_word(&at, end, "WORK", 4);
+  return !take_word(&at, end, "TO", 2);
+}

@@ -1,0 +1,38 @@
+/* Statements run in place while a session connects. */
+#include <string.h>
+
+#include "session.h"
+
+/* Reads the current result to its end, and all that follow it. */
+mp_status mp_run_end(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  bool more = true;
+  while (more) {
+    mp_row row;
+    while (session->result)
+      if (mp_task_run(session, mp_statement_fetch(session, &row, err), deadline_ns, err) != MP_DONE)
+        return MP_FAILED;
+    if (mp_task_run(session, mp_statement_next_result(session, &more, err), deadline_ns, err) != MP_DONE)
+      return MP_FAILED;
+  }
+  return MP_DONE;
+}
+
+static mp_status run_query(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err) {
+  return mp_task_run(session, mp_statement_query(session, sql, strlen(sql), err), deadline_ns, err);
+}
+
+mp_status mp_run(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err) {
+  if (run_query(session, sql, deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  return mp_run_end(session, deadline_ns, err);
+}
+
+mp_status mp_run_row(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err) {
+  mp_row row;
+  if (run_query(session, sql, deadline_ns, err) != MP_DONE ||
+      mp_task_run(session, mp_statement_fetch(session, &row, err), deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  if (!session->result)
+    return mp_fail(err, MP_ERR_PROTOCOL, 0, "the server answered without a row");
+  return MP_DONE;
+}

@@ -1,0 +1,128 @@
+/* One session over libmariadb, as the files of this folder share it. */
+#ifndef MYPOOL_MARIADB_SESSION_H
+#define MYPOOL_MARIADB_SESSION_H
+
+#include <mysql.h>
+#include <pthread.h>
+
+#include "driver.h"
+
+/* An fd that programs may wait on and that outlives every socket: libmariadb closes sockets
+   inside its calls and the kernel reuses their numbers, so a scheduler that caches
+   registrations by number would lose a wake-up. */
+typedef struct mp_port {
+  int epoll;  /* what the caller waits for; holds the server's socket or the eventfd */
+  int armed;  /* the socket it is armed for, -1: none */
+  struct mp_port *next_free;
+} mp_port;
+
+typedef struct mariadb_driver {
+  mp_driver face; /* first: the pool sees only this */
+  mp_server server;
+  char **init_sql;
+  mp_port *free_ports;
+  int *bells; /* free eventfds */
+  size_t bell_count, bell_capacity;
+} mariadb_driver;
+
+/* What leads a used session back to where it was right after connect and init SQL. */
+typedef struct baseline {
+  char *role;            /* in force after connect; NULL: none */
+  char *init_connect;    /* the server's own init SQL for this account; "": none */
+  char *collation;       /* collation_connection after connect */
+  unsigned wait_timeout; /* seconds */
+  size_t max_packet;     /* bytes */
+  bool has_roles;        /* the account may SET ROLE */
+  bool is_mariadb;
+} baseline;
+
+struct mp_session {
+  mariadb_driver *driver;
+  MYSQL *mysql;
+  MYSQL_RES *result;   /* open until its last row was read */
+  mp_port *port;
+  unsigned fork_generation; /* of the process that owns the server's connection */
+  baseline base;
+
+  /* The libmariadb call in progress: `cont` resumes it, `done` takes its outcome. */
+  int (*cont)(mp_session *, int ready);
+  mp_status (*done)(mp_session *, mp_error *);
+  int events; /* MYSQL_WAIT_… it asked for */
+  int outcome;
+  my_bool flag;
+  MYSQL *connected;
+  MYSQL_ROW row;
+
+  mp_buffer flight;    /* the packets of a reset, ready to send */
+  unsigned flight_replies;
+  unsigned owed;       /* replies of a reset not read yet */
+  bool doomed;         /* the server has rolled the transaction back: only ROLLBACK makes sense */
+  bool in_transaction; /* ... as it was before the statement in progress */
+  bool rollback;       /* the statement in progress is ROLLBACK */
+
+  char *password;              /* only while it connects */
+  struct connector *connector; /* connecting on a helper thread; NULL: not */
+};
+
+/* port.c */
+mp_port *mp_port_take(mariadb_driver *driver);
+void mp_port_give(mariadb_driver *driver, mp_port *port);
+void mp_port_arm(mp_port *port, int fd, bool readable, bool writable);
+void mp_ports_free(mariadb_driver *driver);
+
+/* bell.c */
+int mp_bell_take(mp_driver *driver);
+void mp_bell_ring(mp_driver *driver, int fd);
+void mp_bell_hush(mp_driver *driver, int fd);
+void mp_bell_give(mp_driver *driver, int fd);
+void mp_bells_free(mariadb_driver *driver);
+
+/* run.c: blocking, for the statements of a connect */
+mp_status mp_run(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err);
+/* One row of text. Its cells hold until mp_run_end, which must follow. */
+mp_status mp_run_row(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err);
+mp_status mp_run_end(mp_session *session, int64_t deadline_ns, mp_error *err);
+
+/* connect.c: from nothing to the baseline, blocking until the deadline at most. */
+mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error *err);
+
+/* opening.c: the same in place or on a helper thread. */
+mp_status mp_session_open(mp_driver *driver, int64_t deadline_ns, mp_session **out, mp_error *err);
+mp_status mp_opening_step(mp_session *session, mp_error *err);
+void mp_opening_end(mp_session *session);
+int mp_opening_fd(const mp_session *session);
+int mp_opening_stop_fd(const mp_session *session); /* readable when the connect is no longer wanted; -1: never */
+
+/* baseline.c */
+mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err);
+void mp_baseline_free(baseline *base);
+
+/* reset.c */
+mp_status mp_flight_build(mp_session *session, mp_error *err);
+mp_status mp_reset_send(mp_session *session, mp_error *err);
+mp_status mp_reset_read(mp_session *session, mp_error *err);
+
+/* statement.c */
+mp_status mp_statement_query(mp_session *session, const char *sql, size_t length, mp_error *err);
+mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err);
+mp_status mp_statement_next_result(mp_session *session, bool *more, mp_error *err);
+mp_status mp_statement_ping(mp_session *session, mp_error *err);
+void mp_statement_summary(const mp_session *session, mp_summary *summary);
+mp_column mp_statement_column(const mp_session *session, unsigned index);
+
+/* liveness.c */
+mp_liveness mp_session_peek(mp_session *session);
+bool mp_session_at_rest(const mp_session *session);
+void mp_session_abort(mp_session *session);
+void mp_session_close(mp_session *session);
+unsigned mp_fork_generation(void);
+
+/* task.c: running one libmariadb call after the other */
+mp_status mp_task_settle(mp_session *session, int events, mp_error *err);
+mp_status mp_task_step(mp_session *session, mp_error *err);
+mp_status mp_task_run(mp_session *session, mp_status status, int64_t deadline_ns, mp_error *err);
+mp_status mp_mysql_fail(mp_session *session, mp_phase phase, mp_error *err);
+
+int64_t mp_clock_ns(void);
+
+#endif

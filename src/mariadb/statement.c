@@ -1,0 +1,190 @@
+/* Statements of the text protocol: send, first reply, rows, further results. */
+#include <errmsg.h>
+#include <mysqld_error.h>
+#include <string.h>
+
+#include "scan.h"
+#include "session.h"
+
+/* ER_CHECKREAD came with the snapshot isolation of MariaDB 10.6.18: like a deadlock it undoes
+   the whole transaction. */
+static bool undoes_transaction(unsigned code) {
+  return code == ER_LOCK_DEADLOCK || code == ER_CHECKREAD;
+}
+
+static bool transactional(const MYSQL *mysql) {
+  return (mysql->server_status & SERVER_STATUS_IN_TRANS) || !(mysql->server_status & SERVER_STATUS_AUTOCOMMIT);
+}
+
+/* The client's flag stays set after a deadlock, and what follows would commit by itself:
+   remember that there is nothing left to add to. */
+static mp_status failed(mp_session *session, mp_phase phase, mp_error *err) {
+  if (session->in_transaction && undoes_transaction(mysql_errno(session->mysql)))
+    session->doomed = true;
+  return mp_mysql_fail(session, phase, err);
+}
+
+/* Opens the result that the reply announced; reading it comes later. */
+static mp_status open_result(mp_session *session, mp_error *err) {
+  if (mysql_field_count(session->mysql) == 0)
+    return MP_DONE;
+  session->result = mysql_use_result(session->mysql);
+  return session->result ? MP_DONE : mp_mysql_fail(session, MP_PHASE_RESULT, err);
+}
+
+static mp_status replied(mp_session *session, mp_error *err) {
+  if (session->flag)
+    return failed(session, MP_PHASE_REPLY, err);
+  if (session->rollback)
+    session->doomed = false;
+  return open_result(session, err);
+}
+
+static int reply_cont(mp_session *session, int ready) {
+  return mysql_read_query_result_cont(&session->flag, session->mysql, ready);
+}
+
+static mp_status sent(mp_session *session, mp_error *err) {
+  if (session->outcome)
+    return mp_mysql_fail(session, MP_PHASE_SEND, err);
+  session->cont = reply_cont;
+  session->done = replied;
+  return mp_task_settle(session, mysql_read_query_result_start(&session->flag, session->mysql), err);
+}
+
+static int send_cont(mp_session *session, int ready) {
+  return mysql_send_query_cont(&session->outcome, session->mysql, ready);
+}
+
+/* What libmariadb would find out too late, or answer with a lost session. */
+static mp_status refuse(mp_session *session, size_t length, mp_error *err) {
+  if (session->result || session->owed || mysql_more_results(session->mysql))
+    return mp_fail(err, MP_ERR_PROTOCOL, CR_COMMANDS_OUT_OF_SYNC, "a result has not been read to its end");
+  if (session->doomed && !session->rollback)
+    return mp_fail(err, MP_ERR_SERVER, ER_LOCK_DEADLOCK,
+                   "the server has rolled this transaction back: ROLLBACK before anything else");
+  if (length + 1 > session->base.max_packet)
+    return mp_fail(err, MP_ERR_SERVER, ER_NET_PACKET_TOO_LARGE,
+                   "a statement of %zu bytes exceeds the server's max_allowed_packet of %zu", length,
+                   session->base.max_packet);
+  return MP_DONE;
+}
+
+mp_status mp_statement_query(mp_session *session, const char *sql, size_t length, mp_error *err) {
+  session->rollback = mp_sql_is_rollback(sql, length);
+  if (refuse(session, length, err) != MP_DONE) {
+    err->phase = MP_PHASE_SEND;
+    return MP_FAILED;
+  }
+  session->in_transaction = transactional(session->mysql);
+  session->cont = send_cont;
+  session->done = sent;
+  return mp_task_settle(session, mysql_send_query_start(&session->outcome, session->mysql, sql, length), err);
+}
+
+static void close_result(mp_session *session) {
+  mysql_free_result(session->result);
+  session->result = NULL;
+}
+
+static mp_status fetched(mp_session *session, mp_error *err) {
+  if (session->row)
+    return MP_DONE;
+  mp_status status = MP_DONE;
+  if (mysql_errno(session->mysql))
+    status = failed(session, MP_PHASE_RESULT, err);
+  close_result(session);
+  return status;
+}
+
+static int fetch_cont(mp_session *session, int ready) {
+  return mysql_fetch_row_cont(&session->row, session->result, ready);
+}
+
+static mp_status fetch_start(mp_session *session, mp_error *err) {
+  session->cont = fetch_cont;
+  session->done = fetched;
+  return mp_task_settle(session, mysql_fetch_row_start(&session->row, session->result), err);
+}
+
+mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err) {
+  *row = (mp_row){0};
+  if (!session->result)
+    return MP_DONE;
+  mp_status status = session->cont ? mp_task_step(session, err) : fetch_start(session, err);
+  if (status == MP_DONE && session->result)
+    *row = (mp_row){.cells = session->row, .lengths = mysql_fetch_lengths(session->result)};
+  return status;
+}
+
+static mp_status advanced(mp_session *session, mp_error *err) {
+  if (session->outcome > 0)
+    return failed(session, MP_PHASE_RESULT, err);
+  return open_result(session, err);
+}
+
+static int advance_cont(mp_session *session, int ready) {
+  return mysql_next_result_cont(&session->outcome, session->mysql, ready);
+}
+
+mp_status mp_statement_next_result(mp_session *session, bool *more, mp_error *err) {
+  *more = session->cont || mysql_more_results(session->mysql);
+  if (!*more)
+    return MP_DONE;
+  if (session->cont)
+    return mp_task_step(session, err);
+  session->cont = advance_cont;
+  session->done = advanced;
+  return mp_task_settle(session, mysql_next_result_start(&session->outcome, session->mysql), err);
+}
+
+static mp_status pinged(mp_session *session, mp_error *err) {
+  return session->outcome ? mp_mysql_fail(session, MP_PHASE_REPLY, err) : MP_DONE;
+}
+
+static int ping_cont(mp_session *session, int ready) {
+  return mysql_ping_cont(&session->outcome, session->mysql, ready);
+}
+
+mp_status mp_statement_ping(mp_session *session, mp_error *err) {
+  session->cont = ping_cont;
+  session->done = pinged;
+  return mp_task_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
+}
+
+void mp_statement_summary(const mp_session *session, mp_summary *summary) {
+  MYSQL *mysql = session->mysql;
+  bool rows = session->result != NULL;
+  *summary = (mp_summary){
+      .columns = rows ? mysql_num_fields(session->result) : 0,
+      .affected_rows = rows ? 0 : mysql_affected_rows(mysql),
+      .insert_id = rows ? 0 : mysql_insert_id(mysql),
+      .warning_count = mysql_warning_count(mysql),
+      .info = rows ? NULL : mysql_info(mysql),
+  };
+}
+
+static mp_type type_of(const MYSQL_FIELD *field) {
+  switch (field->type) {
+  case MYSQL_TYPE_TINY:
+  case MYSQL_TYPE_SHORT:
+  case MYSQL_TYPE_INT24:
+  case MYSQL_TYPE_LONG:
+  case MYSQL_TYPE_YEAR:
+    return MP_TYPE_INTEGER;
+  case MYSQL_TYPE_LONGLONG:
+    return field->flags & UNSIGNED_FLAG ? MP_TYPE_UNSIGNED : MP_TYPE_INTEGER;
+  case MYSQL_TYPE_FLOAT:
+  case MYSQL_TYPE_DOUBLE:
+    return MP_TYPE_FLOAT;
+  case MYSQL_TYPE_BIT:
+    return MP_TYPE_BIT;
+  default:
+    return MP_TYPE_STRING;
+  }
+}
+
+mp_column mp_statement_column(const mp_session *session, unsigned index) {
+  const MYSQL_FIELD *field = mysql_fetch_field_direct(session->result, index);
+  return (mp_column){.name = field->name, .name_length = field->name_length, .type = type_of(field)};
+}

@@ -1,0 +1,300 @@
+/* What the folders of mypool share: statuses, errors, waits, the pool, the loan. */
+#ifndef MYPOOL_H
+#define MYPOOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Deadlines are absolute, in nanoseconds of the driver's monotonic clock. */
+#define MP_NEVER INT64_MAX
+#define MP_SECOND INT64_C(1000000000)
+#define MP_MILLISECOND INT64_C(1000000)
+
+/* ---- outcomes ------------------------------------------------------------ */
+
+typedef enum mp_status {
+  MP_DONE,  /* finished, well */
+  MP_WAIT,  /* step again when the fd of the mp_wait is readable or its time is up */
+  MP_FAILED /* finished, the mp_error says how */
+} mp_status;
+
+typedef enum mp_kind {
+  MP_ERR_NONE,
+  MP_ERR_SERVER,    /* the server refused the statement */
+  MP_ERR_CONNECT,   /* no session could be opened */
+  MP_ERR_LOST,      /* the session is gone */
+  MP_ERR_TIMEOUT,   /* the operation's deadline passed */
+  MP_ERR_EXHAUSTED, /* every session is lent */
+  MP_ERR_CLOSED,    /* the pool is closed */
+  MP_ERR_PROTOCOL   /* client and server are out of step, or a limit of the client */
+} mp_kind;
+
+/* Whether a failed statement may have taken effect on the server. */
+typedef enum mp_executed { MP_EXECUTED_NO, MP_EXECUTED_UNKNOWN, MP_EXECUTED_YES } mp_executed;
+
+/* Where in its course an operation failed; the retry table decides by it. */
+typedef enum mp_phase {
+  MP_PHASE_CONNECT, /* opening a session */
+  MP_PHASE_RESET,   /* reading the replies of a reset */
+  MP_PHASE_SEND,    /* before the last byte of the statement was handed to the kernel */
+  MP_PHASE_REPLY,   /* waiting for the first reply */
+  MP_PHASE_RESULT   /* reading rows or later results */
+} mp_phase;
+
+typedef struct mp_error {
+  mp_kind kind;
+  mp_phase phase;
+  mp_executed executed;
+  unsigned code;    /* errno of the server or of libmariadb, 0 when neither spoke */
+  char sqlstate[6]; /* "" when there is none */
+  bool retryable;   /* the same call may succeed, and cannot take effect twice */
+  bool fatal;       /* the loan's session is gone: only release is of use */
+  char message[512];
+} mp_error;
+
+/* What a resumable operation waits for. `fd` stays open as long as its pool. */
+typedef struct mp_wait {
+  int fd;           /* step again when it is readable */
+  int64_t until_ns; /* ... or at this time; MP_NEVER for no limit */
+} mp_wait;
+
+/* Fills *err unless it already holds an error: the first one wins. Returns
+   MP_FAILED, so that a function can end with it. */
+mp_status mp_fail(mp_error *err, mp_kind kind, unsigned code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* The name of a kind as Lua users see it, such as "lost"; likewise for executed. */
+const char *mp_kind_name(mp_kind kind);
+const char *mp_executed_name(mp_executed executed);
+
+/* ---- results ---------------------------------------------------------------
+   They belong to the session and hold until its next operation, or the end of
+   the loan. */
+
+typedef enum mp_type {
+  MP_TYPE_STRING,   /* text, bytes, DECIMAL, dates, times, JSON: as the server wrote it */
+  MP_TYPE_INTEGER,  /* every integer that fits 64 signed bits */
+  MP_TYPE_UNSIGNED, /* BIGINT UNSIGNED */
+  MP_TYPE_FLOAT,    /* FLOAT and DOUBLE */
+  MP_TYPE_BIT       /* BIT(n): big-endian bytes */
+} mp_type;
+
+typedef struct mp_column {
+  const char *name;
+  size_t name_length;
+  mp_type type;
+} mp_column;
+
+/* What a statement said about itself. */
+typedef struct mp_summary {
+  unsigned columns;       /* 0 for a statement without rows */
+  uint64_t affected_rows; /* MySQL manual, mysql_affected_rows() */
+  uint64_t insert_id;     /* 0 when none was generated */
+  unsigned warning_count;
+  const char *info; /* "Records: 3  Duplicates: 0  Warnings: 0", or NULL */
+} mp_summary;
+
+/* One row; cells[i] is NULL for NULL. Holds until the next fetch. */
+typedef struct mp_row {
+  char **cells; /* NULL after the last row */
+  const unsigned long *lengths;
+} mp_row;
+
+/* ---- the pool --------------------------------------------------------------- */
+
+typedef struct mp_driver mp_driver; /* how sessions are made and used; driver.h */
+typedef struct mp_pool mp_pool;
+typedef struct mp_loan mp_loan;
+
+typedef struct mp_pool_config {
+  unsigned max_size;        /* sessions at most, at least 1 */
+  unsigned min_idle;        /* idle sessions that idle_timeout leaves alone */
+  unsigned retries;         /* further sessions tried before a brand-new one; 0: no retry at all */
+  bool reset;               /* reset sessions at release */
+  bool may_queue;           /* a checkout may wait for a release: false in plain blocking programs */
+  int64_t idle_timeout_ns;  /* retire sessions idle for longer */
+  int64_t max_lifetime_ns;  /* retire sessions older than this, minus up to 10 % at random */
+  int64_t query_timeout_ns; /* for statements that name none; MP_NEVER: unlimited */
+  int64_t reset_timeout_ns; /* for the replies to a reset; then the session is closed instead */
+  uint64_t seed;            /* of the jitter */
+} mp_pool_config;
+
+/* Counters since the pool was made; the first group is the state right now. */
+typedef struct mp_stats {
+  unsigned size, idle, lent, opening, waiting;
+  uint64_t checkouts;        /* loans begun */
+  uint64_t opened, closed;   /* sessions; opened - closed = idle + lent */
+  uint64_t connect_failures; /* attempts that opened no session */
+  uint64_t stale;            /* sessions found dead while they were idle */
+  uint64_t expired;          /* closed by idle_timeout */
+  uint64_t retired;          /* closed by max_lifetime or evict */
+  uint64_t discarded;        /* closed at the end of a loan instead of being reset */
+  uint64_t retries;          /* sessions replaced unseen under a checkout or a first statement */
+  uint64_t timeouts;         /* checkouts and statements that met their deadline */
+  uint64_t resets_sent, resets_hidden, resets_waited, resets_failed;
+  int64_t reset_wait_ns; /* spent by checkouts on replies that were not there yet */
+} mp_stats;
+
+/* Makes a pool; no I/O. Takes over `driver`, also when it fails, which it does
+   (NULL) only for want of memory. The pool lives until mp_pool_unref and the end
+   of its last loan. */
+mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver);
+
+/* Closes the pool if that was not done, and gives up the creator's hold on it. */
+void mp_pool_unref(mp_pool *pool);
+
+/* No more checkouts; idle sessions are closed now, lent ones when they come back.
+   Waiters fail with MP_ERR_CLOSED. Closing twice is quiet. */
+void mp_pool_close(mp_pool *pool);
+
+/* Ends what is still lent after mp_pool_close: further statements of those loans
+   fail with MP_ERR_CLOSED. */
+void mp_pool_abort(mp_pool *pool);
+
+bool mp_pool_closed(const mp_pool *pool);
+
+/* Retires every session: idle ones now, lent ones at their release. */
+void mp_pool_evict(mp_pool *pool);
+
+void mp_pool_stats(const mp_pool *pool, mp_stats *stats);
+
+/* The driver's clock. */
+int64_t mp_pool_now(const mp_pool *pool);
+
+/* The fd that becomes readable whenever a loan ends after mp_pool_close; -1 when no
+   descriptor could be had. For an operation that waits for the last loan. */
+int mp_pool_ended_fd(mp_pool *pool);
+
+/* ---- the loan ----------------------------------------------------------------
+   One checkout, from start to release. Each operation that may wait is begun by
+   its function and continued by mp_loan_step until it says something other than
+   MP_WAIT. Beginning one while another is unfinished gives the session up. */
+
+/* NULL only for want of memory. Free it with mp_loan_free, which also releases. */
+mp_loan *mp_loan_new(mp_pool *pool);
+
+/* Ends the loan as mp_loan_release would, giving up a session in the middle of an
+   operation, and frees it. NULL is fine. */
+void mp_loan_free(mp_loan *loan);
+
+/* Gets a clean, live session: an idle one if there is one, else a new one, else the
+   first to be released. Fails with EXHAUSTED when all stayed lent, CONNECT when none could
+   be opened, TIMEOUT or CLOSED. `label` says where the loan was taken, for messages; it is
+   copied. */
+mp_status mp_checkout(mp_loan *loan, int64_t timeout_ns, const char *label, mp_wait *wait, mp_error *err);
+
+typedef struct mp_query_options {
+  int64_t timeout_ns; /* 0: the pool's query_timeout */
+  bool idempotent;    /* the caller says that running it twice does no harm */
+} mp_query_options;
+
+/* Sends a statement and reads the reply up to the first row. `sql` must stay as it
+   is until the operation ends. When MP_DONE, mp_loan_summary tells what came back and
+   mp_fetch, mp_next_result get the rest; all of it falls under the one deadline. */
+mp_status mp_query(mp_loan *loan, const char *sql, size_t length, const mp_query_options *options,
+                   mp_wait *wait, mp_error *err);
+
+/* Reads the next row; row->cells is NULL after the last one. */
+mp_status mp_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err);
+
+/* Goes to the next result of the statement; *more is false when there was none,
+   and the operation is then over. Only after the last row of the current one. */
+mp_status mp_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error *err);
+
+/* Asks the server for a sign of life. */
+mp_status mp_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *err);
+
+/* Continues the unfinished operation; for mp_fetch and mp_next_result call those again instead. */
+mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err);
+
+/* Gives the session back, with its reset on the way (`reset` false: as it is). Never
+   waits. A second release is quiet. */
+void mp_loan_release(mp_loan *loan, bool reset);
+
+/* Gives the session up in the middle of whatever goes on. The loan stays, to be released. */
+void mp_loan_lose(mp_loan *loan);
+
+/* Closes the session instead of giving it back. */
+void mp_loan_discard(mp_loan *loan);
+
+bool mp_loan_held(const mp_loan *loan);      /* lent, and neither released nor discarded */
+bool mp_loan_busy(const mp_loan *loan);      /* an operation is unfinished */
+uint64_t mp_loan_id(const mp_loan *loan);    /* the server's connection id; 0 when not held */
+bool mp_loan_in_transaction(const mp_loan *loan);
+
+/* Of the reply just read. */
+void mp_loan_summary(const mp_loan *loan, mp_summary *summary);
+mp_column mp_loan_column(const mp_loan *loan, unsigned index);
+
+/* What the text encoder must know of the loan's session. */
+typedef struct mp_sql_mode {
+  bool no_backslash_escapes;
+  bool utf8; /* the client's character set is utf8mb4 or utf8mb3 */
+} mp_sql_mode;
+mp_sql_mode mp_loan_sql_mode(const mp_loan *loan);
+
+/* ---- SQL text ------------------------------------------------------------------ */
+
+/* A growing text. Zero-initialise it; `failed` is set when memory ran out. */
+typedef struct mp_buffer {
+  char *data;
+  size_t length, capacity;
+  bool failed;
+} mp_buffer;
+void mp_buffer_add(mp_buffer *buffer, const char *bytes, size_t length);
+void mp_buffer_free(mp_buffer *buffer);
+
+/* Walks over a statement from placeholder to placeholder. */
+typedef struct mp_scanner {
+  const char *at, *end;
+  bool no_backslash_escapes;
+  bool in_executable_comment; /* the placeholder just found stands inside one */
+} mp_scanner;
+
+/* Starts at the first byte of `sql`. */
+void mp_scanner_init(mp_scanner *scanner, const char *sql, size_t length, bool no_backslash_escapes);
+
+/* The next `?` outside of quotes, comments and quoted names; NULL after the last. */
+const char *mp_scanner_next(mp_scanner *scanner);
+
+/* Append one value. Right under every sql_mode and, for a session whose charset is
+   not UTF-8, every connection charset. */
+void mp_encode_null(mp_buffer *out);
+void mp_encode_boolean(mp_buffer *out, bool value);
+void mp_encode_integer(mp_buffer *out, int64_t value);
+void mp_encode_float(mp_buffer *out, double value); /* finite */
+/* `hex`: never in quotes, for a place where quotes do not protect. */
+void mp_encode_string(mp_buffer *out, const char *bytes, size_t length, mp_sql_mode mode, bool hex);
+void mp_encode_binary(mp_buffer *out, const char *bytes, size_t length);
+/* False, and nothing appended, for a name that cannot be quoted safely: empty, holding a NUL
+   byte, longer than 64 characters of UTF-8, not UTF-8, or not
+   ASCII while the session's charset is not UTF-8. */
+bool mp_encode_identifier(mp_buffer *out, const char *bytes, size_t length, mp_sql_mode mode);
+
+/* ---- the MariaDB driver ----------------------------------------------------------- */
+
+/* The address and manners of a server. Strings may be NULL where the comment allows it;
+   all are copied. */
+typedef struct mp_server {
+  const char *host;   /* name or address; not with socket */
+  unsigned port;      /* 1 to 65535 */
+  const char *socket; /* path of a unix socket, or NULL */
+  const char *user, *database; /* NULL: none */
+  const char *charset;                    /* character set of the connection */
+  const char *collation;                  /* NULL: the server's default for the charset */
+  const char *const *init_sql;            /* statements of the baseline */
+  size_t init_sql_count;
+  int64_t connect_timeout_ns;
+  bool threads; /* connect on a helper thread, so that opening never blocks the caller */
+
+  /* Asked at each connect, by whoever begins it. Returns a copy from malloc, or NULL: for no
+     password, or with *err set. */
+  char *(*password)(void *context, mp_error *err);
+  void *password_context;
+} mp_server;
+
+/* A driver for mp_pool_new; NULL for want of memory. */
+mp_driver *mp_mariadb_new(const mp_server *server);
+
+#endif

@@ -1,0 +1,353 @@
+/* Getting a session for a loan: from the idle list, by opening one, or by waiting for one.
+   Serves the checkout and, under the same handle, the retry of a first statement. */
+#include <assert.h>
+#include <stdio.h>
+
+#include "pool.h"
+
+static mp_status wait_on_session(mp_loan *loan, int64_t until_ns, mp_wait *wait) {
+  *wait = (mp_wait){.fd = loan->pool->driver->wait_fd(loan->slot->session), .until_ns = until_ns};
+  return MP_WAIT;
+}
+
+/* Without a session: a handle whose first statement was to be retried stays a loan, of
+   which only the release is of use. */
+static void empty_handed(mp_loan *loan) {
+  loan->stage = loan->operation == OP_CHECKOUT ? LOAN_NEW : LOAN_HELD;
+  loan->slot = NULL;
+  loan->operation = OP_NONE;
+  queue_serve(loan->pool);
+  pool_tell_ended(loan->pool);
+}
+
+static mp_status give_up(mp_loan *loan) {
+  empty_handed(loan);
+  return MP_FAILED;
+}
+
+static mp_status expired(mp_loan *loan, mp_error *err) {
+  explain_expired(loan, err);
+  acquire_abandon(loan);
+  return MP_FAILED;
+}
+
+static mp_status held(mp_loan *loan) {
+  loan->stage = LOAN_HELD;
+  loan->since_ns = pool_now(loan->pool);
+  return MP_DONE;
+}
+
+/* The session failed before anything of the caller's was sent: take another. What is returned
+   here is not the last word, seek_on goes on. */
+static mp_status replace(mp_loan *loan, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  slot_close(pool, loan->slot);
+  loan->slot = NULL;
+  loan->tries++;
+  if (pool->config.retries == 0)
+    return give_up(loan);
+  pool->stats.retries++;
+  *err = (mp_error){0};
+  loan->stage = LOAN_SEEKING;
+  return MP_WAIT;
+}
+
+/* ---- waiting ---- */
+
+static int64_t earlier(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+/* Whether a slot is free and only the state of the server keeps it from being opened. */
+static bool held_back(const mp_pool *pool) {
+  return pool->failures > 0 && pool->counts[SLOT_EMPTY] > 0;
+}
+
+static mp_status wait_in_queue(mp_loan *loan, mp_wait *wait) {
+  mp_pool *pool = loan->pool;
+  int64_t until_ns = loan->deadline_ns;
+  if (pool->first == loan && held_back(pool) && pool->counts[SLOT_OPENING] == 0)
+    until_ns = earlier(until_ns, pool->retry_at_ns);
+  *wait = (mp_wait){.fd = loan->bell, .until_ns = until_ns};
+  return MP_WAIT;
+}
+
+static mp_status enqueue(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  if (!pool->config.may_queue && !held_back(pool)) {
+    explain_exhausted(pool, err);
+    return give_up(loan);
+  }
+  if (queue_enter(loan, err) == MP_FAILED)
+    return give_up(loan);
+  return wait_in_queue(loan, wait);
+}
+
+/* ---- a session from the idle list ---- */
+
+static mp_status found_dead(mp_loan *loan, mp_error *err) {
+  loan->pool->stats.stale++;
+  idle_sweep_dead(loan->pool);
+  mp_fail(err, MP_ERR_LOST, 2006, "the server closed the connection while it was idle");
+  err->retryable = true;
+  return replace(loan, err);
+}
+
+static mp_status reset_answered(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  if (status == MP_WAIT)
+    return wait_on_session(loan, loan->limit_ns, wait);
+  loan->slot->reset_pending = loan->slot->reset_begun = false;
+  if (status == MP_FAILED) {
+    pool->stats.resets_failed++;
+    err->kind = MP_ERR_LOST;
+    err->retryable = true;
+    return replace(loan, err);
+  }
+  if (pool->driver->peek(loan->slot->session) == MP_DEAD)
+    return found_dead(loan, err);
+  return held(loan);
+}
+
+/* A server that does not answer a reset must leave time to try another session. */
+static int64_t reset_limit_ns(const mp_loan *loan, int64_t now_ns) {
+  int64_t limit_ns = add_time(loan->slot->released_ns, loan->pool->config.reset_timeout_ns);
+  if (loan->deadline_ns == MP_NEVER)
+    return limit_ns;
+  return earlier(limit_ns, now_ns + (loan->deadline_ns - now_ns) / 2);
+}
+
+static mp_status read_reset(mp_driver *driver, mp_slot *slot, mp_error *err) {
+  if (slot->reset_begun)
+    return driver->step(slot->session, err);
+  slot->reset_begun = true;
+  return driver->reset_read(slot->session, err);
+}
+
+static mp_status use_idle(mp_loan *loan, mp_slot *slot, mp_wait *wait, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  loan->slot = slot;
+  slot->loan = loan;
+  if (!slot->reset_pending)
+    return held(loan);
+  loan->stage = LOAN_RESETTING;
+  mp_status status = read_reset(pool->driver, slot, err);
+  if (status == MP_DONE)
+    pool->stats.resets_hidden++;
+  if (status == MP_WAIT) {
+    pool->stats.resets_waited++;
+    loan->since_ns = pool_now(pool);
+    loan->limit_ns = reset_limit_ns(loan, loan->since_ns);
+  }
+  return reset_answered(loan, status, wait, err);
+}
+
+static mp_status step_resetting(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  mp_status status = pool->driver->step(loan->slot->session, err);
+  int64_t now_ns = pool_now(pool);
+  if (status == MP_WAIT && now_ns >= loan->deadline_ns)
+    return expired(loan, err);
+  if (status == MP_WAIT && now_ns >= loan->limit_ns)
+    status = mp_fail(err, MP_ERR_TIMEOUT, 0, "the server did not answer a reset in time");
+  if (status != MP_WAIT)
+    pool->stats.reset_wait_ns += now_ns - loan->since_ns;
+  return reset_answered(loan, status, wait, err);
+}
+
+/* ---- a new session ---- */
+
+/* Others may connect as well once one has. */
+static mp_status opened(mp_loan *loan) {
+  mp_pool *pool = loan->pool;
+  slot_move(pool, loan->slot, SLOT_LENT);
+  slot_opened(pool, loan->slot);
+  backoff_succeeded(pool);
+  mp_status status = held(loan);
+  queue_serve(pool);
+  return status;
+}
+
+/* Waits its turn again until the next attempt is due. */
+static mp_status open_failed(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  judge(err, false);
+  slot_close(pool, loan->slot);
+  loan->slot = NULL;
+  backoff_failed(pool, err);
+  if (!err->retryable || pool->config.retries == 0 || pool->retry_at_ns >= loan->deadline_ns)
+    return give_up(loan);
+  *err = (mp_error){0};
+  return enqueue(loan, wait, err);
+}
+
+static mp_status opening(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
+  if (status == MP_WAIT && pool_now(loan->pool) >= loan->deadline_ns)
+    return expired(loan, err);
+  if (status == MP_WAIT)
+    return wait_on_session(loan, loan->deadline_ns, wait);
+  return status == MP_DONE ? opened(loan) : open_failed(loan, wait, err);
+}
+
+/* The slot is reserved; the connect may have been begun by a loan that gave up. */
+static mp_status use_opening(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  mp_driver *driver = loan->pool->driver;
+  mp_slot *slot = loan->slot;
+  mp_status status;
+  loan->stage = LOAN_OPENING;
+  if (slot->session) {
+    status = driver->step(slot->session, err);
+  } else {
+    slot->generation = loan->pool->generation;
+    status = driver->open(driver, loan->deadline_ns, &slot->session, err);
+  }
+  return opening(loan, status, wait, err);
+}
+
+static mp_status reserve(mp_loan *loan, mp_slot *slot, mp_wait *wait, mp_error *err) {
+  if (slot->state == SLOT_EMPTY)
+    slot_move(loan->pool, slot, SLOT_OPENING);
+  slot->loan = loan;
+  loan->slot = slot;
+  return use_opening(loan, wait, err);
+}
+
+/* ---- the choice ---- */
+
+static void settle(mp_pool *pool, mp_slot *slot) {
+  mp_error err = {0};
+  mp_status status = pool->driver->step(slot->session, &err);
+  if (status == MP_DONE) {
+    slot_opened(pool, slot);
+    slot->released_ns = pool_now(pool);
+    slot_move(pool, slot, SLOT_IDLE);
+    backoff_succeeded(pool);
+  } else if (status == MP_FAILED) {
+    judge(&err, false);
+    slot_close(pool, slot);
+    backoff_failed(pool, &err);
+  }
+}
+
+/* Connects whose loans gave up may have come to their ends since. */
+static void settle_orphans(mp_pool *pool) {
+  for (unsigned i = 0; pool->counts[SLOT_OPENING] > 0 && i < pool->config.max_size; i++)
+    if (pool->slots[i].state == SLOT_OPENING && !pool->slots[i].loan)
+      settle(pool, &pool->slots[i]);
+}
+
+/* A loan that has had a session already came before those that wait. */
+static mp_status seek(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  mp_slot *slot;
+  if (pool->closed) {
+    explain_closed(err);
+    return give_up(loan);
+  }
+  settle_orphans(pool);
+  idle_sweep(pool);
+  if (pool->first && loan->tries == 0)
+    return enqueue(loan, wait, err);
+  if (loan->tries <= pool->config.retries && (slot = idle_pick(pool))) {
+    slot_move(pool, slot, SLOT_LENT);
+    return use_idle(loan, slot, wait, err);
+  }
+  if ((slot = slot_find_orphan(pool)) || (backoff_may_open(pool) && (slot = slot_find_empty(pool))))
+    return reserve(loan, slot, wait, err);
+  return enqueue(loan, wait, err);
+}
+
+/* A loop, not a recursion: any number of sessions may fail one after the other. */
+static mp_status seek_on(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
+  while (loan->stage == LOAN_SEEKING)
+    status = seek(loan, wait, err);
+  return status;
+}
+
+mp_status acquire(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  loan->stage = LOAN_SEEKING;
+  return seek_on(loan, MP_WAIT, wait, err);
+}
+
+static mp_status step_handed(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  queue_leave(loan);
+  if (loan->slot->state == SLOT_OPENING)
+    return use_opening(loan, wait, err);
+  if (loan->pool->driver->peek(loan->slot->session) == MP_DEAD)
+    return found_dead(loan, err);
+  return use_idle(loan, loan->slot, wait, err);
+}
+
+static mp_status step_queued(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  if (queue_try(loan))
+    return step_handed(loan, wait, err);
+  if (pool_now(loan->pool) < loan->deadline_ns)
+    return wait_in_queue(loan, wait);
+  explain_expired(loan, err);
+  queue_leave(loan);
+  return give_up(loan);
+}
+
+static mp_status step_stage(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  switch (loan->stage) {
+  case LOAN_QUEUED:
+    return step_queued(loan, wait, err);
+  case LOAN_HANDED:
+    return step_handed(loan, wait, err);
+  case LOAN_OPENING:
+    return opening(loan, loan->pool->driver->step(loan->slot->session, err), wait, err);
+  case LOAN_RESETTING:
+    return step_resetting(loan, wait, err);
+  default:
+    return MP_DONE;
+  }
+}
+
+mp_status acquire_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  if (!loan->pool->closed)
+    return seek_on(loan, step_stage(loan, wait, err), wait, err);
+  acquire_abandon(loan);
+  return explain_closed(err);
+}
+
+/* Gives back what the loan was about to get. A reset and a connect go on and serve whoever
+   comes next. */
+static void return_slot(mp_pool *pool, mp_slot *slot) {
+  if (pool->closed || !slot->session) {
+    pool->stats.discarded += slot->state == SLOT_LENT;
+    slot_close(pool, slot);
+  } else if (slot->state == SLOT_LENT) {
+    slot_move(pool, slot, SLOT_IDLE);
+  } else {
+    slot->loan = NULL;
+  }
+}
+
+void acquire_abandon(mp_loan *loan) {
+  if (loan->stage == LOAN_QUEUED || loan->stage == LOAN_HANDED)
+    queue_leave(loan);
+  if (loan->slot)
+    return_slot(loan->pool, loan->slot);
+  empty_handed(loan);
+}
+
+mp_status checkout_done(mp_loan *loan, mp_status status) {
+  if (status == MP_DONE) {
+    loan->operation = OP_NONE;
+    loan->pool->stats.checkouts++;
+  }
+  return status;
+}
+
+mp_status mp_checkout(mp_loan *loan, int64_t timeout_ns, const char *label, mp_wait *wait, mp_error *err) {
+  assert(loan->stage == LOAN_NEW && loan->operation == OP_NONE);
+  *err = (mp_error){0};
+  loan->operation = OP_CHECKOUT;
+  loan->patience_ns = timeout_ns;
+  loan->deadline_ns = add_time(pool_now(loan->pool), timeout_ns);
+  loan->ticket = loan->pool->tickets++;
+  loan->tries = 0;
+  if (label)
+    snprintf(loan->label, sizeof loan->label, "%s", label);
+  return checkout_done(loan, acquire(loan, wait, err));
+}

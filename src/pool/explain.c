@@ -1,0 +1,59 @@
+/* Says why a pool cannot serve: all busy, by whom and since when; server down; closed. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pool.h"
+
+static const mp_loan *next_oldest(const mp_pool *pool, const mp_loan *after) {
+  const mp_loan *found = NULL;
+  for (unsigned i = 0; i < pool->config.max_size; i++) {
+    const mp_loan *loan = pool->slots[i].state == SLOT_LENT ? pool->slots[i].loan : NULL;
+    if (!loan || loan->stage != LOAN_HELD)
+      continue;
+    if (after && (loan->since_ns < after->since_ns || (loan->since_ns == after->since_ns && loan <= after)))
+      continue;
+    if (!found || loan->since_ns < found->since_ns || (loan->since_ns == found->since_ns && loan < found))
+      found = loan;
+  }
+  return found;
+}
+
+static void add_holders(const mp_pool *pool, char *text, size_t size) {
+  const mp_loan *loan = NULL;
+  for (int i = 0; i < 3 && (loan = next_oldest(pool, loan)); i++) {
+    size_t used = strlen(text);
+    double seconds = (double)(pool_now(pool) - loan->since_ns) / MP_SECOND;
+    snprintf(text + used, size - used, "%s %s for %.1f s", i == 0 ? ":" : ",",
+             *loan->label ? loan->label : "unnamed", seconds);
+  }
+}
+
+mp_status explain_exhausted(const mp_pool *pool, mp_error *err) {
+  char holders[320] = "";
+  add_holders(pool, holders, sizeof holders);
+  err->retryable = true;
+  return mp_fail(err, MP_ERR_EXHAUSTED, 0, "pool exhausted, %u of %u connections are lent%s",
+                 pool->counts[SLOT_LENT], pool->config.max_size, holders);
+}
+
+mp_status explain_closed(mp_error *err) {
+  return mp_fail(err, MP_ERR_CLOSED, 0, "the pool is closed");
+}
+
+static mp_status explain_down(const mp_pool *pool, mp_error *err) {
+  *err = pool->last_failure;
+  return MP_FAILED;
+}
+
+/* The loan's deadline has passed. */
+mp_status explain_expired(mp_loan *loan, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  pool->stats.timeouts++;
+  if (pool->failures > 0)
+    return explain_down(pool, err);
+  if (loan->stage == LOAN_QUEUED)
+    return explain_exhausted(pool, err);
+  err->retryable = true;
+  return mp_fail(err, MP_ERR_TIMEOUT, 0, "no connection was ready in time");
+}

@@ -1,0 +1,112 @@
+/* The idle list: which session to lend, which to close. The newest is lent first, so that
+   the others may grow old and be closed. */
+#include "pool.h"
+
+/* How long a reset may stay unanswered before a new session is opened rather than waited for it. */
+static const int64_t patience_ns = 100 * MP_MILLISECOND;
+
+static void close_dead(mp_pool *pool, mp_slot *slot) {
+  pool->stats.stale++;
+  slot_close(pool, slot);
+}
+
+/* One dead session seldom comes alone: a restart or a failover ends them all. */
+void idle_sweep_dead(mp_pool *pool) {
+  for (mp_slot *slot = pool->newest, *older; slot; slot = older) {
+    older = slot->older;
+    if (pool->driver->peek(slot->session) == MP_DEAD)
+      close_dead(pool, slot);
+  }
+}
+
+/* Past the server's own limit it may close the session at any moment. */
+static bool overdue(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
+  return slot_expired(pool, slot, now_ns) || now_ns - slot->released_ns >= slot->idle_limit_ns;
+}
+
+static bool outlived(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
+  if (overdue(pool, slot, now_ns))
+    return true;
+  return pool->counts[SLOT_IDLE] > pool->config.min_idle &&
+         now_ns - slot->released_ns >= pool->config.idle_timeout_ns;
+}
+
+static void close_outlived(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
+  if (slot_expired(pool, slot, now_ns))
+    pool->stats.retired++;
+  else
+    pool->stats.expired++;
+  slot_close(pool, slot);
+}
+
+/* The oldest come first, so the first that may stay ends the search. */
+void idle_sweep(mp_pool *pool) {
+  if (!pool->oldest)
+    return;
+  int64_t now_ns = pool_now(pool);
+  while (pool->oldest && outlived(pool, pool->oldest, now_ns)) {
+    if (pool->driver->peek(pool->oldest->session) == MP_DEAD)
+      close_dead(pool, pool->oldest);
+    else
+      close_outlived(pool, pool->oldest, now_ns);
+  }
+}
+
+void idle_close_all(mp_pool *pool) {
+  while (pool->newest) {
+    pool->stats.retired++;
+    slot_close(pool, pool->newest);
+  }
+}
+
+typedef enum idle_finding {
+  FOUND_READY,   /* to be lent at once */
+  FOUND_PENDING, /* owes the replies to its reset */
+  FOUND_OLD,     /* and closed */
+  FOUND_DEAD     /* and closed */
+} idle_finding;
+
+static idle_finding look_at(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
+  mp_liveness liveness = pool->driver->peek(slot->session);
+  if (liveness == MP_DEAD) {
+    close_dead(pool, slot);
+    return FOUND_DEAD;
+  }
+  if (overdue(pool, slot, now_ns)) {
+    close_outlived(pool, slot, now_ns);
+    return FOUND_OLD;
+  }
+  if (!slot->reset_pending || liveness == MP_READY)
+    return FOUND_READY;
+  if (now_ns - slot->released_ns < pool->config.reset_timeout_ns)
+    return FOUND_PENDING;
+  pool->stats.resets_failed++;
+  slot_close(pool, slot);
+  return FOUND_OLD;
+}
+
+/* Waiting for a reset's reply beats opening a session, unless it takes its time. */
+static bool worth_waiting_for(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
+  bool may_open = pool->counts[SLOT_EMPTY] > 0 && backoff_may_open(pool);
+  return !may_open || now_ns - slot->released_ns < patience_ns;
+}
+
+/* The newest whose replies are there; else the one whose reset was sent first. Each is looked
+   at once: what was found alive here cannot be closed by a second look. */
+mp_slot *idle_pick(mp_pool *pool) {
+  int64_t now_ns = pool_now(pool);
+  bool death = false;
+  mp_slot *found = NULL, *pending = NULL;
+  for (mp_slot *slot = pool->newest, *older; slot && (!found || death); slot = older) {
+    older = slot->older;
+    idle_finding finding = look_at(pool, slot, now_ns);
+    death |= finding == FOUND_DEAD;
+    if (finding == FOUND_READY && !found)
+      found = slot;
+    if (finding == FOUND_PENDING)
+      pending = slot;
+  }
+  if (found || !pending || !worth_waiting_for(pool, pending, now_ns))
+    return found;
+  return pending;
+}

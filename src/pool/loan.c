@@ -1,0 +1,139 @@
+/* The loan from its making to its release. */
+#include <stdlib.h>
+
+#include "pool.h"
+
+mp_loan *mp_loan_new(mp_pool *pool) {
+  mp_loan *loan = calloc(1, sizeof *loan);
+  if (!loan)
+    return NULL;
+  loan->pool = pool;
+  loan->bell = -1;
+  pool->loans++;
+  return loan;
+}
+
+void mp_loan_free(mp_loan *loan) {
+  if (!loan)
+    return;
+  mp_loan_release(loan, true);
+  pool_forget_loan(loan->pool);
+  free(loan);
+}
+
+/* ---- facts ---- */
+
+bool mp_loan_held(const mp_loan *loan) {
+  return loan->stage != LOAN_NEW && loan->stage != LOAN_ENDED;
+}
+
+bool mp_loan_busy(const mp_loan *loan) {
+  return loan->operation != OP_NONE;
+}
+
+static bool has_session(const mp_loan *loan) {
+  return loan->stage == LOAN_HELD && loan->slot && !loan->slot->lost;
+}
+
+uint64_t mp_loan_id(const mp_loan *loan) {
+  return has_session(loan) ? loan->pool->driver->id(loan->slot->session) : 0;
+}
+
+bool mp_loan_in_transaction(const mp_loan *loan) {
+  return has_session(loan) && loan->pool->driver->in_transaction(loan->slot->session);
+}
+
+mp_sql_mode mp_loan_sql_mode(const mp_loan *loan) {
+  return has_session(loan) ? loan->pool->driver->sql_mode(loan->slot->session) : (mp_sql_mode){.utf8 = true};
+}
+
+void mp_loan_summary(const mp_loan *loan, mp_summary *summary) {
+  loan->pool->driver->summary(loan->slot->session, summary);
+}
+
+mp_column mp_loan_column(const mp_loan *loan, unsigned index) {
+  return loan->pool->driver->column(loan->slot->session, index);
+}
+
+/* ---- release ---- */
+
+static bool may_be_lent_again(mp_loan *loan, int64_t now_ns) {
+  mp_pool *pool = loan->pool;
+  mp_slot *slot = loan->slot;
+  if (pool->closed || slot->lost || slot->retire || loan->operation != OP_NONE)
+    return false;
+  return !slot_expired(pool, slot, now_ns) && pool->driver->at_rest(slot->session);
+}
+
+/* A loan that sent nothing left nothing behind: it alone needs no reset. */
+static bool clean(mp_loan *loan, bool reset) {
+  mp_pool *pool = loan->pool;
+  mp_error ignored = {0};
+  if (!reset || !pool->config.reset || !loan->touched)
+    return true;
+  if (pool->driver->reset_send(loan->slot->session, &ignored) != MP_DONE) {
+    pool->stats.resets_failed++;
+    return false;
+  }
+  pool->stats.resets_sent++;
+  loan->slot->reset_pending = true;
+  return true;
+}
+
+static void close_used(mp_loan *loan, int64_t now_ns) {
+  mp_pool *pool = loan->pool;
+  if (slot_expired(pool, loan->slot, now_ns))
+    pool->stats.retired++;
+  else
+    pool->stats.discarded++;
+  slot_close(pool, loan->slot);
+}
+
+static void give_back(mp_loan *loan, bool reset) {
+  mp_pool *pool = loan->pool;
+  int64_t now_ns = pool_now(pool);
+  if (may_be_lent_again(loan, now_ns) && clean(loan, reset)) {
+    loan->slot->released_ns = now_ns;
+    slot_move(pool, loan->slot, SLOT_IDLE);
+  } else {
+    close_used(loan, now_ns);
+  }
+  queue_serve(pool);
+  idle_sweep(pool);
+}
+
+static void end(mp_loan *loan) {
+  loan->slot = NULL;
+  loan->operation = OP_NONE;
+  loan->stage = LOAN_ENDED;
+  pool_tell_ended(loan->pool);
+}
+
+void mp_loan_release(mp_loan *loan, bool reset) {
+  if (!mp_loan_held(loan))
+    return;
+  if (loan->stage != LOAN_HELD)
+    acquire_abandon(loan);
+  else if (loan->slot)
+    give_back(loan, reset);
+  end(loan);
+}
+
+void mp_loan_lose(mp_loan *loan) {
+  if (!mp_loan_held(loan))
+    return;
+  if (loan->stage != LOAN_HELD) {
+    acquire_abandon(loan);
+  } else if (loan->slot) {
+    loan->pool->driver->abort(loan->slot->session);
+    loan->slot->lost = true;
+  }
+  loan->operation = OP_NONE;
+}
+
+void mp_loan_discard(mp_loan *loan) {
+  if (!mp_loan_held(loan))
+    return;
+  mp_loan_lose(loan);
+  mp_loan_release(loan, false);
+}

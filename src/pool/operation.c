@@ -1,0 +1,212 @@
+/* Operations on the session of a loan: their deadlines, their failures, and the retry of a
+   first statement that is proven not to have run. */
+#include <assert.h>
+
+#include "pool.h"
+
+static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err);
+
+static mp_status finish(mp_loan *loan, mp_status status) {
+  if (loan->operation == OP_QUERY)
+    loan->statements++;
+  loan->operation = OP_NONE;
+  return status;
+}
+
+/* ---- failures ---- */
+
+static mp_status fail_lost(mp_error *err) {
+  err->fatal = true;
+  return mp_fail(err, MP_ERR_LOST, 0, "the connection of this loan was lost");
+}
+
+static mp_status fail_closed(mp_error *err) {
+  err->fatal = true;
+  return explain_closed(err);
+}
+
+/* What the server makes of the statement can no longer be learnt from this session. */
+static mp_status time_out(mp_loan *loan, mp_error *err) {
+  loan->pool->stats.timeouts++;
+  loan->pool->driver->abort(loan->slot->session);
+  loan->slot->lost = true;
+  err->executed = MP_EXECUTED_UNKNOWN;
+  mp_fail(err, MP_ERR_TIMEOUT, 0, "no answer within the time limit");
+  return finish(loan, MP_FAILED);
+}
+
+/* Its session came too late for what was to be sent to it, and is as good as new. */
+static mp_status time_out_unsent(mp_loan *loan, mp_error *err) {
+  loan->pool->stats.timeouts++;
+  loan->operation = OP_NONE;
+  err->retryable = true;
+  return mp_fail(err, MP_ERR_TIMEOUT, 0, "no connection was ready in time");
+}
+
+/* What only the loan knows of a failure: of the earlier tries, of the session, and that a
+   ping does nothing. */
+static mp_status report(mp_loan *loan, loan_operation operation, mp_status status, mp_error *err) {
+  if (status != MP_FAILED)
+    return status;
+  err->fatal = !loan->slot || loan->slot->lost;
+  if (operation == OP_PING) {
+    err->executed = MP_EXECUTED_NO;
+  } else if (loan->maybe_executed && err->executed == MP_EXECUTED_NO) {
+    err->executed = MP_EXECUTED_UNKNOWN;
+    err->retryable = false;
+  }
+  return MP_FAILED;
+}
+
+/* The first statement of a loan may move to another session: nothing of the loan's is in the
+   old one. */
+static bool may_retry(const mp_loan *loan) {
+  const mp_pool *pool = loan->pool;
+  bool first = loan->statements == 0 && (loan->operation == OP_QUERY || loan->operation == OP_PING);
+  return first && pool->config.retries > 0 && loan->tries <= pool->config.retries && !pool->closed;
+}
+
+static mp_status acquired(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
+  if (status != MP_DONE)
+    return status;
+  loan->deadline_ns = loan->statement_deadline_ns;
+  if (pool_now(loan->pool) >= loan->deadline_ns)
+    return time_out_unsent(loan, err);
+  return start(loan, wait, err);
+}
+
+/* Calls itself by way of start, at most `retries` + 1 deep. */
+static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  int64_t patient_until_ns = add_time(pool_now(pool), loan->patience_ns);
+  slot_close(pool, loan->slot);
+  loan->slot = NULL;
+  loan->tries++;
+  loan->touched = false;
+  loan->maybe_executed |= err->executed != MP_EXECUTED_NO;
+  pool->stats.retries++;
+  idle_sweep_dead(pool);
+  if (loan->deadline_ns > patient_until_ns)
+    loan->deadline_ns = patient_until_ns;
+  *err = (mp_error){0};
+  return acquired(loan, acquire(loan, wait, err), wait, err);
+}
+
+static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  mp_verdict verdict = judge(err, loan->idempotent || loan->operation == OP_PING);
+  loan->slot->lost |= verdict.lost;
+  loan->slot->retire |= verdict.retire;
+  if (loan->pool->aborted && verdict.lost)
+    err->kind = MP_ERR_CLOSED;
+  if (verdict.again && may_retry(loan))
+    return retry(loan, wait, err);
+  return finish(loan, MP_FAILED);
+}
+
+/* ---- progress ---- */
+
+static mp_status wait_for_session(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  if (loan->deadline_ns != MP_NEVER && pool_now(loan->pool) >= loan->deadline_ns)
+    return time_out(loan, err);
+  *wait = (mp_wait){.fd = loan->pool->driver->wait_fd(loan->slot->session), .until_ns = loan->deadline_ns};
+  return MP_WAIT;
+}
+
+static mp_status progress(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
+  if (status == MP_WAIT)
+    return wait_for_session(loan, wait, err);
+  return status == MP_DONE ? finish(loan, MP_DONE) : fail(loan, wait, err);
+}
+
+/* A look before the send: what is dead already never got the statement. */
+static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  mp_driver *driver = loan->pool->driver;
+  mp_session *session = loan->slot->session;
+  mp_status status;
+  if (driver->at_rest(session) && driver->peek(session) == MP_DEAD) {
+    err->phase = MP_PHASE_SEND;
+    status = mp_fail(err, MP_ERR_LOST, 2006, "the server has closed the connection");
+  } else if (loan->operation == OP_PING) {
+    status = driver->ping(session, err);
+  } else {
+    loan->touched = true;
+    status = driver->query(session, loan->sql, loan->length, err);
+  }
+  return progress(loan, status, wait, err);
+}
+
+/* An operation that was never finished leaves its session in an unknown state. */
+static mp_status begin(mp_loan *loan, loan_operation operation, int64_t timeout_ns, mp_wait *wait, mp_error *err) {
+  assert(mp_loan_held(loan));
+  *err = (mp_error){0};
+  if (loan->operation != OP_NONE)
+    mp_loan_lose(loan);
+  if (loan->pool->aborted)
+    return fail_closed(err);
+  if (!loan->slot || loan->slot->lost)
+    return fail_lost(err);
+  loan->operation = operation;
+  loan->tries = 0;
+  loan->maybe_executed = false;
+  loan->deadline_ns = timeout_ns == MP_NEVER ? MP_NEVER : add_time(pool_now(loan->pool), timeout_ns);
+  loan->statement_deadline_ns = loan->deadline_ns;
+  return report(loan, operation, start(loan, wait, err), err);
+}
+
+mp_status mp_query(mp_loan *loan, const char *sql, size_t length, const mp_query_options *options, mp_wait *wait,
+                   mp_error *err) {
+  int64_t timeout_ns = options->timeout_ns > 0 ? options->timeout_ns : loan->pool->config.query_timeout_ns;
+  loan->sql = sql;
+  loan->length = length;
+  loan->idempotent = options->idempotent;
+  return begin(loan, OP_QUERY, timeout_ns, wait, err);
+}
+
+mp_status mp_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *err) {
+  return begin(loan, OP_PING, timeout_ns, wait, err);
+}
+
+mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  loan_operation operation = loan->operation;
+  mp_status status;
+  assert(operation == OP_CHECKOUT || operation == OP_QUERY || operation == OP_PING);
+  *err = (mp_error){0};
+  if (operation == OP_CHECKOUT)
+    return checkout_done(loan, acquire_step(loan, wait, err));
+  if (loan->stage == LOAN_HELD)
+    status = progress(loan, loan->pool->driver->step(loan->slot->session, err), wait, err);
+  else
+    status = acquired(loan, acquire_step(loan, wait, err), wait, err);
+  return report(loan, operation, status, err);
+}
+
+/* ---- results ---- */
+
+static mp_status begin_reading(mp_loan *loan, loan_operation operation, mp_error *err) {
+  *err = (mp_error){0};
+  if (loan->operation != OP_NONE && loan->operation != operation)
+    mp_loan_lose(loan);
+  if (loan->pool->aborted)
+    return fail_closed(err);
+  if (!loan->slot || loan->slot->lost)
+    return fail_lost(err);
+  loan->operation = operation;
+  return MP_DONE;
+}
+
+static mp_status read_on(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
+  loan_operation operation = loan->operation;
+  return report(loan, operation, progress(loan, status, wait, err), err);
+}
+
+mp_status mp_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err) {
+  if (begin_reading(loan, OP_FETCH, err) != MP_DONE)
+    return MP_FAILED;
+  return read_on(loan, loan->pool->driver->fetch(loan->slot->session, row, err), wait, err);
+}
+
+mp_status mp_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error *err) {
+  if (begin_reading(loan, OP_NEXT_RESULT, err) != MP_DONE)
+    return MP_FAILED;
+  return read_on(loan, loan->pool->driver->next_result(loan->slot->session, more, err), wait, err);
+}

@@ -1,0 +1,114 @@
+/* The pool as a whole: made, watched, emptied, closed, freed. */
+#include "pool.h"
+
+#include <stdlib.h>
+
+int64_t pool_now(const mp_pool *pool) {
+  return pool->driver->now_ns(pool->driver);
+}
+
+int64_t mp_pool_now(const mp_pool *pool) {
+  return pool_now(pool);
+}
+
+int64_t add_time(int64_t a, int64_t b) {
+  return a >= MP_NEVER - b ? MP_NEVER : a + b;
+}
+
+static void pool_free(mp_pool *pool) {
+  if (pool->ended_bell >= 0)
+    pool->driver->bell_give(pool->driver, pool->ended_bell);
+  pool->driver->free(pool->driver);
+  free(pool->slots);
+  free(pool);
+}
+
+mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
+  mp_pool *pool = calloc(1, sizeof *pool);
+  mp_slot *slots = calloc(config->max_size, sizeof *slots);
+  if (!pool || !slots) {
+    free(pool);
+    free(slots);
+    driver->free(driver);
+    return NULL;
+  }
+  pool->config = *config;
+  pool->driver = driver;
+  pool->slots = slots;
+  pool->counts[SLOT_EMPTY] = config->max_size;
+  pool->owned = true;
+  pool->ended_bell = -1;
+  pool->random = config->seed | 1; /* xorshift must not begin with 0 */
+  return pool;
+}
+
+static void free_unless_needed(mp_pool *pool) {
+  if (!pool->owned && pool->loans == 0)
+    pool_free(pool);
+}
+
+void mp_pool_unref(mp_pool *pool) {
+  mp_pool_close(pool);
+  pool->owned = false;
+  free_unless_needed(pool);
+}
+
+void pool_forget_loan(mp_pool *pool) {
+  pool->loans--;
+  free_unless_needed(pool);
+}
+
+void pool_tell_ended(mp_pool *pool) {
+  if (pool->ended_bell >= 0)
+    pool->driver->bell_ring(pool->driver, pool->ended_bell);
+}
+
+static void close_orphans(mp_pool *pool) {
+  mp_slot *orphan;
+  while ((orphan = slot_find_orphan(pool)))
+    slot_close(pool, orphan);
+}
+
+void mp_pool_close(mp_pool *pool) {
+  if (pool->closed)
+    return;
+  pool->closed = true;
+  idle_close_all(pool);
+  close_orphans(pool);
+  queue_wake_all(pool);
+}
+
+void mp_pool_abort(mp_pool *pool) {
+  pool->aborted = true;
+  for (unsigned i = 0; i < pool->config.max_size; i++)
+    if (pool->slots[i].state == SLOT_LENT)
+      pool->driver->abort(pool->slots[i].session);
+}
+
+bool mp_pool_closed(const mp_pool *pool) {
+  return pool->closed;
+}
+
+void mp_pool_evict(mp_pool *pool) {
+  pool->generation++;
+  idle_close_all(pool);
+  queue_serve(pool);
+}
+
+/* Who asks is about to look at what is still lent: earlier rings have told it all they can. */
+int mp_pool_ended_fd(mp_pool *pool) {
+  if (pool->ended_bell < 0)
+    pool->ended_bell = pool->driver->bell_take(pool->driver);
+  else
+    pool->driver->bell_hush(pool->driver, pool->ended_bell);
+  return pool->ended_bell;
+}
+
+void mp_pool_stats(const mp_pool *pool, mp_stats *stats) {
+  *stats = pool->stats;
+  stats->idle = pool->counts[SLOT_IDLE];
+  stats->lent = pool->counts[SLOT_LENT];
+  stats->opening = pool->counts[SLOT_OPENING];
+  stats->size = stats->idle + stats->lent + stats->opening;
+  stats->waiting = pool->waiting;
+}

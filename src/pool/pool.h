@@ -1,0 +1,137 @@
+/* The pool as the files of this folder share it. No I/O, no SQL, no clock of its own: all of
+   that is the driver's. */
+#ifndef MYPOOL_POOL_H
+#define MYPOOL_POOL_H
+
+#include "driver.h"
+
+typedef enum slot_state {
+  SLOT_EMPTY,   /* free to open */
+  SLOT_OPENING, /* reserved, being connected; without a loan when that gave up waiting */
+  SLOT_IDLE,    /* on the idle list; the replies to its reset may not have been read */
+  SLOT_LENT     /* with a loan */
+} slot_state;
+
+typedef struct mp_slot {
+  slot_state state;
+  mp_session *session; /* NULL while empty, and while opening has not begun */
+  mp_loan *loan;
+  struct mp_slot *newer, *older; /* in the idle list */
+  int64_t released_ns;        /* start of its idle time */
+  int64_t expires_ns;         /* end of its lifetime */
+  int64_t idle_limit_ns;      /* the server's */
+  uint64_t generation; /* of the pool when its connect began; evict makes a new one */
+  bool reset_pending;  /* replies to a reset are owed */
+  bool reset_begun;    /* ... and a loan that gave up waiting began to read them */
+  bool lost;           /* the session is of no more use to its loan */
+  bool retire;         /* close it at release */
+} mp_slot;
+
+typedef enum loan_stage {
+  LOAN_NEW,
+  LOAN_SEEKING,   /* is to choose what to do next; never outside of acquire */
+  LOAN_QUEUED,    /* waits for a release, or for the server to come back */
+  LOAN_HANDED,    /* was given a slot while queued, has not looked yet */
+  LOAN_OPENING,   /* its session is being connected */
+  LOAN_RESETTING, /* reads the replies to the reset of its session */
+  LOAN_HELD,      /* has its session */
+  LOAN_ENDED
+} loan_stage;
+
+typedef enum loan_operation { OP_NONE, OP_CHECKOUT, OP_QUERY, OP_PING, OP_FETCH, OP_NEXT_RESULT } loan_operation;
+
+struct mp_loan {
+  mp_pool *pool;
+  mp_slot *slot;
+  loan_stage stage;
+  loan_operation operation; /* unfinished; OP_NONE: at rest */
+  mp_loan *next, *previous; /* in the queue */
+  uint64_t ticket;          /* the order of the checkouts, and of the queue */
+  int bell;                 /* fd while queued, else -1 */
+  int64_t deadline_ns;      /* of what goes on now */
+  int64_t patience_ns;      /* how long the checkout was willing to wait */
+  int64_t limit_ns;         /* of the replies to a reset */
+  int64_t since_ns;         /* when it got its session, or began to read a reset */
+  unsigned tries;           /* sessions that failed it in this operation */
+  unsigned statements;      /* that ran to an answer: after the first nothing is retried */
+  bool touched;             /* something was sent: the session needs a reset */
+  bool maybe_executed;      /* an earlier try of this operation may have taken effect */
+  const char *sql;          /* the statement of OP_QUERY, for a retry */
+  size_t length;
+  int64_t statement_deadline_ns;
+  bool idempotent;
+  char label[64];
+};
+
+struct mp_pool {
+  mp_pool_config config;
+  mp_driver *driver;
+  mp_slot *slots;
+  unsigned counts[4]; /* slots by state */
+  mp_slot *newest, *oldest; /* idle */
+  mp_loan *first, *last; /* queued */
+  unsigned waiting;
+  unsigned loans; /* that hold the pool in memory */
+  bool owned;     /* by its creator */
+  bool closed, aborted;
+  int ended_bell;
+  uint64_t generation, random, tickets;
+  unsigned failures;    /* connects that failed in a row */
+  int64_t retry_at_ns;  /* no connect before, while failures > 0 */
+  mp_error last_failure;
+  mp_stats stats;
+};
+
+/* slots.c: the only place that changes a slot's state */
+void slot_move(mp_pool *pool, mp_slot *slot, slot_state state);
+mp_slot *slot_find_empty(mp_pool *pool);
+mp_slot *slot_find_orphan(mp_pool *pool);
+void slot_opened(mp_pool *pool, mp_slot *slot);
+void slot_close(mp_pool *pool, mp_slot *slot); /* ends in SLOT_EMPTY */
+bool slot_expired(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
+
+/* idle.c */
+mp_slot *idle_pick(mp_pool *pool);
+void idle_sweep(mp_pool *pool); /* closes what has outlived its time */
+void idle_sweep_dead(mp_pool *pool);
+void idle_close_all(mp_pool *pool);
+
+/* queue.c */
+mp_status queue_enter(mp_loan *loan, mp_error *err);
+void queue_leave(mp_loan *loan);
+bool queue_try(mp_loan *loan);   /* woken: true when the loan was handed a slot */
+void queue_serve(mp_pool *pool); /* call whenever a slot may have become of use */
+void queue_wake_all(mp_pool *pool);
+
+/* backoff.c */
+bool backoff_may_open(const mp_pool *pool);
+void backoff_failed(mp_pool *pool, const mp_error *err);
+void backoff_succeeded(mp_pool *pool);
+uint64_t pool_random(mp_pool *pool, uint64_t below);
+
+/* checkout.c */
+mp_status acquire(mp_loan *loan, mp_wait *wait, mp_error *err);
+mp_status acquire_step(mp_loan *loan, mp_wait *wait, mp_error *err);
+void acquire_abandon(mp_loan *loan);
+mp_status checkout_done(mp_loan *loan, mp_status status);
+
+/* explain.c */
+mp_status explain_exhausted(const mp_pool *pool, mp_error *err);
+mp_status explain_closed(mp_error *err);
+mp_status explain_expired(mp_loan *loan, mp_error *err);
+
+/* retry.c: what a failure means. Completes *err and says what to do with the session. */
+typedef struct mp_verdict {
+  bool lost;   /* of no more use */
+  bool retire; /* of use to this loan only */
+  bool again;  /* the statement is proven not to have run, or declared harmless */
+} mp_verdict;
+mp_verdict judge(mp_error *err, bool idempotent);
+
+/* pool.c */
+int64_t pool_now(const mp_pool *pool);
+int64_t add_time(int64_t a, int64_t b); /* MP_NEVER absorbs */
+void pool_forget_loan(mp_pool *pool);
+void pool_tell_ended(mp_pool *pool); /* to whoever waits for the last loan */
+
+#endif

@@ -1,0 +1,117 @@
+/* The queue: loans that wait, served in the order of their coming. A slot is handed to the
+   first directly, so that nobody who comes later can take it. */
+#include "pool.h"
+
+/* In the order of the checkouts: who comes back, because what it was given proved of no use,
+   has its old place again. */
+static void link_loan(mp_pool *pool, mp_loan *loan) {
+  mp_loan *before = pool->last;
+  while (before && before->ticket > loan->ticket)
+    before = before->previous;
+  loan->previous = before;
+  loan->next = before ? before->next : pool->first;
+  if (loan->next)
+    loan->next->previous = loan;
+  else
+    pool->last = loan;
+  if (before)
+    before->next = loan;
+  else
+    pool->first = loan;
+  pool->waiting++;
+}
+
+static void unlink_loan(mp_pool *pool, mp_loan *loan) {
+  if (loan->previous)
+    loan->previous->next = loan->next;
+  else
+    pool->first = loan->next;
+  if (loan->next)
+    loan->next->previous = loan->previous;
+  else
+    pool->last = loan->previous;
+  loan->next = loan->previous = NULL;
+  pool->waiting--;
+}
+
+static void silence(mp_loan *loan) {
+  loan->pool->driver->bell_give(loan->pool->driver, loan->bell);
+  loan->bell = -1;
+}
+
+/* While the server is down the first in the queue keeps the time of the next attempt, so
+   its successor must look at the clock. */
+static void wake_first(mp_pool *pool) {
+  if (pool->first)
+    pool->driver->bell_ring(pool->driver, pool->first->bell);
+}
+
+void queue_leave(mp_loan *loan) {
+  mp_pool *pool = loan->pool;
+  bool was_first = pool->first == loan;
+  if (loan->stage == LOAN_QUEUED)
+    unlink_loan(pool, loan);
+  silence(loan);
+  if (was_first && pool->failures > 0)
+    wake_first(pool);
+}
+
+/* What the first in the queue could use now: its state tells how. */
+static mp_slot *usable(mp_pool *pool) {
+  if (pool->newest)
+    return pool->newest;
+  mp_slot *orphan = slot_find_orphan(pool);
+  if (orphan)
+    return orphan;
+  return backoff_may_open(pool) ? slot_find_empty(pool) : NULL;
+}
+
+static void hand_over(mp_loan *loan, mp_slot *slot) {
+  mp_pool *pool = loan->pool;
+  unlink_loan(pool, loan);
+  if (slot->state == SLOT_EMPTY)
+    slot_move(pool, slot, SLOT_OPENING);
+  else if (slot->state == SLOT_IDLE)
+    slot_move(pool, slot, SLOT_LENT);
+  slot->loan = loan;
+  loan->slot = slot;
+  loan->stage = LOAN_HANDED;
+  pool->driver->bell_ring(pool->driver, loan->bell);
+}
+
+static void serve(mp_pool *pool) {
+  mp_slot *slot;
+  while (pool->first && !pool->closed && (slot = usable(pool)))
+    hand_over(pool->first, slot);
+}
+
+/* Its bell is rung already when something was there to be had. */
+mp_status queue_enter(mp_loan *loan, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  loan->bell = pool->driver->bell_take(pool->driver);
+  if (loan->bell < 0)
+    return mp_fail(err, MP_ERR_EXHAUSTED, 0, "no file descriptor left to wait with");
+  link_loan(pool, loan);
+  loan->stage = LOAN_QUEUED;
+  serve(pool);
+  return MP_WAIT;
+}
+
+bool queue_try(mp_loan *loan) {
+  mp_pool *pool = loan->pool;
+  pool->driver->bell_hush(pool->driver, loan->bell);
+  if (pool->first == loan)
+    serve(pool);
+  return loan->stage == LOAN_HANDED;
+}
+
+void queue_serve(mp_pool *pool) {
+  serve(pool);
+  if (pool->failures > 0)
+    wake_first(pool);
+}
+
+void queue_wake_all(mp_pool *pool) {
+  for (mp_loan *loan = pool->first; loan; loan = loan->next)
+    pool->driver->bell_ring(pool->driver, loan->bell);
+}

@@ -1,0 +1,81 @@
+/* Slots: the places of sessions in the pool, and their states. */
+#include <assert.h>
+
+#include "pool.h"
+
+static void idle_push(mp_pool *pool, mp_slot *slot) {
+  slot->older = pool->newest;
+  slot->newer = NULL;
+  if (pool->newest)
+    pool->newest->newer = slot;
+  else
+    pool->oldest = slot;
+  pool->newest = slot;
+}
+
+static void idle_remove(mp_pool *pool, mp_slot *slot) {
+  if (slot->newer)
+    slot->newer->older = slot->older;
+  else
+    pool->newest = slot->older;
+  if (slot->older)
+    slot->older->newer = slot->newer;
+  else
+    pool->oldest = slot->newer;
+  slot->newer = slot->older = NULL;
+}
+
+void slot_move(mp_pool *pool, mp_slot *slot, slot_state state) {
+  assert(state != SLOT_EMPTY || !slot->session);
+  if (slot->state == SLOT_IDLE)
+    idle_remove(pool, slot);
+  pool->counts[slot->state]--;
+  slot->state = state;
+  pool->counts[state]++;
+  if (state == SLOT_IDLE || state == SLOT_EMPTY)
+    slot->loan = NULL;
+  if (state == SLOT_IDLE)
+    idle_push(pool, slot);
+}
+
+static mp_slot *find(mp_pool *pool, slot_state state) {
+  for (unsigned i = 0; i < pool->config.max_size; i++)
+    if (pool->slots[i].state == state && !pool->slots[i].loan)
+      return &pool->slots[i];
+  return NULL;
+}
+
+mp_slot *slot_find_empty(mp_pool *pool) {
+  return pool->counts[SLOT_EMPTY] > 0 ? find(pool, SLOT_EMPTY) : NULL;
+}
+
+mp_slot *slot_find_orphan(mp_pool *pool) {
+  return pool->counts[SLOT_OPENING] > 0 ? find(pool, SLOT_OPENING) : NULL;
+}
+
+/* The lifetime differs by up to a tenth, so that sessions which were opened together do not
+   all end together. */
+void slot_opened(mp_pool *pool, mp_slot *slot) {
+  int64_t now_ns = pool_now(pool), lifetime_ns = pool->config.max_lifetime_ns;
+  if (lifetime_ns != MP_NEVER)
+    lifetime_ns -= (int64_t)pool_random(pool, (uint64_t)lifetime_ns / 10 + 1);
+  slot->expires_ns = add_time(now_ns, lifetime_ns);
+  slot->idle_limit_ns = pool->driver->idle_limit_ns(slot->session);
+  slot->reset_pending = slot->reset_begun = slot->lost = slot->retire = false;
+  pool->stats.opened++;
+}
+
+void slot_close(mp_pool *pool, mp_slot *slot) {
+  mp_session *session = slot->session;
+  bool was_open = slot->state != SLOT_OPENING;
+  slot->session = NULL;
+  slot_move(pool, slot, SLOT_EMPTY);
+  if (session)
+    pool->driver->close(session);
+  if (was_open)
+    pool->stats.closed++;
+}
+
+bool slot_expired(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
+  return slot->generation != pool->generation || now_ns >= slot->expires_ns;
+}
