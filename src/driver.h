@@ -45,6 +45,10 @@ struct mp_driver {
   mp_status (*next_result)(mp_session *session, bool *more, mp_error *err);
   mp_status (*ping)(mp_session *session, mp_error *err);
 
+  /* Stops the statement in progress on the server, reads what it still answers, and resets the
+     session: afterwards it is as new. `step` and `wait_fd` as for open. */
+  mp_status (*recover)(mp_session *session, mp_error *err);
+
   /* Cuts the connection under whoever uses the session; it stays to be closed. */
   void (*abort)(mp_session *session);
 

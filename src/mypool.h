@@ -283,6 +283,10 @@ typedef struct mp_server {
   const char *user, *database; /* NULL: none */
   const char *charset;                    /* character set of the connection */
   const char *collation;                  /* NULL: the server's default for the charset */
+  bool tls;                               /* never silently plain */
+  bool tls_verify;                        /* the server's certificate and name */
+  const char *tls_ca;                     /* PEM file; NULL: the system's certificates */
+  const char *tls_cert, *tls_key;         /* PEM files of the client; NULL: none */
   const char *const *init_sql;            /* statements of the baseline */
   size_t init_sql_count;
   int64_t connect_timeout_ns;

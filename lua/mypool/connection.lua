@@ -38,11 +38,13 @@ end
 
 -- conn:begin([options]): a transaction; see transaction.lua.
 function Connection:begin(given)
+  core.held(self, "begin")
   return transaction.begin(self, "begin", given)
 end
 
 -- conn:transaction([options,] fn): runs fn(tx) in a transaction; see transaction.lua.
 function Connection:transaction(...)
+  core.held(self, "transaction")
   return transaction.run(function()
     return self, false
   end, function(seconds)

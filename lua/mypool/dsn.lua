@@ -9,9 +9,13 @@ local function decode(text)
   end))
 end
 
--- "true", "false" and numbers are what they look like.
-local function value_of(text)
-  if text == "true" or text == "false" then
+local texts = { host = true, socket = true, user = true, password = true, database = true }
+
+-- "true", "false" and numbers are what they look like, unless the option is a text.
+local function value_of(name, text)
+  if texts[name] then
+    return text
+  elseif text == "true" or text == "false" then
     return text == "true"
   end
   return tonumber(text) or text
@@ -41,7 +45,8 @@ local function add_query(options, query)
     if not name then
       core.raise "new: bad DSN (options are name=value, joined by &)"
     end
-    options[decode(name)] = value_of(decode(value))
+    name = decode(name)
+    options[name] = value_of(name, decode(value))
   end
 end
 
@@ -53,8 +58,11 @@ return function(text)
     core.raise "new: bad DSN (it begins with mariadb:// or mysql://)"
   end
   local options = {}
-  local before, query = rest:match "^([^?]*)%??(.*)$"
-  local authority, database = before:match "^([^/]*)/?(.*)$"
+  local authority, tail = rest:match "^([^/?]*)(.*)$"
+  if tail:find("@", 1, true) then -- what comes before it may be a piece of a password
+    core.raise "new: bad DSN (in user, password and options write %40 %3A %2F %3F for @ : / ?)"
+  end
+  local database, query = tail:match "^/?([^?]*)%??(.*)$"
   local account, address = authority:match "^(.*)@([^@]*)$"
   if account then
     add_account(options, account)

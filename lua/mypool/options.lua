@@ -5,8 +5,9 @@ local dsn = require "mypool.dsn"
 local names = require "mypool.names"
 core.internal()
 
+-- A password is not repeated, not even one that was given as a number.
 local function fail(what, name, expected, value)
-  local got = type(value) == "number" and tostring(value) or type(value)
+  local got = type(value) == "number" and name ~= "password" and tostring(value) or type(value)
   core.raise(("%s: bad option '%s' (%s expected, got %s)"):format(what, name, expected, got))
 end
 
@@ -85,6 +86,21 @@ local function statements(value)
   end
 end
 
+local tls_options = { ca = text, cert = text, key = text, verify = of_type "boolean" }
+
+local check
+
+local function tls(value)
+  if type(value) == "table" then
+    check("new: tls", value, tls_options)
+    if (value.cert == nil) ~= (value.key == nil) then
+      return "table with both or neither of cert and key"
+    end
+  elseif type(value) ~= "boolean" then
+    return "boolean or table"
+  end
+end
+
 -- ---- the options of a pool ----
 
 local pool_options = {
@@ -96,6 +112,7 @@ local pool_options = {
   database = text,
   charset = word,
   collation = word,
+  tls = tls,
   max_size = integer(1, 100000),
   min_idle = integer(0, 100000),
   checkout_timeout = seconds,
@@ -126,7 +143,7 @@ local defaults = {
   rows = "table",
 }
 
-local function check(what, given, known)
+function check(what, given, known)
   names.check(given, known, what)
   for name, value in pairs(given) do
     local expected = known[name](value)
@@ -146,6 +163,9 @@ local function complete(given)
   end
   if type(options.init_sql) == "string" then
     options.init_sql = { options.init_sql }
+  end
+  for name, value in pairs(type(given.tls) == "table" and given.tls or {}) do
+    options["tls_" .. name] = value
   end
   options.scheduler = given.wait ~= nil
   options.wait = given.wait or core.poll

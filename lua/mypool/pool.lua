@@ -9,8 +9,9 @@ core.internal()
 
 local Pool = core["mypool.pool"]
 
-local function checkout(self, seconds)
-  local conn = core.connection(self)
+-- `what`: the function that the program called.
+local function try(self, what, seconds)
+  local conn = core.connection(self, what)
   return run(conn, core.checkout(conn, seconds))
 end
 
@@ -27,14 +28,18 @@ local function may_collect(self)
   return true
 end
 
--- pool:checkout([seconds]): a connection, within checkout_timeout or `seconds`.
-function Pool:checkout(seconds)
-  local conn, err, errno, sqlstate = checkout(self, seconds)
+local function checkout(self, what, seconds)
+  local conn, err, errno, sqlstate = try(self, what, seconds)
   if not conn and err.kind == "exhausted" and may_collect(self) then
     collectgarbage()
-    return checkout(self, 0)
+    return try(self, what, 0)
   end
   return conn, err, errno, sqlstate
+end
+
+-- pool:checkout([seconds]): a connection, within checkout_timeout or `seconds`.
+function Pool:checkout(seconds)
+  return checkout(self, "checkout", seconds)
 end
 
 -- Gives the connection back; raises what the call raised, as it was.
@@ -51,16 +56,17 @@ function Pool:with(fn)
   if type(fn) ~= "function" then
     core.raise(("bad argument 'fn' to 'with' (function expected, got %s)"):format(type(fn)))
   end
-  local conn, err, errno, sqlstate = self:checkout()
+  local conn, err, errno, sqlstate = checkout(self, "with")
   if not conn then
     return nil, err, errno, sqlstate
   end
   return finish(conn, pcall(fn, conn))
 end
 
-local function on_a_connection(method)
+local function on_a_connection(name)
+  local method = Connection[name]
   return function(self, ...)
-    local conn, err, errno, sqlstate = self:checkout()
+    local conn, err, errno, sqlstate = checkout(self, name)
     if not conn then
       return nil, err, errno, sqlstate
     end
@@ -69,15 +75,15 @@ local function on_a_connection(method)
 end
 
 -- pool:query, one, value, ping: as on a connection.
-Pool.query = on_a_connection(Connection.query)
-Pool.one = on_a_connection(Connection.one)
-Pool.value = on_a_connection(Connection.value)
-Pool.ping = on_a_connection(Connection.ping)
+Pool.query = on_a_connection "query"
+Pool.one = on_a_connection "one"
+Pool.value = on_a_connection "value"
+Pool.ping = on_a_connection "ping"
 
 -- pool:begin([options]): a transaction on a connection of its own, which ends with it.
 function Pool:begin(given)
   transaction.check(given, "begin")
-  local conn, err, errno, sqlstate = self:checkout()
+  local conn, err, errno, sqlstate = checkout(self, "begin")
   if not conn then
     return nil, err, errno, sqlstate
   end
@@ -86,7 +92,7 @@ end
 
 local function pause_on(self)
   return function(seconds)
-    local waiter = core.connection(self)
+    local waiter = core.connection(self, "transaction")
     return run(waiter, core.pause(waiter, seconds))
   end
 end
@@ -94,7 +100,7 @@ end
 -- pool:transaction([options,] fn): as conn:transaction, on a connection of its own for each run.
 function Pool:transaction(...)
   return transaction.run(function()
-    local conn, err, errno, sqlstate = self:checkout()
+    local conn, err, errno, sqlstate = checkout(self, "transaction")
     return conn, true, err, errno, sqlstate
   end, pause_on(self), ...)
 end

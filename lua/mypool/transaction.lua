@@ -49,9 +49,15 @@ end
 
 -- ---- a transaction ----
 
--- conn, whether the transaction owns it, its place in the nest (1: outermost).
-local function new(conn, owns, depth)
-  return setmetatable({ conn = conn, owns = owns, depth = depth, state = "open" }, metatable)
+-- conn, whether the transaction owns it, the one it is nested in, if any.
+local function new(conn, owns, outer)
+  local depth = outer and outer.depth + 1 or 1
+  return setmetatable({ conn = conn, owns = owns, outer = outer, depth = depth, state = "open" }, metatable)
+end
+
+-- The end of a transaction ends all that are nested in it.
+local function state_of(self)
+  return self.outer and self.state == "open" and state_of(self.outer) or self.state
 end
 
 local function give_back(self)
@@ -68,8 +74,8 @@ local function must_be_open(self, what)
   if type(self) ~= "table" or getmetatable(self) ~= false or self.state == nil then
     core.raise(("bad argument 'self' to '%s' (mypool.transaction expected, got %s)"):format(what, type(self)))
   end
-  if self.state ~= "open" then
-    core.raise(("bad call of '%s' (this transaction was ended: %s)"):format(what, self.state))
+  if state_of(self) ~= "open" then
+    core.raise(("bad call of '%s' (this transaction was ended: %s)"):format(what, state_of(self)))
   end
 end
 
@@ -80,7 +86,7 @@ function transaction.begin(conn, what, given, owns)
   if conn:in_transaction() then
     core.raise(("bad call of '%s' (the connection is in a transaction)"):format(what))
   end
-  local self = new(conn, owns, 1)
+  local self = new(conn, owns)
   local ok, err, errno, sqlstate = true, nil, nil, nil
   if given.isolation then
     ok, err, errno, sqlstate = conn:query("SET TRANSACTION ISOLATION LEVEL " .. given.isolation)
@@ -146,7 +152,7 @@ end
 -- tx:begin(): a savepoint, which ends like a transaction.
 function Transaction:begin()
   must_be_open(self, "begin")
-  local nested = new(self.conn, false, self.depth + 1)
+  local nested = new(self.conn, false, self)
   local ok, err, errno, sqlstate = self.conn:query("SAVEPOINT " .. savepoint(nested))
   if ok then
     return nested
@@ -156,13 +162,13 @@ end
 
 -- What is still open when it goes out of scope is rolled back.
 function metatable.__close(self)
-  if self.state == "open" then
+  if state_of(self) == "open" then
     self:rollback()
   end
 end
 
 function metatable.__tostring(self)
-  return ("mypool.transaction (%s)"):format(self.state)
+  return ("mypool.transaction (%s)"):format(state_of(self))
 end
 
 -- ---- a function in a transaction ----
@@ -190,7 +196,7 @@ end
 local unpack = table.unpack or unpack -- luacheck: ignore
 
 local function rollback_quietly(tx)
-  if tx.state == "open" then
+  if state_of(tx) == "open" then
     tx:rollback()
   end
 end
@@ -214,7 +220,7 @@ local function settle(tx, ok, ...)
   if ok and first == nil and second ~= nil then
     rollback_quietly(tx)
     return failed(second, tx.owns, ...)
-  elseif ok and tx.state == "open" then
+  elseif ok and state_of(tx) == "open" then
     return commit(tx, ...)
   elseif ok then
     return "done", pack(...)

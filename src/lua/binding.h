@@ -82,6 +82,7 @@ void results_restore(lua_State *L, int self, connection *conn);
 /* connection.c */
 void connection_open(lua_State *L);
 int core_connection(lua_State *L);
+int core_held(lua_State *L);
 int core_checkout(lua_State *L);
 int core_query(lua_State *L);
 int core_ping(lua_State *L);

@@ -41,6 +41,12 @@ static void begin(lua_State *L, connection *conn, activity what) {
   conn->results = 0;
 }
 
+/* held(connection, function): raises for what is no connection, or none any more. */
+int core_held(lua_State *L) {
+  check_held(L, luaL_checkstring(L, 2));
+  return 0;
+}
+
 /* ---- outcomes ---- */
 
 static int push_wait(lua_State *L, connection *conn, const mp_wait *wait) {
@@ -120,9 +126,9 @@ int core_step(lua_State *L) {
 
 /* ---- operations ---- */
 
-/* connection(pool): a handle without a session yet. */
+/* connection(pool, function): a handle without a session yet, for a call of this function. */
 int core_connection(lua_State *L) {
-  pool_data *pool = check_pool(L, 1, "checkout");
+  pool_data *pool = check_pool(L, 1, luaL_checkstring(L, 2));
   connection *conn = lua_newuserdatauv(L, sizeof *conn, CONNECTION_VALUES);
   memset(conn, 0, sizeof *conn);
   conn->pool = pool;

@@ -38,6 +38,7 @@ static int core_poll(lua_State *L) {
 static const luaL_Reg functions[] = {
     {"new", core_new},         {"shut", core_shut},   {"abort", core_abort},
     {"now", core_now},         {"query", core_query}, {"connection", core_connection},
+    {"held", core_held},
     {"checkout", core_checkout}, {"ping", core_ping}, {"step", core_step},
     {"poll", core_poll},       {"raise", core_raise}, {"internal", core_internal},
     {NULL, NULL},

@@ -16,13 +16,14 @@ static bool is_class(lua_State *L, int index, const char *class) {
 
 typedef struct encoder {
   lua_State *L;
-  mp_buffer *out;
+  mp_buffer *out, *literals;
   mp_sql_mode mode;
   bool hex;     /* quotes do not protect here */
   int position; /* of the parameter, for messages */
 } encoder;
 
-static void encode(const encoder *to, int index);
+/* `depth`: how many lists the value stands in. */
+static void encode(const encoder *to, int index, int depth);
 
 static void encode_number(const encoder *to, int index) {
   double number = lua_tonumber(to->L, index);
@@ -40,17 +41,29 @@ static void encode_string(const encoder *to, int index) {
   mp_encode_string(to->out, bytes, length, to->mode, to->hex);
 }
 
-static void encode_list(const encoder *to, int index) {
+/* A list within a list is a row: (a, b) IN (?), VALUES ?. */
+static void encode_list(const encoder *to, int index, int depth) {
   int count = (int)lua_rawlen(to->L, index);
+  if (depth > 1)
+    raise(to->L, "bad parameter %d (lists are nested more than once)", to->position);
   if (count == 0)
     raise(to->L, "bad parameter %d (an empty list: no SQL means 'in nothing', so test for it first)", to->position);
+  if (depth > 0)
+    mp_buffer_add(to->out, "(", 1);
   for (int i = 1; i <= count; i++) {
     if (i > 1)
       mp_buffer_add(to->out, ",", 1);
     lua_rawgeti(to->L, index, i);
-    encode(to, lua_gettop(to->L));
+    encode(to, lua_gettop(to->L), depth + 1);
     lua_pop(to->L, 1);
   }
+  if (depth > 0)
+    mp_buffer_add(to->out, ")", 1);
+}
+
+/* A comment that turns out not to be executed ends at the first of these, quoted or not. */
+static bool ends_comment(const char *bytes, size_t length) {
+  return length > 1 && memmem(bytes, length, "*/", 2);
 }
 
 static void encode_identifier(const encoder *to, int index) {
@@ -61,7 +74,7 @@ static void encode_identifier(const encoder *to, int index) {
     const char *name = lua_tolstring(to->L, -1, &length);
     if (i > 1)
       mp_buffer_add(to->out, ".", 1);
-    if (!name || !mp_encode_identifier(to->out, name, length, to->mode))
+    if (!name || (to->hex && ends_comment(name, length)) || !mp_encode_identifier(to->out, name, length, to->mode))
       raise(to->L, "bad parameter %d (not a name that can be quoted)", to->position);
     lua_pop(to->L, 1);
   }
@@ -81,19 +94,7 @@ static void refuse(const encoder *to, int index) {
   raise(to->L, "bad parameter %d (%s has no SQL form)", to->position, luaL_typename(to->L, index));
 }
 
-static void encode_table(const encoder *to, int index) {
-  luaL_checkstack(to->L, 4, "lists within lists");
-  if (is_class(to->L, index, LIST_CLASS))
-    encode_list(to, index);
-  else if (is_class(to->L, index, IDENTIFIER_CLASS))
-    encode_identifier(to, index);
-  else if (is_class(to->L, index, BINARY_CLASS))
-    encode_binary(to, index);
-  else
-    refuse(to, index);
-}
-
-static void encode(const encoder *to, int index) {
+static void encode_scalar(const encoder *to, int index) {
   switch (lua_type(to->L, index)) {
   case LUA_TNIL:
     mp_encode_null(to->out);
@@ -108,7 +109,9 @@ static void encode(const encoder *to, int index) {
     encode_string(to, index);
     break;
   case LUA_TTABLE:
-    encode_table(to, index);
+    if (!is_class(to->L, index, BINARY_CLASS))
+      refuse(to, index);
+    encode_binary(to, index);
     break;
   case LUA_TLIGHTUSERDATA:
     if (lua_touserdata(to->L, index) == NULL) {
@@ -121,23 +124,31 @@ static void encode(const encoder *to, int index) {
   }
 }
 
+/* Names are no values: messages may show them. */
+static void encode(const encoder *to, int index, int depth) {
+  sql_literal literal = {.start = to->out->length};
+  luaL_checkstack(to->L, 4, "lists within lists");
+  if (is_class(to->L, index, LIST_CLASS)) {
+    encode_list(to, index, depth);
+  } else if (is_class(to->L, index, IDENTIFIER_CLASS)) {
+    encode_identifier(to, index);
+  } else {
+    encode_scalar(to, index);
+    literal.length = to->out->length - literal.start;
+    mp_buffer_add(to->literals, (const char *)&literal, sizeof literal);
+  }
+}
+
 /* ---- the statement ---- */
 
-/* Next to these a value stays a token of its own. */
+/* Next to these a value stays a token of its own. A blank behind two dashes would begin a comment. */
 static bool separates(char c) {
-  return strchr(" \t\r\n(),=", c) != NULL;
+  return strchr(" \t\r\n(),=-", c) != NULL;
 }
 
 static void pad(mp_buffer *out, char neighbour) {
   if (!separates(neighbour))
     mp_buffer_add(out, " ", 1);
-}
-
-static void encode_parameter(const encoder *to, connection *conn, int index) {
-  sql_literal literal = {.start = to->out->length};
-  encode(to, index);
-  literal.length = to->out->length - literal.start;
-  mp_buffer_add(&conn->literals, (const char *)&literal, sizeof literal);
 }
 
 static int count_placeholders(mp_scanner scanner) {
@@ -159,7 +170,7 @@ void encode_statement(lua_State *L, connection *conn, int sql, int first, int la
   size_t length;
   const char *text = lua_tolstring(L, sql, &length), *copied = text, *mark;
   mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
-  encoder to = {.L = L, .out = &conn->text, .mode = mode};
+  encoder to = {.L = L, .out = &conn->text, .literals = &conn->literals, .mode = mode};
   mp_scanner scanner;
   mp_scanner_init(&scanner, text, length, mode.no_backslash_escapes);
   check_count(L, scanner, last - first + 1);
@@ -169,7 +180,7 @@ void encode_statement(lua_State *L, connection *conn, int sql, int first, int la
     mp_buffer_add(to.out, copied, (size_t)(mark - copied));
     pad(to.out, mark > text ? mark[-1] : ' ');
     to.position++;
-    encode_parameter(&to, conn, first + to.position - 1);
+    encode(&to, first + to.position - 1, 0);
     pad(to.out, mark + 1 < text + length ? mark[1] : ' ');
     copied = mark + 1;
   }

@@ -67,6 +67,16 @@ static void read_init_sql(lua_State *L, mp_server *server) {
   server->init_sql_count = count;
 }
 
+static void read_tls(lua_State *L, mp_server *server) {
+  lua_getfield(L, 1, "tls");
+  server->tls = lua_toboolean(L, -1);
+  lua_getfield(L, 1, "tls_verify");
+  server->tls_verify = lua_isnil(L, -1) || lua_toboolean(L, -1);
+  server->tls_ca = string_option(L, "tls_ca");
+  server->tls_cert = string_option(L, "tls_cert");
+  server->tls_key = string_option(L, "tls_key");
+}
+
 static void read_server(lua_State *L, mp_server *server) {
   server->host = string_option(L, "host");
   server->port = count_option(L, "port", 1);
@@ -77,6 +87,7 @@ static void read_server(lua_State *L, mp_server *server) {
   server->collation = string_option(L, "collation");
   server->connect_timeout_ns = seconds_option(L, "connect_timeout", 5 * MP_SECOND);
   luaL_argcheck(L, server->port <= 65535 && server->charset, 1, "port and charset");
+  read_tls(L, server);
   read_init_sql(L, server);
 }
 

@@ -61,6 +61,16 @@ static void begin_result(lua_State *L, connection *conn) {
     attach_summary(L, conn, &summary);
 }
 
+/* How many warnings there were is known behind the last row. */
+static void update_warnings(lua_State *L, connection *conn) {
+  mp_summary summary;
+  if (conn->columns == 0 || !lua_getmetatable(L, -1))
+    return;
+  mp_loan_summary(conn->loan, &summary);
+  set_count(L, "warning_count", summary.warning_count);
+  lua_pop(L, 1);
+}
+
 static void replace_by_first(lua_State *L) {
   if (!lua_istable(L, -1))
     return;
@@ -70,6 +80,7 @@ static void replace_by_first(lua_State *L) {
 
 /* one and value: the first row, or its first cell, instead of the table. */
 static void finish_result(lua_State *L, connection *conn) {
+  update_warnings(L, conn);
   if (conn->shape != SHAPE_RESULT)
     replace_by_first(L);
   if (conn->shape == SHAPE_VALUE)

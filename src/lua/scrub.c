@@ -1,21 +1,36 @@
 /* Takes the values of parameters out of the server's messages, which quote them: a message
    ends in logs, where a value may not be. */
+#include <ctype.h>
+
 #include "binding.h"
 
-/* ---- the message of a syntax error: near '<a piece of the statement>' ---- */
+typedef struct message {
+  char text[sizeof((mp_error *)0)->message];
+  size_t length;
+} message;
 
-static const char *find(const char *text, size_t length, const char *piece, size_t piece_length) {
-  return piece_length ? memmem(text, length, piece, piece_length) : NULL;
+static void add(message *out, const char *bytes, size_t length) {
+  size_t room = sizeof out->text - 1 - out->length;
+  memcpy(out->text + out->length, bytes, length < room ? length : room);
+  out->length += length < room ? length : room;
+  out->text[out->length] = '\0';
 }
 
-static void add(char *out, size_t size, const char *bytes, size_t length) {
-  size_t used = strlen(out), room = size - used - 1;
-  memcpy(out + used, bytes, length < room ? length : room);
-  out[used + (length < room ? length : room)] = '\0';
+static void take(mp_error *err, const message *clean) {
+  memcpy(err->message, clean->text, clean->length + 1);
 }
+
+static char *find_last(char *text, const char *piece) {
+  char *found = NULL;
+  for (char *at = text; (at = strstr(at, piece)); at++)
+    found = at;
+  return found;
+}
+
+/* ---- a syntax error: near '<the rest of the statement>' at line 1 ---- */
 
 /* Rewrites the piece of the statement that begins at `at`, a question mark for each literal. */
-static void add_template(char *out, size_t size, const connection *conn, size_t at, size_t end) {
+static void add_template(message *out, const connection *conn, size_t at, size_t end) {
   const sql_literal *literals = (const sql_literal *)(const void *)conn->literals.data;
   size_t count = conn->literals.length / sizeof *literals;
   for (size_t i = 0; i < count && at < end; i++) {
@@ -23,29 +38,75 @@ static void add_template(char *out, size_t size, const connection *conn, size_t 
     if (stop <= at || literals[i].start >= end)
       continue;
     if (literals[i].start > at)
-      add(out, size, conn->text.data + at, literals[i].start - at);
-    add(out, size, "?", 1);
+      add(out, conn->text.data + at, literals[i].start - at);
+    add(out, "?", 1);
     at = stop;
   }
   if (at < end)
-    add(out, size, conn->text.data + at, end - at);
+    add(out, conn->text.data + at, end - at);
 }
 
-/* The server cuts the piece off after 80 bytes, maybe in the middle of a literal. */
-static bool scrub_piece(mp_error *err, const connection *conn) {
-  char clean[sizeof err->message] = "";
-  char *piece = strstr(err->message, " near '"), *tail = strstr(err->message, "' at line ");
+/* The piece goes to the end of the statement, unless the server cut it off, which it shows by
+   three dots; maybe in the middle of a literal. */
+static const char *find_piece(const connection *conn, const char *piece, size_t *length) {
+  const mp_buffer *text = &conn->text;
+  if (*length > 0 && *length <= text->length &&
+      memcmp(text->data + text->length - *length, piece, *length) == 0)
+    return text->data + text->length - *length;
+  if (*length > 3 && memcmp(piece + *length - 3, "...", 3) == 0)
+    *length -= 3;
+  return *length > 0 ? memmem(text->data, text->length, piece, *length) : NULL;
+}
+
+static bool scrub_syntax_error(mp_error *err, const connection *conn) {
+  message clean = {.length = 0};
+  char *piece = strstr(err->message, " near '"), *tail = find_last(err->message, "' at line ");
   if (!piece || !tail || (piece += 7) > tail)
     return false;
-  const char *found = find(conn->text.data, conn->text.length, piece, (size_t)(tail - piece));
+  size_t length = (size_t)(tail - piece);
+  const char *found = find_piece(conn, piece, &length);
+  add(&clean, err->message, (size_t)(piece - err->message));
   if (found) {
     size_t at = (size_t)(found - conn->text.data);
-    add(clean, sizeof clean, err->message, (size_t)(piece - err->message));
-    add_template(clean, sizeof clean, conn, at, at + (size_t)(tail - piece));
-    add(clean, sizeof clean, tail, strlen(tail));
-    memcpy(err->message, clean, sizeof clean);
+    add_template(&clean, conn, at, at + length);
   }
-  return found != NULL;
+  add(&clean, tail, strlen(tail));
+  take(err, &clean);
+  return true;
+}
+
+/* ---- messages that are known to quote a value, often in a form that nobody gave ---- */
+
+static const struct {
+  const char *before, *after; /* NULL: the last quote */
+} frames[] = {
+    {"Duplicate entry '", "' for key "},  {" value: '", "' for column "}, {" value: '", "' for function "},
+    {" value: '", NULL},                  {" the value of '", NULL},      {" is out of range in '", NULL},
+    {"XPATH syntax error: '", NULL},
+};
+
+static bool scrub_frame(mp_error *err, const char *before, const char *after) {
+  message clean = {.length = 0};
+  char *start = strstr(err->message, before), *end;
+  if (!start)
+    return false;
+  start += strlen(before);
+  end = after ? find_last(start, after) : strrchr(start, '\'');
+  if (!end && after)
+    return false;
+  add(&clean, err->message, (size_t)(start - err->message));
+  add(&clean, "?", 1);
+  if (end)
+    add(&clean, end, strlen(end));
+  take(err, &clean);
+  return true;
+}
+
+static bool scrub_frames(mp_error *err) {
+  for (size_t i = 0; i < sizeof frames / sizeof *frames; i++)
+    if (scrub_frame(err, frames[i].before, frames[i].after))
+      return true;
+  return false;
 }
 
 /* ---- other messages: the value itself ---- */
@@ -71,43 +132,53 @@ static void read_literal(mp_buffer *value, const char *text, size_t length) {
   }
 }
 
-/* Whether what stands in quotes from `at` on is the value, cut off for its length. */
-static bool is_cut(const char *at, const mp_buffer *value) {
-  size_t shown = strcspn(at, "'");
-  if (shown > 3 && memcmp(at + shown - 3, "...", 3) == 0)
-    shown -= 3;
-  return shown > 0 && shown < value->length && memcmp(at, value->data, shown) == 0;
+static bool in_word(char c) {
+  return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
 }
 
-/* Values stand in quotes in a message: what is outside of them is the server's own text. */
-static void replace(mp_error *err, const mp_buffer *value) {
-  char clean[sizeof err->message] = "";
-  bool inside = false;
+/* What is short may be a word of the server's own, unless it stands in quotes. */
+static bool stands_alone(const char *text, const char *at, size_t length) {
+  char before = at > text ? at[-1] : ' ', after = at[length];
+  if (length < 4)
+    return before == '\'' && after == '\'';
+  return !in_word(before) && !in_word(after);
+}
+
+/* The length of what stands in quotes at `at`, when it is the value, cut off. */
+static size_t cut_length(const char *at, const mp_buffer *value) {
+  size_t shown = strcspn(at, "'"), length = shown;
+  if (shown > 3 && memcmp(at + shown - 3, "...", 3) == 0)
+    length -= 3;
+  return length > 3 && length < value->length && memcmp(at, value->data, length) == 0 ? shown : 0;
+}
+
+/* The length of the value, or of its beginning, when it stands at `at`. */
+static size_t found_at(const char *text, const char *at, const mp_buffer *value) {
+  if (strncmp(at, value->data, value->length) == 0 && stands_alone(text, at, value->length))
+    return value->length;
+  return at > text && at[-1] == '\'' ? cut_length(at, value) : 0;
+}
+
+static void scrub_value(mp_error *err, const mp_buffer *value) {
+  message clean = {.length = 0};
   for (const char *at = err->message; *at;) {
-    bool opened = inside && at[-1] == '\'';
-    size_t skip = 0;
-    if (inside && strncmp(at, value->data, value->length) == 0)
-      skip = value->length;
-    else if (opened && is_cut(at, value))
-      skip = strcspn(at, "'");
-    else if (*at == '\'')
-      inside = !inside;
-    add(clean, sizeof clean, skip ? "?" : at, 1);
-    at += skip ? skip : 1;
+    size_t length = found_at(err->message, at, value);
+    add(&clean, length ? "?" : at, 1);
+    at += length ? length : 1;
   }
-  memcpy(err->message, clean, sizeof clean);
+  take(err, &clean);
 }
 
 void scrub(mp_error *err, const connection *conn) {
   const sql_literal *literals = (const sql_literal *)(const void *)conn->literals.data;
   size_t count = conn->literals.length / sizeof *literals;
   mp_buffer value = {0};
-  if (err->kind != MP_ERR_SERVER || count == 0 || scrub_piece(err, conn))
+  if (err->kind != MP_ERR_SERVER || count == 0 || scrub_syntax_error(err, conn) || scrub_frames(err))
     return;
   for (size_t i = 0; i < count; i++) {
     read_literal(&value, conn->text.data + literals[i].start, literals[i].length);
     if (value.length > 0 && !value.failed)
-      replace(err, &value);
+      scrub_value(err, &value);
   }
   mp_buffer_free(&value);
 }

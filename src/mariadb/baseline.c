@@ -59,8 +59,8 @@ static mp_status forget_init_connect_of_exempt(mp_session *session, int64_t dead
 }
 
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  session->base.charset = session->mysql->charset;
   session->base.is_mariadb = mariadb_connection(session->mysql);
-  session->base.max_packet = SIZE_MAX; /* until the server has said it */
   if (mp_run_row(session, question(session), deadline_ns, err) != MP_DONE || take(session, err) != MP_DONE ||
       mp_run_end(session, deadline_ns, err) != MP_DONE)
     return MP_FAILED;

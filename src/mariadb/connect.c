@@ -14,10 +14,11 @@
 static const size_t context_stack = 64 * 1024;
 
 /* Plugins that send the password, or something as good, in clear are not among them; those
-   that do so unless the connection is safe come only with a unix socket. */
+   that do so unless the connection is safe come only with a unix socket or verified TLS. */
 static const char *allowed_auth(const mp_server *server) {
-  return server->socket ? "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password"
-                        : "mysql_native_password,client_ed25519";
+  bool safe = server->socket || (server->tls && server->tls_verify);
+  return safe ? "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password"
+              : "mysql_native_password,client_ed25519";
 }
 
 /* A fresh handle for each attempt: a failed connect drops the options of its handle. LOCAL
@@ -36,6 +37,8 @@ static void set_options(MYSQL *mysql, const mp_server *server) {
   mysql_options(mysql, MYSQL_OPT_RECONNECT, &no);
   mysql_options(mysql, MYSQL_SET_CHARSET_NAME, server->charset);
   mysql_options(mysql, MARIADB_OPT_RESTRICTED_AUTH, allowed_auth(server));
+  if (server->tls)
+    mp_tls_set_options(mysql, server);
 }
 
 /* A child of exec must not hold the connection open; a peer that is gone for good must be
@@ -54,7 +57,7 @@ static mp_status connected(mp_session *session, mp_error *err) {
   if (!session->connected)
     return mp_mysql_fail(session, MP_PHASE_CONNECT, err);
   set_socket_options(session->mysql);
-  return MP_DONE;
+  return session->driver->server.tls ? mp_tls_check(session, err) : MP_DONE;
 }
 
 static int connect_cont(mp_session *session, int ready) {
@@ -96,12 +99,17 @@ static mp_status failed(mp_error *err) {
   return MP_FAILED;
 }
 
-mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error *err) {
+mp_status mp_session_login(mp_session *session, int64_t deadline_ns, mp_error *err) {
   session->mysql = mysql_init(NULL);
   if (!session->mysql)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
   set_options(session->mysql, &session->driver->server);
-  if (mp_task_run(session, handshake(session, err), deadline_ns, err) != MP_DONE ||
+  session->base.max_packet = SIZE_MAX; /* until the server has said it */
+  return mp_task_run(session, handshake(session, err), deadline_ns, err);
+}
+
+mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  if (mp_session_login(session, deadline_ns, err) != MP_DONE ||
       set_collation(session, deadline_ns, err) != MP_DONE ||
       mp_baseline_record(session, deadline_ns, err) != MP_DONE ||
       run_init_sql(session, deadline_ns, err) != MP_DONE || mp_flight_build(session, err) != MP_DONE)

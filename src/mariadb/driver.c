@@ -2,15 +2,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "session.h"
+#include "helper.h"
 
 static mp_status session_step(mp_session *session, mp_error *err) {
-  return session->connector ? mp_opening_step(session, err) : mp_task_step(session, err);
+  return session->helper ? mp_helper_step(session, err) : mp_task_step(session, err);
 }
 
 static int wait_fd(mp_session *session) {
-  if (session->connector)
-    return mp_opening_fd(session);
+  if (session->helper)
+    return mp_helper_fd(session);
   mp_port_arm(session->port, mysql_get_socket(session->mysql), session->events & MYSQL_WAIT_READ,
               session->events & MYSQL_WAIT_WRITE);
   return session->port->epoll;
@@ -41,8 +41,16 @@ static int64_t now_ns(mp_driver *self) {
   return mp_clock_ns();
 }
 
-static char *copy(const char *text) {
-  return text ? strdup(text) : NULL;
+/* The strings of mp_server that are copied, and freed. */
+static const size_t strings[] = {
+    offsetof(mp_server, host),    offsetof(mp_server, socket),    offsetof(mp_server, user),
+    offsetof(mp_server, database), offsetof(mp_server, charset),  offsetof(mp_server, collation),
+    offsetof(mp_server, tls_ca),  offsetof(mp_server, tls_cert),  offsetof(mp_server, tls_key),
+};
+enum { STRINGS = sizeof strings / sizeof *strings };
+
+static char **string_at(const mp_server *server, size_t i) {
+  return (char **)((char *)server + strings[i]);
 }
 
 static void free_driver(mp_driver *self) {
@@ -51,12 +59,8 @@ static void free_driver(mp_driver *self) {
   for (size_t i = 0; driver->init_sql && i < server->init_sql_count; i++)
     free(driver->init_sql[i]);
   free(driver->init_sql);
-  free((char *)server->host);
-  free((char *)server->socket);
-  free((char *)server->user);
-  free((char *)server->database);
-  free((char *)server->charset);
-  free((char *)server->collation);
+  for (size_t i = 0; i < STRINGS; i++)
+    free(*string_at(server, i));
   mp_ports_free(driver);
   mp_bells_free(driver);
   free(driver);
@@ -75,6 +79,7 @@ static const mp_driver mariadb_face = {
     .fetch = mp_statement_fetch,
     .next_result = mp_statement_next_result,
     .ping = mp_statement_ping,
+    .recover = mp_session_recover,
     .abort = mp_session_abort,
     .close = mp_session_close,
     .wait_fd = wait_fd,
@@ -91,17 +96,13 @@ static const mp_driver mariadb_face = {
 };
 
 static bool copy_strings(mariadb_driver *driver, const mp_server *from) {
-  mp_server *server = &driver->server;
-  server->host = copy(from->host);
-  server->socket = copy(from->socket);
-  server->user = copy(from->user);
-  server->database = copy(from->database);
-  server->charset = copy(from->charset);
-  server->collation = copy(from->collation);
-  return !(from->host && !server->host) && !(from->socket && !server->socket) &&
-         !(from->user && !server->user) &&
-         !(from->database && !server->database) && !(from->charset && !server->charset) &&
-         !(from->collation && !server->collation);
+  bool complete = true;
+  for (size_t i = 0; i < STRINGS; i++) {
+    char *text = *string_at(from, i), **to = string_at(&driver->server, i);
+    *to = text ? strdup(text) : NULL;
+    complete &= !text || *to;
+  }
+  return complete;
 }
 
 static bool copy_init_sql(mariadb_driver *driver, const mp_server *from) {

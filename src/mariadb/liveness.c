@@ -1,5 +1,5 @@
 /* Whether a session lives, and how it ends. */
-#include "session.h"
+#include "helper.h"
 
 #include <ma_pvio.h> /* needs mysql.h before it */
 #include <poll.h>
@@ -89,8 +89,8 @@ static void free_password(mp_session *session) {
 }
 
 void mp_session_close(mp_session *session) {
-  if (session->connector)
-    mp_opening_end(session);
+  if (session->helper)
+    mp_helper_stop(session);
   if (session->mysql) {
     say_goodbye(session);
     drop_result(session);

@@ -14,7 +14,6 @@
    client's idea of charset and flags is the last borrower's. */
 #include <errmsg.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -37,31 +36,63 @@ static void add_query(mp_session *session, const char *sql) {
   add_packet(session, COM_QUERY, sql, strlen(sql));
 }
 
+static void add_text(mp_buffer *sql, const char *text) {
+  mp_buffer_add(sql, text, strlen(text));
+}
+
+/* Adds a statement that was put together, and frees it. */
+static void add_built(mp_session *session, mp_buffer *sql) {
+  if (!sql->failed)
+    add_packet(session, COM_QUERY, sql->data, sql->length);
+  session->flight.failed |= sql->failed;
+  mp_buffer_free(sql);
+}
+
+/* What no command could take away must not be there: if it is, the SET fails and the session
+   is closed. The client's own idea of its database is no proof, for a borrower may have
+   switched the tracking off. */
+static const char *wrong_state(const mp_session *session) {
+  bool database = session->driver->server.database != NULL;
+  bool role = session->base.has_roles || !session->base.is_mariadb;
+  if (!database && !role)
+    return "DATABASE() IS NOT NULL OR CURRENT_ROLE() IS NOT NULL";
+  if (!database)
+    return "DATABASE() IS NOT NULL";
+  return role ? NULL : "CURRENT_ROLE() IS NOT NULL";
+}
+
 /* Setting profiling_history_size to 0 is the only way to drop the texts of statements that
    SHOW PROFILES would give to the next borrower. */
 static void add_variables(mp_session *session) {
-  char sql[256];
-  snprintf(sql, sizeof sql,
-           "SET NAMES %s COLLATE %s, profiling_history_size = 0, profiling_history_size = DEFAULT",
-           session->driver->server.charset, session->base.collation);
-  add_query(session, sql);
+  const char *wrong = wrong_state(session);
+  mp_buffer sql = {0};
+  add_text(&sql, "SET NAMES ");
+  add_text(&sql, session->driver->server.charset);
+  add_text(&sql, " COLLATE ");
+  add_text(&sql, session->base.collation);
+  add_text(&sql, ", profiling_history_size = ");
+  if (wrong) {
+    add_text(&sql, "IF(");
+    add_text(&sql, wrong);
+    add_text(&sql, ", (SELECT 1 UNION SELECT 2), 0)");
+  } else {
+    add_text(&sql, "0");
+  }
+  add_text(&sql, ", profiling_history_size = DEFAULT");
+  add_built(session, &sql);
 }
 
 static void add_role(mp_session *session) {
-  static const char none[] = "SET ROLE NONE";
   const char *role = session->base.role;
   mp_buffer sql = {0};
   if (!session->base.has_roles)
     return;
-  if (role) {
-    mp_buffer_add(&sql, "SET ROLE ", 9);
+  add_text(&sql, "SET ROLE ");
+  if (role)
     mp_encode_identifier(&sql, role, strlen(role), (mp_sql_mode){.utf8 = true});
-    add_packet(session, COM_QUERY, sql.data, sql.length);
-  } else {
-    add_packet(session, COM_QUERY, none, sizeof none - 1);
-  }
-  session->flight.failed |= sql.failed;
-  mp_buffer_free(&sql);
+  else
+    add_text(&sql, "NONE");
+  add_built(session, &sql);
 }
 
 /* init_connect may hold several statements, which this client refuses to send as one. */
@@ -95,12 +126,31 @@ mp_status mp_flight_build(mp_session *session, mp_error *err) {
 
 /* ---- sending ---- */
 
-/* One system call for all of it: half the cost of a call for each command. Only for a session
-   at rest: the server would take the flight for part of something else. */
-mp_status mp_reset_send(mp_session *session, mp_error *err) {
+/* One system call for all of it: half the cost of a call for each command. */
+static bool send_at_once(mp_session *session) {
   const mp_buffer *flight = &session->flight;
-  ssize_t sent = send(mysql_get_socket(session->mysql), flight->data, flight->length, MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (sent != (ssize_t)flight->length)
+  int fd = mysql_get_socket(session->mysql);
+  return send(fd, flight->data, flight->length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)flight->length;
+}
+
+/* Under TLS libmariadb must write, which sets the socket to blocking. The flight is small, and
+   nothing else is on its way: it cannot block. */
+static bool send_each(mp_session *session) {
+  MYSQL *mysql = session->mysql;
+  const char *at = session->flight.data, *end = at + session->flight.length;
+  bool sent = true;
+  while (sent && at < end) {
+    size_t size = (unsigned char)at[0] | (size_t)(unsigned char)at[1] << 8 | (size_t)(unsigned char)at[2] << 16;
+    sent = mysql->methods->db_command(mysql, (enum enum_server_command)at[4], at + 5, size - 1, 1, NULL) == 0;
+    at += 4 + size;
+  }
+  mp_set_nonblocking(mysql);
+  return sent;
+}
+
+/* Only for a session at rest: the server would take the flight for part of something else. */
+mp_status mp_reset_send(mp_session *session, mp_error *err) {
+  if (!(session->driver->server.tls ? send_each(session) : send_at_once(session)))
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "cannot send the reset: %s", strerror(errno));
   session->owed = session->flight_replies;
   session->doomed = false;
@@ -111,20 +161,12 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
 
 static mp_status read_reply(mp_session *session, mp_error *err);
 
-/* The client's db is right once the replies are read. Without a database in the baseline
-   nothing could take away the one that a borrower chose. */
-static mp_status finished(mp_session *session, mp_error *err) {
-  const char *database = session->mysql->db;
-  if (!session->driver->server.database && database && *database) {
-    err->phase = MP_PHASE_RESET;
-    return mp_fail(err, MP_ERR_PROTOCOL, 0, "no command unsets a default database");
-  }
-  return MP_DONE;
-}
-
+/* The server tells the client of a change of charset, unless a borrower told it not to. */
 static mp_status reply_done(mp_session *session, mp_error *err) {
-  session->owed--;
-  return session->owed > 0 ? read_reply(session, err) : finished(session, err);
+  if (--session->owed > 0)
+    return read_reply(session, err);
+  session->mysql->charset = session->base.charset;
+  return MP_DONE;
 }
 
 static mp_status after_result(mp_session *session, mp_error *err);

@@ -7,9 +7,10 @@
 
 /* Takes `word` off the front of the text, if it is the next word. */
 static bool take_word(const char **at, const char *end, const char *word, size_t length) {
-  const char *from = *at;
-  while (from < end && isspace((unsigned char)*from))
-    from++;
+  mp_scanner scanner;
+  mp_scanner_init(&scanner, *at, (size_t)(end - *at), false);
+  mp_scanner_skip_blank(&scanner);
+  const char *from = scanner.at;
   if ((size_t)(end - from) < length || strncasecmp(from, word, length) != 0)
     return false;
   if (from + length < end && (isalnum((unsigned char)from[length]) || from[length] == '_'))

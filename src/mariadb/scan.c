@@ -1,6 +1,7 @@
 /* Finds placeholders, and the ends of statements, in SQL text: what stands in quotes,
    comments and quoted names does not count. The rules are those of the server's lexer
    (MariaDB knowledge base, "Comment Syntax", "String Literals", "Identifier Names"). */
+#include <ctype.h>
 #include <string.h>
 
 #include "scan.h"
@@ -96,6 +97,33 @@ const char *mp_scanner_find(mp_scanner *scanner, char wanted) {
     }
   }
   return NULL;
+}
+
+/* True when there was a comment to skip. */
+static bool skip_comment(mp_scanner *scanner) {
+  const char *from = scanner->at++;
+  switch (*from) {
+  case '#':
+    skip_line(scanner);
+    break;
+  case '-':
+    dash(scanner);
+    break;
+  case '/':
+    slash(scanner);
+    break;
+  }
+  if (scanner->at > from + 1 && !scanner->in_executable_comment)
+    return true;
+  scanner->at = from;
+  return false;
+}
+
+void mp_scanner_skip_blank(mp_scanner *scanner) {
+  do
+    while (scanner->at < scanner->end && isspace((unsigned char)*scanner->at))
+      scanner->at++;
+  while (scanner->at < scanner->end && skip_comment(scanner));
 }
 
 const char *mp_scanner_next(mp_scanner *scanner) {

@@ -29,6 +29,7 @@ typedef struct mariadb_driver {
 typedef struct baseline {
   char *role;            /* in force after connect; NULL: none */
   char *init_connect;    /* the server's own init SQL for this account; "": none */
+  const struct ma_charset_info_st *charset; /* the client's, after connect */
   char *collation;       /* collation_connection after connect */
   unsigned wait_timeout; /* seconds */
   size_t max_packet;     /* bytes */
@@ -60,8 +61,9 @@ struct mp_session {
   bool in_transaction; /* ... as it was before the statement in progress */
   bool rollback;       /* the statement in progress is ROLLBACK */
 
-  char *password;              /* only while it connects */
-  struct connector *connector; /* connecting on a helper thread; NULL: not */
+  char *password;        /* for the connect, and to stop a statement */
+  mp_session *stop_with; /* serves that one, and is to stop when it is; NULL: none */
+  struct helper *helper; /* the thread that has it in hand; NULL: none */
 };
 
 /* port.c */
@@ -85,17 +87,23 @@ mp_status mp_run_end(mp_session *session, int64_t deadline_ns, mp_error *err);
 
 /* connect.c: from nothing to the baseline, blocking until the deadline at most. */
 mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error *err);
+/* ... only to be logged in: for a connection that serves another session. */
+mp_status mp_session_login(mp_session *session, int64_t deadline_ns, mp_error *err);
+
+/* tls.c */
+void mp_tls_set_options(MYSQL *mysql, const mp_server *server);
+mp_status mp_tls_check(mp_session *session, mp_error *err);
+void mp_set_nonblocking(MYSQL *mysql);
 
 /* opening.c: the same in place or on a helper thread. */
 mp_status mp_session_open(mp_driver *driver, int64_t deadline_ns, mp_session **out, mp_error *err);
-mp_status mp_opening_step(mp_session *session, mp_error *err);
-void mp_opening_end(mp_session *session);
-int mp_opening_fd(const mp_session *session);
-int mp_opening_stop_fd(const mp_session *session); /* readable when the connect is no longer wanted; -1: never */
 
 /* baseline.c */
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err);
 void mp_baseline_free(baseline *base);
+
+/* cancel.c */
+mp_status mp_session_recover(mp_session *session, mp_error *err);
 
 /* reset.c */
 mp_status mp_flight_build(mp_session *session, mp_error *err);

@@ -4,7 +4,7 @@
 #include <poll.h>
 #include <string.h>
 
-#include "session.h"
+#include "helper.h"
 
 /* Takes what a _start or _cont function returned: wait for `events`, or go on. */
 mp_status mp_task_settle(mp_session *session, int events, mp_error *err) {
@@ -35,7 +35,7 @@ static short poll_events(int events) {
 static bool wait_in_place(mp_session *session, int64_t deadline_ns) {
   struct pollfd fds[2] = {
       {.fd = mysql_get_socket(session->mysql), .events = poll_events(session->events)},
-      {.fd = mp_opening_stop_fd(session), .events = POLLIN},
+      {.fd = mp_helper_stop_fd(session), .events = POLLIN},
   };
   int64_t left = deadline_ns - mp_clock_ns();
   if (left <= 0)

@@ -168,7 +168,8 @@ static mp_status opened(mp_loan *loan) {
   return status;
 }
 
-/* Waits its turn again until the next attempt is due. */
+/* Waits its turn again until the next attempt is due; others who wait held back because this
+   one was under way. */
 static mp_status open_failed(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   judge(err, false);
@@ -178,6 +179,7 @@ static mp_status open_failed(mp_loan *loan, mp_wait *wait, mp_error *err) {
   if (!err->retryable || pool->config.retries == 0 || pool->retry_at_ns >= loan->deadline_ns)
     return give_up(loan);
   *err = (mp_error){0};
+  queue_wake_first(pool);
   return enqueue(loan, wait, err);
 }
 

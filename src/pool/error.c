@@ -18,9 +18,9 @@ mp_status mp_fail(mp_error *err, mp_kind kind, unsigned code, const char *format
 
 const char *mp_kind_name(mp_kind kind) {
   static const char *const names[] = {
-      [MP_ERR_NONE] = "none",           [MP_ERR_SERVER] = "server", [MP_ERR_CONNECT] = "connect",
-      [MP_ERR_LOST] = "lost",           [MP_ERR_TIMEOUT] = "timeout", [MP_ERR_EXHAUSTED] = "exhausted",
-      [MP_ERR_CLOSED] = "closed",       [MP_ERR_PROTOCOL] = "protocol",
+      [MP_ERR_NONE] = "none",     [MP_ERR_SERVER] = "server",     [MP_ERR_CONNECT] = "connect",
+      [MP_ERR_LOST] = "lost",     [MP_ERR_TIMEOUT] = "timeout",   [MP_ERR_EXHAUSTED] = "exhausted",
+      [MP_ERR_CLOSED] = "closed", [MP_ERR_PROTOCOL] = "protocol",
   };
   return names[kind];
 }

@@ -136,7 +136,8 @@ static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
 }
 
 /* An operation that was never finished leaves its session in an unknown state. */
-static mp_status begin(mp_loan *loan, loan_operation operation, int64_t timeout_ns, mp_wait *wait, mp_error *err) {
+static mp_status begin(mp_loan *loan, loan_operation operation, int64_t timeout_ns, mp_wait *wait,
+                       mp_error *err) {
   assert(mp_loan_held(loan));
   *err = (mp_error){0};
   if (loan->operation != OP_NONE)
@@ -153,8 +154,8 @@ static mp_status begin(mp_loan *loan, loan_operation operation, int64_t timeout_
   return report(loan, operation, start(loan, wait, err), err);
 }
 
-mp_status mp_query(mp_loan *loan, const char *sql, size_t length, const mp_query_options *options, mp_wait *wait,
-                   mp_error *err) {
+mp_status mp_query(mp_loan *loan, const char *sql, size_t length, const mp_query_options *options,
+                   mp_wait *wait, mp_error *err) {
   int64_t timeout_ns = options->timeout_ns > 0 ? options->timeout_ns : loan->pool->config.query_timeout_ns;
   loan->sql = sql;
   loan->length = length;

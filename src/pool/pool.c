@@ -91,15 +91,15 @@ bool mp_pool_closed(const mp_pool *pool) {
 
 void mp_pool_evict(mp_pool *pool) {
   pool->generation++;
-  idle_close_all(pool);
-  queue_serve(pool);
+  idle_close_all(pool); /* nobody waits while there are any */
 }
 
-/* Who asks is about to look at what is still lent: earlier rings have told it all they can. */
+/* Who asks is about to look at what is still lent: earlier rings have told it all they can. The
+   last ring stays, for it is meant for everybody who waits. */
 int mp_pool_ended_fd(mp_pool *pool) {
   if (pool->ended_bell < 0)
     pool->ended_bell = pool->driver->bell_take(pool->driver);
-  else
+  else if (pool->counts[SLOT_LENT] + pool->counts[SLOT_OPENING] > 0)
     pool->driver->bell_hush(pool->driver, pool->ended_bell);
   return pool->ended_bell;
 }

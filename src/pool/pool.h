@@ -17,14 +17,14 @@ typedef struct mp_slot {
   mp_session *session; /* NULL while empty, and while opening has not begun */
   mp_loan *loan;
   struct mp_slot *newer, *older; /* in the idle list */
-  int64_t released_ns;        /* start of its idle time */
-  int64_t expires_ns;         /* end of its lifetime */
-  int64_t idle_limit_ns;      /* the server's */
-  uint64_t generation; /* of the pool when its connect began; evict makes a new one */
-  bool reset_pending;  /* replies to a reset are owed */
-  bool reset_begun;    /* ... and a loan that gave up waiting began to read them */
-  bool lost;           /* the session is of no more use to its loan */
-  bool retire;         /* close it at release */
+  int64_t released_ns;           /* start of its idle time */
+  int64_t expires_ns;            /* end of its lifetime */
+  int64_t idle_limit_ns;         /* the server's */
+  uint64_t generation;           /* of the pool when its connect began; evict makes a new one */
+  bool reset_pending;            /* replies to a reset are owed */
+  bool reset_begun;              /* ... and a loan that gave up waiting began to read them */
+  bool lost;                     /* the session is of no more use to its loan */
+  bool retire;                   /* close it at release */
 } mp_slot;
 
 typedef enum loan_stage {
@@ -38,7 +38,14 @@ typedef enum loan_stage {
   LOAN_ENDED
 } loan_stage;
 
-typedef enum loan_operation { OP_NONE, OP_CHECKOUT, OP_QUERY, OP_PING, OP_FETCH, OP_NEXT_RESULT } loan_operation;
+typedef enum loan_operation {
+  OP_NONE,
+  OP_CHECKOUT,
+  OP_QUERY,
+  OP_PING,
+  OP_FETCH,
+  OP_NEXT_RESULT
+} loan_operation;
 
 struct mp_loan {
   mp_pool *pool;
@@ -67,17 +74,17 @@ struct mp_pool {
   mp_pool_config config;
   mp_driver *driver;
   mp_slot *slots;
-  unsigned counts[4]; /* slots by state */
+  unsigned counts[4];       /* slots by state */
   mp_slot *newest, *oldest; /* idle */
-  mp_loan *first, *last; /* queued */
+  mp_loan *first, *last;    /* queued */
   unsigned waiting;
   unsigned loans; /* that hold the pool in memory */
   bool owned;     /* by its creator */
   bool closed, aborted;
   int ended_bell;
   uint64_t generation, random, tickets;
-  unsigned failures;    /* connects that failed in a row */
-  int64_t retry_at_ns;  /* no connect before, while failures > 0 */
+  unsigned failures;   /* connects that failed in a row */
+  int64_t retry_at_ns; /* no connect before, while failures > 0 */
   mp_error last_failure;
   mp_stats stats;
 };
@@ -101,6 +108,7 @@ mp_status queue_enter(mp_loan *loan, mp_error *err);
 void queue_leave(mp_loan *loan);
 bool queue_try(mp_loan *loan);   /* woken: true when the loan was handed a slot */
 void queue_serve(mp_pool *pool); /* call whenever a slot may have become of use */
+void queue_wake_first(mp_pool *pool);
 void queue_wake_all(mp_pool *pool);
 
 /* backoff.c */

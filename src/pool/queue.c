@@ -34,26 +34,19 @@ static void unlink_loan(mp_pool *pool, mp_loan *loan) {
   pool->waiting--;
 }
 
-static void silence(mp_loan *loan) {
-  loan->pool->driver->bell_give(loan->pool->driver, loan->bell);
-  loan->bell = -1;
-}
-
-/* While the server is down the first in the queue keeps the time of the next attempt, so
-   its successor must look at the clock. */
-static void wake_first(mp_pool *pool) {
-  if (pool->first)
+/* While the server is down the first in the queue keeps the time of the next attempt: whoever
+   is the first now must look at the clock. */
+void queue_wake_first(mp_pool *pool) {
+  if (pool->first && pool->failures > 0)
     pool->driver->bell_ring(pool->driver, pool->first->bell);
 }
 
 void queue_leave(mp_loan *loan) {
   mp_pool *pool = loan->pool;
-  bool was_first = pool->first == loan;
   if (loan->stage == LOAN_QUEUED)
     unlink_loan(pool, loan);
-  silence(loan);
-  if (was_first && pool->failures > 0)
-    wake_first(pool);
+  pool->driver->bell_give(pool->driver, loan->bell);
+  loan->bell = -1;
 }
 
 /* What the first in the queue could use now: its state tells how. */
@@ -107,8 +100,7 @@ bool queue_try(mp_loan *loan) {
 
 void queue_serve(mp_pool *pool) {
   serve(pool);
-  if (pool->failures > 0)
-    wake_first(pool);
+  queue_wake_first(pool);
 }
 
 void queue_wake_all(mp_pool *pool) {

@@ -1,0 +1,67 @@
+-- mypool under luv: mypool.new { wait = require "mypool.wait.luv", … }, in coroutines, while
+-- uv.run() drives the loop.
+
+local uv = require "luv"
+
+local adapter = {}
+
+local handles = {} -- by fd: libuv allows one handle for each
+
+local function handle_of(fd)
+  if not handles[fd] then
+    handles[fd] = assert(uv.new_poll(fd))
+  end
+  return handles[fd]
+end
+
+local function resume(co, ready)
+  if coroutine.status(co) == "suspended" then
+    local ok, err = coroutine.resume(co, ready)
+    if not ok then
+      error(debug.traceback(co, err), 0)
+    end
+  end
+end
+
+local function start_timer(seconds, callback)
+  if not seconds then
+    return
+  end
+  local timer = uv.new_timer()
+  timer:start(math.ceil(seconds * 1000), 0, callback)
+  return timer
+end
+
+-- Yields until `fd` is readable; returns true then, and nothing after `seconds` (nil: no limit).
+function adapter.wait(fd, seconds)
+  local co, is_main = coroutine.running()
+  if not co or is_main then
+    error("mypool.wait.luv: called outside of a coroutine", 2)
+  end
+  local handle = handle_of(fd)
+  local timer
+  local function wake(ready)
+    handle:stop()
+    if timer then
+      timer:close()
+    end
+    resume(co, ready)
+  end
+  timer = start_timer(seconds, function()
+    wake()
+  end)
+  handle:start("r", function()
+    wake(true)
+  end)
+  return coroutine.yield()
+end
+
+-- Called before mypool closes `fd`.
+function adapter.forget(fd)
+  if handles[fd] then
+    handles[fd]:close()
+    handles[fd] = nil
+  end
+end
+
+return adapter

@@ -1,0 +1,193 @@
+-- What the Makefile and the rockspec promise: an installed mypool works from anywhere, exports one
+-- symbol, and each folder of src can include only what it may use.
+
+-- Builds of users: the flags of a `make test SANITIZE=1` that runs this file are not theirs.
+local clean = "env -u LD_PRELOAD -u ASAN_OPTIONS -u LSAN_OPTIONS -u MAKEFLAGS -u MFLAGS -u MAKELEVEL"
+  .. " -u SANITIZE -u BUILD -u LUA_PATH -u LUA_CPATH -u LUA_INIT "
+
+-- Runs a shell command; returns whether it succeeded, and what it printed.
+local function try(command, ...)
+  local pipe <close> = assert(io.popen(clean .. "sh -c '" .. command:format(...):gsub("'", "'\\''") .. "' 2>&1"))
+  local printed = pipe:read "a"
+  return pipe:close() == true, printed
+end
+
+local function run(command, ...)
+  local ok, printed = try(command, ...)
+  assert(ok, printed)
+  return printed
+end
+
+local function lines_of(text)
+  local lines = {}
+  for line in text:gmatch "[^\n]+" do
+    lines[#lines + 1] = line
+  end
+  table.sort(lines)
+  return lines
+end
+
+local function write(path, text)
+  local file <close> = assert(io.open(path, "w"))
+  assert(file:write(text))
+end
+
+local rockspec = "rockspec/mypool-dev-1.rockspec"
+local lua_files = lines_of(run "cd lua && find mypool -name '*.lua'")
+local c_files = lines_of(run "find src -name '*.c'")
+
+local function installed_files()
+  local files = { "lib/lua/5.4/mypool/core.so" }
+  for _, file in ipairs(lua_files) do
+    files[#files + 1] = "share/lua/5.4/" .. file
+  end
+  table.sort(files)
+  return files
+end
+
+-- Requires mypool in another folder, from nothing but this installation.
+local function try_installation(prefix)
+  return run(
+    [[cd / && LUA_PATH="%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua" LUA_CPATH="%s/lib/lua/5.4/?.so" lua5.4 -e '
+      local mypool = require "mypool"
+      for _, file in ipairs { %s } do
+        assert(package.searchpath(file, package.path))
+      end
+      local pool <const> = mypool.new { host = "127.0.0.1", port = 1, retries = 0 }
+      local ok, err = pool:ping()
+      print(mypool._VERSION, ok, err.kind)']],
+    prefix,
+    prefix,
+    prefix,
+    '"' .. table.concat(lua_files, '", "'):gsub("%.lua", ""):gsub("/init", "") .. '"'
+  )
+end
+
+describe("the build", function()
+  local folder
+
+  lazy_setup(function()
+    folder = run("mktemp -d"):match "^[^\n]+"
+  end)
+
+  lazy_teardown(function()
+    run("rm -rf %s", folder)
+  end)
+
+  it("exports luaopen_mypool_core and nothing else", function()
+    local core = assert(package.searchpath("mypool.core", package.cpath))
+    local names = {}
+    for line in run("nm -D --defined-only %s", core):gmatch "[^\n]+" do
+      names[#names + 1] = line:match "^%x+ %u (.*)$"
+    end
+    assert.same({ "luaopen_mypool_core" }, names)
+  end)
+
+  describe("make install", function()
+    it("puts the files below DESTDIR and PREFIX, from where mypool can be required", function()
+      run("make install DESTDIR=%s/root PREFIX=/opt/mypool", folder)
+      local prefix = folder .. "/root/opt/mypool"
+      assert.same({ "./opt" }, lines_of(run("cd %s/root && find . -mindepth 1 -maxdepth 1", folder)))
+      assert.same(installed_files(), lines_of(run("cd %s && find * -type f", prefix)))
+      assert.match("^0%.%d+%.%d+%snil%sconnect\n$", try_installation(prefix))
+    end)
+  end)
+
+  -- ---- luarocks ----
+
+  describe("the rockspec", function()
+    local function needs_luarocks()
+      if not try "command -v luarocks" then
+        pending "needs luarocks"
+        return true
+      end
+    end
+
+    it("names every file of src and lua", function()
+      local spec = {}
+      assert(loadfile(rockspec, "t", spec))()
+      local sources = spec.build.modules["mypool.core"].sources
+      table.sort(sources)
+      assert.same(c_files, sources)
+      local modules = {}
+      for name, file in pairs(spec.build.modules) do
+        if name ~= "mypool.core" then
+          modules[#modules + 1] = file:match "^lua/(.*)$"
+          assert.equal(name, (modules[#modules]:gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")))
+        end
+      end
+      table.sort(modules)
+      assert.same(lua_files, modules)
+    end)
+
+    it("passes luarocks lint", function()
+      if not needs_luarocks() then
+        run("HOME=%s luarocks --lua-version 5.4 lint %s", folder, rockspec)
+      end
+    end)
+
+    it("installs a mypool that can be required, by luarocks make alone", function()
+      if needs_luarocks() then
+        return
+      end
+      run("mkdir %s/rock && cp -r src lua rockspec %s/rock", folder, folder) -- luarocks leaves its objects there
+      run("cd %s/rock && HOME=%s luarocks --lua-version 5.4 make --tree=%s/tree %s", folder, folder, folder, rockspec)
+      assert.same(installed_files(), lines_of(run("cd %s/tree && find lib/lua share/lua -type f", folder)))
+      assert.match("^0%.%d+%.%d+%snil%sconnect\n$", try_installation(folder .. "/tree"))
+    end)
+  end)
+
+  -- ---- what each folder may include ----
+
+  describe("a file of", function()
+    local copy
+
+    lazy_setup(function()
+      copy = folder .. "/copy"
+      run("mkdir %s && cp -r Makefile src %s", copy, copy)
+    end)
+
+    -- Compiles a file in this folder of src just as the Makefile compiles the others.
+    local function compile(place, include)
+      local text = ("#include %s\nextern int trial;\nint trial = 1;\n"):format(include)
+      write(("%s/src/%s/trial.c"):format(copy, place), text)
+      return try("cd %s && rm -f build/obj/%s/trial.o && make build/obj/%s/trial.o", copy, place, place)
+    end
+
+    local function may_include(place, include)
+      it(("src/%s compiles with %s"):format(place, include), function()
+        assert(compile(place, include))
+      end)
+    end
+
+    local function may_not_include(place, include)
+      it(("src/%s does not compile with %s"):format(place, include), function()
+        if try("printf '#include %s\\n' | cc -E - ", include) then
+          pending(("on this system %s can be included by everybody"):format(include))
+          return
+        end
+        local ok, printed = compile(place, include)
+        assert.falsy(ok)
+        assert.match("No such file", printed)
+      end)
+    end
+
+    may_include("pool", '"driver.h"')
+    may_not_include("pool", "<mysql.h>")
+    may_not_include("pool", "<lua.h>")
+    may_include("lua", "<lua.h>")
+    may_not_include("lua", "<mysql.h>")
+    may_include("mariadb", "<mysql.h>")
+    may_not_include("mariadb", "<lua.h>")
+
+    it("src/pool and src/lua includes no header of the others by a longer path", function()
+      local function includes(place, pattern)
+        return select(2, try("grep -nE '#include [<\"]([^>\"]*/)?(%s)' src/%s/*", pattern, place))
+      end
+      local mysql, lua = "my(sql|_)|ma_|errmsg|mariadb|session\\.h", "lua|lauxlib"
+      assert.equal("", includes("pool", mysql .. "|" .. lua))
+      assert.equal("", includes("lua", mysql))
+      assert.equal("", includes("mariadb", lua))
+    end)
+  end)
+end)

@@ -1,0 +1,197 @@
+/* While the server is down. */
+#include <string.h>
+
+#include "world.h"
+
+static const fake_answer refused = {.status = MP_FAILED, .code = 2002, .phase = MP_PHASE_CONNECT};
+
+it("pauses between attempts, longer each time, at most a second, never twice alike") {
+  int64_t pause = 20 * MP_MILLISECOND, before = 0;
+  open_pool();
+  plan_times(12, ON_OPEN, refused);
+  mp_loan *loan = ask(3600 * MP_SECOND);
+  for (int i = 0; i < 11; i++) {
+    int64_t left = last.wait.until_ns - fake.now_ns;
+    expect(left >= pause / 2 && left <= pause);
+    expect(left != before);
+    before = left;
+    pass(left);
+    expect_equal(step(loan), MP_WAIT);
+    expect_equal(fake.opened, (unsigned)i + 2);
+    pause = pause * 2 < MP_SECOND ? pause * 2 : MP_SECOND;
+  }
+  pass(MP_SECOND);
+  expect_equal(step(loan), MP_DONE);
+  expect_equal(stats().connect_failures, 12);
+}
+
+it("makes no attempt before the pause is over") {
+  open_pool();
+  plan(ON_OPEN, refused);
+  mp_loan *loan = ask_and_wait();
+  pass(last.wait.until_ns - fake.now_ns - 1);
+  expect_equal(step(loan), MP_WAIT);
+  expect_equal(fake.opened, 1);
+  pass(1);
+  expect_equal(step(loan), MP_DONE);
+}
+
+it("makes one attempt at a time while the server is down") {
+  config.max_size = 5;
+  open_pool();
+  plan(ON_OPEN, refused);
+  mp_loan *a = ask_and_wait();
+  for (int i = 0; i < 3; i++)
+    ask_and_wait();
+  pass(MP_SECOND);
+  plan(ON_OPEN, waits);
+  expect_equal(step(a), MP_WAIT);
+  expect_equal(stats().opening, 1);
+  ask_and_wait();
+  expect_equal(fake.opened, 2);
+  expect_equal(stats().waiting, 4);
+}
+
+it("lets all waiters connect as soon as one attempt succeeded") {
+  config.max_size = 5;
+  open_pool();
+  plan(ON_OPEN, refused);
+  mp_loan *a = ask_and_wait(), *b = ask_and_wait(), *c = ask_and_wait();
+  pass(MP_SECOND);
+  expect_equal(step(a), MP_DONE);
+  expect(readable(wait_of(b).fd) && readable(wait_of(c).fd));
+  expect_equal(step(c), MP_DONE);
+  expect_equal(step(b), MP_DONE);
+}
+
+it("forgets the failures after a success") {
+  open_pool();
+  plan(ON_OPEN, refused);
+  mp_loan *a = ask_and_wait();
+  pass(MP_SECOND);
+  expect_equal(step(a), MP_DONE);
+  lend();
+  expect_equal(fake.opened, 3);
+}
+
+it("gives up at once when the next attempt would come after the deadline") {
+  open_pool();
+  plan(ON_OPEN, refused);
+  ask(5 * MP_MILLISECOND);
+  expect_equal(last.status, MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_CONNECT);
+  expect_equal(last.err.code, 2002);
+  expect(last.err.retryable);
+}
+
+it("says why the server could not be reached when a waiter's time is up") {
+  open_pool();
+  plan_times(2, ON_OPEN, refused);
+  ask_and_wait();
+  mp_loan *late = ask(MP_MILLISECOND);
+  expect_equal(last.status, MP_WAIT);
+  pass(MP_MILLISECOND);
+  expect_equal(step(late), MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_CONNECT);
+  expect_equal(last.err.code, 2002);
+  expect_text(last.err.message, "failure 2002");
+  expect(last.err.retryable);
+}
+
+it("does not promise that a refused login may succeed later") {
+  open_pool();
+  plan(ON_OPEN, fails(1045, MP_PHASE_CONNECT));
+  free_loan(ask(5 * MP_SECOND));
+  mp_loan *late = ask(MP_MILLISECOND);
+  pass(MP_MILLISECOND);
+  expect_equal(step(late), MP_FAILED);
+  expect_equal(last.err.code, 1045);
+  expect(!last.err.retryable);
+}
+
+it("passes the watch on when the first in the queue gives up") {
+  open_pool();
+  plan(ON_OPEN, refused);
+  mp_loan *a = ask_and_wait(), *b = ask_and_wait();
+  expect_equal(wait_of(b).until_ns, fake.now_ns + 5 * MP_SECOND);
+  release(a);
+  expect(readable(wait_of(b).fd));
+  expect_equal(step(b), MP_WAIT);
+  expect(last.wait.until_ns <= fake.now_ns + 20 * MP_MILLISECOND);
+  pass(20 * MP_MILLISECOND);
+  expect_equal(step(b), MP_DONE);
+}
+
+it("lets the owner of a running attempt fail, and the next in the queue keep the time") {
+  config.max_size = 1;
+  open_pool();
+  plan(ON_OPEN, waits);
+  mp_loan *a = ask(30 * MP_MILLISECOND), *b = ask_and_wait();
+  pass(25 * MP_MILLISECOND);
+  answer(session_number(1), refused);
+  expect_equal(step(a), MP_FAILED);
+  expect(readable(wait_of(b).fd));
+  expect_equal(step(b), MP_WAIT);
+  expect(last.wait.until_ns < fake.now_ns + 21 * MP_MILLISECOND);
+}
+
+it("still lends what is released while no session can be opened") {
+  open_pool();
+  mp_loan *holder = lend();
+  plan(ON_OPEN, refused);
+  mp_loan *waiter = ask_and_wait();
+  release(holder);
+  expect_equal(step(waiter), MP_DONE);
+  expect_equal(fake.opened, 2);
+}
+
+it("waits in a blocking program too, with the clock and not with a release") {
+  config.may_queue = false;
+  open_pool();
+  plan(ON_OPEN, refused);
+  mp_loan *loan = ask_and_wait();
+  expect(last.wait.until_ns <= fake.now_ns + 20 * MP_MILLISECOND);
+  pass(20 * MP_MILLISECOND);
+  expect_equal(step(loan), MP_DONE);
+}
+
+it("counts a failed connect that nobody waited for") {
+  open_pool();
+  plan(ON_OPEN, waits);
+  free_loan(ask_and_wait());
+  answer(session_number(1), refused);
+  mp_loan *loan = ask_and_wait();
+  expect_equal(stats().connect_failures, 1);
+  expect(last.wait.until_ns <= fake.now_ns + 20 * MP_MILLISECOND);
+  mp_loan *late = ask(MP_MILLISECOND);
+  pass(MP_MILLISECOND);
+  expect_equal(step(late), MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_CONNECT);
+  expect(last.err.retryable);
+  pass(20 * MP_MILLISECOND);
+  expect_equal(step(loan), MP_DONE);
+}
+
+it("survives a session that could not even be made") {
+  open_pool();
+  mp_loan *loan = new_loan();
+  plan(ON_OPEN, fails(2008, MP_PHASE_CONNECT));
+  checkout(loan, 0);
+  expect_equal(last.status, MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_CONNECT);
+  expect_equal(stats().size, 0);
+}
+
+it("forgets the failures also when the success was of a connect that nobody waited for") {
+  config.max_size = 3;
+  open_pool();
+  plan_times(2, ON_OPEN, waits);
+  mp_loan *a = ask_and_wait(), *b = ask(MP_MILLISECOND);
+  free_loan(a);
+  answer(session_number(2), refused);
+  expect_equal(step(b), MP_FAILED);
+  answer(session_number(1), fine);
+  lend();
+  lend();
+  expect_equal(fake.opened, 3);
+}

@@ -1,0 +1,405 @@
+#include "fake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "spec.h"
+
+#define expect_manners(condition, words)                                                                     \
+  ((condition) ? (void)0 : spec_fail(__FILE__, __LINE__, "the pool must not %s", words))
+
+enum { FIRST_BELL = 100, BELLS = 400, FIRST_SESSION_FD = 100000, PLANS = 256 };
+
+const fake_answer fine = {.status = MP_DONE}, waits = {.status = MP_WAIT};
+struct fake fake;
+
+static mp_session **sessions;
+static bool bell_taken[BELLS], bell_loud[BELLS];
+static fake_answer plans[FAKE_CALLS][PLANS];
+static unsigned planned[FAKE_CALLS], carried_out[FAKE_CALLS];
+static uint64_t random_state;
+
+fake_answer fails(unsigned code, mp_phase phase) {
+  return (fake_answer){.status = MP_FAILED, .code = code, .phase = phase};
+}
+
+void fake_seed(uint64_t seed) {
+  random_state = seed * 2 + 1;
+}
+
+uint64_t fake_random(uint64_t below) {
+  random_state ^= random_state << 13;
+  random_state ^= random_state >> 7;
+  random_state ^= random_state << 17;
+  return (random_state >> 11) % below;
+}
+
+/* ---- plans ---- */
+
+void plan(fake_call call, fake_answer answer_) {
+  expect(planned[call] < PLANS);
+  plans[call][planned[call]++] = answer_;
+}
+
+void plan_times(unsigned times, fake_call call, fake_answer answer_) {
+  while (times-- > 0)
+    plan(call, answer_);
+}
+
+static mp_phase phase_of(fake_call call) {
+  static const mp_phase phases[] = {
+      [ON_OPEN] = MP_PHASE_CONNECT, [ON_RESET_SEND] = MP_PHASE_RESET, [ON_RESET_READ] = MP_PHASE_RESET,
+      [ON_QUERY] = MP_PHASE_REPLY,  [ON_FETCH] = MP_PHASE_RESULT,     [ON_NEXT_RESULT] = MP_PHASE_RESULT,
+      [ON_PING] = MP_PHASE_REPLY,
+  };
+  return phases[call];
+}
+
+static fake_answer mishap(fake_call call) {
+  static const unsigned codes[] = {2006, 2013, 2026, 1205, 1213, 1047, 1040, 1045, 0};
+  fake_answer failure = fails(codes[fake_random(sizeof codes / sizeof *codes)], phase_of(call));
+  if (call == ON_QUERY && fake_random(2) == 0)
+    failure = fails(2006, MP_PHASE_SEND);
+  return fake_random(2) == 0 ? failure : waits;
+}
+
+static fake_answer next_answer(fake_call call, fake_answer otherwise) {
+  fake.calls[call]++;
+  if (carried_out[call] < planned[call])
+    return plans[call][carried_out[call]++];
+  if (fake.chaos > 0 && fake_random(100) < fake.chaos && call != ON_RESET_SEND)
+    return mishap(call);
+  return otherwise;
+}
+
+/* ---- answers ---- */
+
+static mp_kind kind_of(fake_answer a) {
+  if (a.phase == MP_PHASE_CONNECT)
+    return MP_ERR_CONNECT;
+  if (a.code == 2006 || a.code == 2013 || a.code == 2026)
+    return MP_ERR_LOST;
+  return a.code == 0 || (a.code >= 2000 && a.code < 3000) ? MP_ERR_PROTOCOL : MP_ERR_SERVER;
+}
+
+static mp_status say(fake_answer a, mp_error *err) {
+  if (a.status != MP_FAILED)
+    return a.status;
+  mp_fail(err, kind_of(a), a.code, "failure %u", a.code);
+  err->phase = a.phase;
+  return MP_FAILED;
+}
+
+static void finished(mp_session *session, fake_call call) {
+  if (call == ON_RESET_READ) {
+    session->owes = session->replied = false;
+    session->used_by = 0;
+    session->rows = 0;
+  } else if (call == ON_QUERY) {
+    session->rows = fake.rows;
+  } else if (call == ON_FETCH && session->rows > 0) {
+    session->rows--;
+  }
+}
+
+static mp_status settle(mp_session *session, fake_call call, fake_answer a, mp_error *err) {
+  session->busy = a.status == MP_WAIT;
+  session->doing = call;
+  session->answered = false;
+  if (a.status == MP_DONE)
+    finished(session, call);
+  return say(a, err);
+}
+
+void answer(mp_session *session, fake_answer a) {
+  expect(session->busy);
+  session->answered = true;
+  session->answer = a;
+}
+
+void reply(mp_session *session) {
+  session->replied = true;
+  if (session->busy && session->doing == ON_RESET_READ)
+    answer(session, fine);
+}
+
+void dies(mp_session *session) {
+  session->dead = true;
+  if (session->busy)
+    answer(session, fails(2013, phase_of(session->doing)));
+}
+
+/* ---- the driver ---- */
+
+static void check_usable(const mp_session *session) {
+  expect_manners(!session->closed, "use a session after it closed it");
+}
+
+static void check_at_rest(const mp_session *session) {
+  check_usable(session);
+  expect_manners(!session->busy, "begin something while something else is unfinished");
+}
+
+static void fake_free(mp_driver *self) {
+  fake.freed++;
+  free(self);
+}
+
+static int64_t fake_now(mp_driver *self) {
+  (void)self;
+  return fake.now_ns;
+}
+
+static mp_session *session_new(int64_t deadline_ns) {
+  mp_session *session = calloc(1, sizeof *session);
+  sessions = realloc(sessions, (fake.opened + 1) * sizeof *sessions);
+  sessions[fake.opened++] = session;
+  session->number = fake.opened;
+  session->deadline_ns = deadline_ns;
+  return session;
+}
+
+static mp_status fake_open(mp_driver *self, int64_t deadline_ns, mp_session **out, mp_error *err) {
+  (void)self;
+  *out = session_new(deadline_ns);
+  return settle(*out, ON_OPEN, next_answer(ON_OPEN, fine), err);
+}
+
+static mp_status fake_step(mp_session *session, mp_error *err) {
+  check_usable(session);
+  expect_manners(session->busy, "step where nothing was begun");
+  return session->answered ? settle(session, session->doing, session->answer, err) : MP_WAIT;
+}
+
+static mp_liveness fake_peek(mp_session *session) {
+  check_usable(session);
+  if (session->dead || session->aborted)
+    return MP_DEAD;
+  session->dead = session->looks_left > 0 && --session->looks_left == 0;
+  return session->owes && session->replied ? MP_READY : MP_QUIET;
+}
+
+static bool fake_at_rest(const mp_session *session) {
+  check_usable(session);
+  return !session->busy && session->rows == 0 && !session->owes;
+}
+
+static mp_status fake_reset_send(mp_session *session, mp_error *err) {
+  check_at_rest(session);
+  expect_manners(!session->owes && session->rows == 0, "reset a session that is not at rest");
+  fake_answer a = next_answer(ON_RESET_SEND, fine);
+  session->resets++;
+  session->owes = a.status == MP_DONE;
+  session->replied = !fake.slow_resets;
+  return say(a, err);
+}
+
+static mp_status fake_reset_read(mp_session *session, mp_error *err) {
+  check_at_rest(session);
+  expect_manners(session->owes, "read replies that nobody owes");
+  fake_answer usual = session->replied ? fine : waits;
+  return settle(session, ON_RESET_READ, next_answer(ON_RESET_READ, usual), err);
+}
+
+static void check_clean(const mp_session *session) {
+  check_at_rest(session);
+  expect_manners(!session->owes, "use a session before its reset was read");
+  bool clean = session->used_by == 0 || session->used_by == fake.user || fake.unclean_allowed;
+  expect_manners(clean, "lend a session that another loan used, without a reset");
+}
+
+static mp_status fake_query(mp_session *session, const char *sql, size_t length, mp_error *err) {
+  check_clean(session);
+  expect_manners(strlen(sql) == length, "change the statement");
+  session->queries++;
+  session->used_by = fake.user;
+  fake_answer usual = session->dead || session->aborted ? fails(2006, MP_PHASE_SEND) : fine;
+  return settle(session, ON_QUERY, next_answer(ON_QUERY, usual), err);
+}
+
+/* fetch and next_result are called again to go on. */
+static mp_status go_on(mp_session *session, fake_call call, mp_error *err) {
+  if (session->busy) {
+    expect_manners(session->doing == call, "mix the reading of rows and of results");
+    return fake_step(session, err);
+  }
+  check_usable(session);
+  return settle(session, call, next_answer(call, fine), err);
+}
+
+static mp_status fake_fetch(mp_session *session, mp_row *row, mp_error *err) {
+  static char text[] = "cell", *cells[] = {text};
+  static const unsigned long lengths[] = {4};
+  bool last = session->rows == 0;
+  *row = (mp_row){0};
+  mp_status status = go_on(session, ON_FETCH, err);
+  if (status == MP_DONE && !last)
+    *row = (mp_row){cells, lengths};
+  return status;
+}
+
+static mp_status fake_next_result(mp_session *session, bool *more, mp_error *err) {
+  *more = false;
+  return go_on(session, ON_NEXT_RESULT, err);
+}
+
+static mp_status fake_ping(mp_session *session, mp_error *err) {
+  check_at_rest(session);
+  session->pings++;
+  fake_answer usual = session->dead || session->aborted ? fails(2013, MP_PHASE_REPLY) : fine;
+  return settle(session, ON_PING, next_answer(ON_PING, usual), err);
+}
+
+static void fake_abort(mp_session *session) {
+  check_usable(session);
+  session->aborted = true;
+  if (session->busy)
+    answer(session, fails(2013, phase_of(session->doing)));
+}
+
+static void fake_close(mp_session *session) {
+  check_usable(session);
+  session->closed = true;
+  fake.closed++;
+}
+
+static int fake_wait_fd(mp_session *session) {
+  check_usable(session);
+  return FIRST_SESSION_FD + (int)session->number;
+}
+
+/* ---- bells ---- */
+
+static int fake_bell_take(mp_driver *self) {
+  (void)self;
+  int bell = 0;
+  if (fake.no_bells)
+    return -1;
+  while (bell_taken[bell])
+    bell++;
+  expect(bell < BELLS - 1);
+  bell_taken[bell] = true;
+  fake.bells++;
+  return FIRST_BELL + bell;
+}
+
+static void check_taken(int fd) {
+  expect_manners(fd >= FIRST_BELL && fd < FIRST_BELL + BELLS && bell_taken[fd - FIRST_BELL],
+                 "use a bell that it has not");
+}
+
+static void fake_bell_ring(mp_driver *self, int fd) {
+  (void)self;
+  check_taken(fd);
+  bell_loud[fd - FIRST_BELL] = true;
+}
+
+static void fake_bell_hush(mp_driver *self, int fd) {
+  (void)self;
+  check_taken(fd);
+  bell_loud[fd - FIRST_BELL] = false;
+}
+
+static void fake_bell_give(mp_driver *self, int fd) {
+  fake_bell_hush(self, fd);
+  bell_taken[fd - FIRST_BELL] = false;
+  fake.bells--;
+}
+
+bool bell_rung(int fd) {
+  return fd >= FIRST_BELL && fd < FIRST_BELL + BELLS && bell_loud[fd - FIRST_BELL];
+}
+
+bool readable(int fd) {
+  if (fd < FIRST_SESSION_FD)
+    return bell_rung(fd);
+  const mp_session *session = session_number((unsigned)(fd - FIRST_SESSION_FD));
+  return session->answered || session->dead || session->aborted;
+}
+
+/* ---- facts ---- */
+
+static uint64_t fake_id(const mp_session *session) {
+  check_usable(session);
+  return 1000 + session->number;
+}
+
+static bool fake_in_transaction(const mp_session *session) {
+  check_usable(session);
+  return session->in_transaction;
+}
+
+static int64_t fake_idle_limit(const mp_session *session) {
+  check_usable(session);
+  return fake.idle_limit_ns;
+}
+
+static mp_sql_mode fake_sql_mode(const mp_session *session) {
+  check_usable(session);
+  return (mp_sql_mode){.no_backslash_escapes = true, .utf8 = false};
+}
+
+static void fake_summary(const mp_session *session, mp_summary *summary) {
+  check_usable(session);
+  *summary = (mp_summary){.columns = 1, .insert_id = session->number};
+}
+
+static mp_column fake_column(const mp_session *session, unsigned index) {
+  check_usable(session);
+  return (mp_column){.name = index == 0 ? "first" : "later"};
+}
+
+mp_driver *fake_driver(void) {
+  mp_driver *driver = malloc(sizeof *driver);
+  *driver = (mp_driver){
+      .free = fake_free,
+      .now_ns = fake_now,
+      .open = fake_open,
+      .step = fake_step,
+      .peek = fake_peek,
+      .at_rest = fake_at_rest,
+      .reset_send = fake_reset_send,
+      .reset_read = fake_reset_read,
+      .query = fake_query,
+      .fetch = fake_fetch,
+      .next_result = fake_next_result,
+      .ping = fake_ping,
+      .abort = fake_abort,
+      .close = fake_close,
+      .wait_fd = fake_wait_fd,
+      .bell_take = fake_bell_take,
+      .bell_ring = fake_bell_ring,
+      .bell_hush = fake_bell_hush,
+      .bell_give = fake_bell_give,
+      .id = fake_id,
+      .in_transaction = fake_in_transaction,
+      .idle_limit_ns = fake_idle_limit,
+      .sql_mode = fake_sql_mode,
+      .summary = fake_summary,
+      .column = fake_column,
+  };
+  return driver;
+}
+
+mp_session *session_number(unsigned number) {
+  expect(number >= 1 && number <= fake.opened);
+  return sessions[number - 1];
+}
+
+void fake_begin(void) {
+  fake_end();
+  fake = (struct fake){.now_ns = 1000 * MP_SECOND, .idle_limit_ns = MP_NEVER};
+  memset(bell_taken, 0, sizeof bell_taken);
+  memset(bell_loud, 0, sizeof bell_loud);
+  memset(planned, 0, sizeof planned);
+  memset(carried_out, 0, sizeof carried_out);
+}
+
+void fake_end(void) {
+  for (unsigned i = 0; i < fake.opened; i++)
+    free(sessions[i]);
+  free(sessions);
+  sessions = NULL;
+  fake.opened = 0;
+}

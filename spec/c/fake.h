@@ -1,0 +1,84 @@
+/* A driver without a server: sessions do as they are told, and time passes by hand. It watches
+   over the manners of the pool: no use after close, one thing at a time, no session that
+   another loan has left unclean. */
+#ifndef MYPOOL_FAKE_H
+#define MYPOOL_FAKE_H
+
+#include "driver.h"
+
+typedef enum fake_call {
+  ON_OPEN,
+  ON_RESET_SEND,
+  ON_RESET_READ,
+  ON_QUERY,
+  ON_FETCH,
+  ON_NEXT_RESULT,
+  ON_PING,
+  FAKE_CALLS
+} fake_call;
+
+typedef struct fake_answer {
+  mp_status status;
+  unsigned code;
+  mp_phase phase;
+} fake_answer;
+
+extern const fake_answer fine, waits;
+fake_answer fails(unsigned code, mp_phase phase);
+
+struct mp_session {
+  unsigned number; /* 1 for the first that was opened */
+  bool busy;       /* `doing` is unfinished */
+  fake_call doing;
+  bool answered; /* ... and `answer` is what the next step says */
+  fake_answer answer;
+  bool owes;    /* the replies to a reset */
+  bool replied; /* ... which have arrived */
+  bool dead, aborted, closed;
+  unsigned looks_left; /* it dies after that many; 0: it does not care */
+  unsigned rows;       /* unread */
+  bool in_transaction;
+  unsigned used_by; /* the loan that ran a statement since the last reset; 0: none */
+  unsigned queries, pings, resets;
+  int64_t deadline_ns; /* given to open */
+};
+
+extern struct fake {
+  int64_t now_ns;
+  int64_t idle_limit_ns; /* of sessions opened from now on */
+  bool slow_resets;      /* replies come when `reply` says so, not at once */
+  bool no_bells;
+  unsigned rows;        /* of the results of queries */
+  unsigned user;        /* the loan in whose name things are done */
+  bool unclean_allowed; /* specs of life without resets */
+  unsigned chaos;       /* percent of calls that go wrong on their own */
+  unsigned calls[FAKE_CALLS];
+  unsigned opened, closed; /* sessions */
+  unsigned bells;          /* taken and not given back */
+  unsigned freed;          /* drivers */
+} fake;
+
+/* Starts anew, forgetting all sessions. */
+void fake_begin(void);
+void fake_end(void);
+mp_driver *fake_driver(void);
+
+/* The next call of this kind that has no plan yet will be answered so. */
+void plan(fake_call call, fake_answer answer);
+void plan_times(unsigned times, fake_call call, fake_answer answer);
+
+/* What a session does unasked. */
+void answer(mp_session *session, fake_answer answer);
+void reply(mp_session *session);
+void dies(mp_session *session);
+
+mp_session *session_number(unsigned number); /* of all ever opened */
+
+/* Whether what is waited for has happened. */
+bool readable(int fd);
+bool bell_rung(int fd);
+
+uint64_t fake_random(uint64_t below);
+void fake_seed(uint64_t seed);
+
+#endif

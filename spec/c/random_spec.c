@@ -1,0 +1,201 @@
+/* Thousands of random operations by many loans on an unreliable server. The books of the pool
+   are checked after each; see check_pool. In the end the server recovers, and everything must
+   come to rest. */
+#include "world.h"
+
+enum { BORROWERS = 24, STEPS = 2500, SEEDS = 24 };
+
+/* As a scheduler would: only what is due is stepped. */
+static bool due(const mp_loan *loan) {
+  mp_wait wait = wait_of(loan);
+  return readable(wait.fd) || fake.now_ns >= wait.until_ns;
+}
+
+static void continue_operation(mp_loan *loan) {
+  if (!due(loan))
+    return;
+  if (loan->operation == OP_FETCH)
+    fetch(loan);
+  else if (loan->operation == OP_NEXT_RESULT)
+    next_result(loan);
+  else
+    step(loan);
+}
+
+static void use(mp_loan *loan) {
+  switch (fake_random(8)) {
+  case 0:
+    ping(loan);
+    break;
+  case 1:
+    query_idempotent(loan);
+    break;
+  case 2:
+    query_for(loan, (int64_t)fake_random(3000) * MP_MILLISECOND);
+    break;
+  case 3:
+    release(loan);
+    break;
+  case 4:
+    discard(loan);
+    break;
+  default:
+    query(loan);
+  }
+  if (mp_loan_held(loan) && !mp_loan_busy(loan) && mp_loan_id(loan) != 0 && fake_random(2) == 0)
+    fetch(loan);
+}
+
+static void act(mp_loan *loan) {
+  if (fake_random(40) == 0)
+    free_loan(loan);
+  else if (fake_random(40) == 0)
+    lose(loan);
+  else if (mp_loan_busy(loan))
+    continue_operation(loan);
+  else if (mp_loan_held(loan))
+    use(loan);
+  else
+    free_loan(loan);
+}
+
+static void something_happens(void) {
+  if (fake.opened == 0)
+    return;
+  mp_session *session = session_number(1 + (unsigned)fake_random(fake.opened));
+  if (session->closed)
+    return;
+  if (fake_random(5) == 0)
+    dies(session);
+  else if (session->owes)
+    reply(session);
+  else if (session->busy && !session->answered)
+    answer(session, fine);
+}
+
+static mp_loan *some_loan(void) {
+  mp_loan **place = &loans[fake_random(BORROWERS)];
+  return *place;
+}
+
+static void one_step(void) {
+  mp_loan *loan = some_loan();
+  if (loan)
+    act(loan);
+  else if (fake_random(2) == 0)
+    ask((int64_t)fake_random(4000) * MP_MILLISECOND);
+  for (int i = 0; i < 3; i++)
+    something_happens();
+  if (fake_random(3) == 0)
+    pass((int64_t)fake_random(40) * MP_MILLISECOND);
+  if (fake_random(200) == 0)
+    pass((int64_t)fake_random(700) * MP_SECOND);
+  if (fake_random(300) == 0)
+    evict();
+}
+
+static void recover(void) {
+  fake.chaos = 0;
+  fake.slow_resets = false;
+  for (unsigned i = 1; i <= fake.opened; i++) {
+    mp_session *session = session_number(i);
+    if (!session->closed && session->owes)
+      reply(session);
+    if (!session->closed && session->busy && !session->answered)
+      answer(session, fine);
+  }
+}
+
+static unsigned unfinished(void) {
+  unsigned count = 0;
+  for (unsigned i = 0; i < 256; i++)
+    count += loans[i] && mp_loan_busy(loans[i]);
+  return count;
+}
+
+/* One round: what is due goes on, what has got its session gives it back. */
+static void round_of_all(void) {
+  for (unsigned i = 0; i < 256; i++) {
+    mp_loan *loan = loans[i];
+    if (loan && mp_loan_busy(loan))
+      continue_operation(loan);
+    if (loan && !mp_loan_busy(loan))
+      free_loan(loan);
+  }
+}
+
+static void come_to_rest(void) {
+  recover();
+  for (int i = 0; i < 200 && unfinished() > 0; i++) {
+    round_of_all();
+    pass(10 * MP_MILLISECOND);
+  }
+  round_of_all();
+  expect_equal(unfinished(), 0);
+  expect_equal(stats().lent, 0);
+  expect_equal(stats().waiting, 0);
+}
+
+/* Nothing is lost: the whole pool can be lent. */
+static void lend_everything(void) {
+  pass(2 * MP_SECOND);
+  for (unsigned i = 0; i < config.max_size; i++)
+    expect_equal(query(lend()), MP_DONE);
+  expect_equal(stats().lent, config.max_size);
+}
+
+static void run(uint64_t seed) {
+  spec_note("seed %u", (unsigned)seed);
+  fake_seed(seed);
+  config.max_size = 1 + (unsigned)fake_random(6);
+  config.min_idle = (unsigned)fake_random(3);
+  config.retries = (unsigned)fake_random(4);
+  config.seed = seed;
+  fake.idle_limit_ns = 300 * MP_SECOND;
+  fake.slow_resets = fake_random(2) == 0;
+  fake.chaos = (unsigned)fake_random(60);
+  open_pool();
+  for (int i = 0; i < STEPS; i++) {
+    fake.rows = (unsigned)fake_random(2);
+    one_step();
+  }
+  come_to_rest();
+  lend_everything();
+}
+
+static void end_run(void) {
+  for (unsigned i = 0; i < 256; i++)
+    if (loans[i])
+      free_loan(loans[i]);
+  drop_pool();
+}
+
+it("keeps its books in any order of events, loses no slot, and comes to rest") {
+  for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+    run(seed);
+    end_run();
+  }
+}
+
+it("can be dropped in the middle of anything") {
+  for (uint64_t seed = 101; seed <= 100 + SEEDS; seed++) {
+    spec_note("seed %u", (unsigned)seed);
+    fake_seed(seed);
+    config.max_size = 3;
+    fake.chaos = 40;
+    fake.slow_resets = true;
+    open_pool();
+    for (int i = 0; i < 300; i++)
+      one_step();
+    close_pool();
+    mp_pool_abort(pool);
+    check_pool();
+    drop_pool();
+    for (unsigned i = 0; i < 256; i++)
+      if (loans[i])
+        free_loan(loans[i]);
+    expect_equal(fake.freed, seed - 100);
+    expect_equal(fake.opened, fake.closed);
+    expect_equal(fake.bells, 0);
+  }
+}

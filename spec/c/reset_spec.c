@@ -1,0 +1,260 @@
+/* The hidden reset: sent at release, read at the next checkout. */
+#include "world.h"
+
+it("sends no reset for a loan that ran nothing") {
+  open_pool();
+  release(lend());
+  expect_equal(fake.calls[ON_RESET_SEND], 0);
+  release(lend());
+  expect_equal(fake.calls[ON_RESET_READ], 0);
+}
+
+it("sends no reset for a loan that only pinged") {
+  open_pool();
+  mp_loan *loan = lend();
+  ping(loan);
+  release(loan);
+  expect_equal(stats().resets_sent, 0);
+  expect_equal(stats().idle, 1);
+}
+
+it("sends the reset at release and reads its replies at the next checkout, not before") {
+  open_pool();
+  mp_session *s = make_one_idle();
+  expect_equal(s->resets, 1);
+  expect_equal(fake.calls[ON_RESET_READ], 0);
+  expect_equal(stats().resets_sent, 1);
+  lend();
+  expect_equal(fake.calls[ON_RESET_READ], 1);
+  expect(!s->owes);
+}
+
+it("resets a session once for each loan that used it") {
+  open_pool();
+  for (int i = 0; i < 3; i++)
+    make_one_idle();
+  expect_equal(fake.opened, 1);
+  expect_equal(session_number(1)->resets, 3);
+}
+
+it("resets after a statement that failed, and after one whose retry moved it") {
+  open_pool();
+  mp_loan *loan = lend();
+  plan(ON_QUERY, fails(2006, MP_PHASE_SEND));
+  plan(ON_QUERY, fails(1064, MP_PHASE_REPLY));
+  expect_equal(query(loan), MP_FAILED);
+  release(loan);
+  expect_equal(session_number(2)->resets, 1);
+}
+
+it("counts replies that were there as hidden") {
+  open_pool();
+  make_one_idle();
+  lend();
+  expect_equal(stats().resets_hidden, 1);
+  expect_equal(stats().resets_waited, 0);
+  expect_equal(stats().reset_wait_ns, 0);
+}
+
+it("counts replies that were not, and how long they were waited for") {
+  config.max_size = 1;
+  open_pool();
+  fake.slow_resets = true;
+  mp_session *s = make_one_idle();
+  mp_loan *loan = ask_and_wait();
+  pass(3 * MP_MILLISECOND);
+  reply(s);
+  expect_equal(step(loan), MP_DONE);
+  expect_equal(stats().resets_hidden, 0);
+  expect_equal(stats().resets_waited, 1);
+  expect_equal(stats().reset_wait_ns, 3 * MP_MILLISECOND);
+}
+
+it("closes the session at release when the reset cannot be sent") {
+  open_pool();
+  mp_loan *loan = lend();
+  query(loan);
+  plan(ON_RESET_SEND, fails(2006, MP_PHASE_SEND));
+  release(loan);
+  expect(session_number(1)->closed);
+  expect_equal(stats().resets_failed, 1);
+  expect_equal(stats().resets_sent, 0);
+  expect_equal(stats().discarded, 1);
+}
+
+it("replaces a session whose reset failed, unseen") {
+  open_pool();
+  mp_session *s = make_one_idle();
+  plan(ON_RESET_READ, fails(1820, MP_PHASE_RESET));
+  mp_loan *loan = lend();
+  expect(s->closed);
+  expect(session_of(loan) == session_number(2));
+  expect_equal(stats().resets_failed, 1);
+}
+
+it("replaces a session that died behind the replies to its reset") {
+  config.max_size = 1;
+  open_pool();
+  fake.slow_resets = true;
+  mp_session *s = make_one_idle();
+  mp_loan *loan = ask_and_wait();
+  reply(s);
+  s->dead = true;
+  expect_equal(step(loan), MP_DONE);
+  expect(s->closed);
+  expect_equal(stats().stale, 1);
+}
+
+it("closes a session that does not answer its reset in time, and opens another") {
+  config.max_size = 1;
+  open_pool();
+  fake.slow_resets = true;
+  mp_session *s = make_one_idle();
+  mp_loan *loan = ask(60 * MP_SECOND);
+  expect_equal(last.wait.until_ns, fake.now_ns + 2 * MP_SECOND);
+  pass(2 * MP_SECOND - 1);
+  expect_equal(step(loan), MP_WAIT);
+  pass(1);
+  expect_equal(step(loan), MP_DONE);
+  expect(s->closed);
+  expect_equal(fake.opened, 2);
+  expect_equal(stats().resets_failed, 1);
+  expect_equal(stats().reset_wait_ns, 2 * MP_SECOND);
+}
+
+it("leaves half of a checkout's time to try another session") {
+  config.max_size = 1;
+  open_pool();
+  fake.slow_resets = true;
+  make_one_idle();
+  mp_loan *loan = ask(2 * MP_SECOND);
+  expect_equal(last.wait.until_ns, fake.now_ns + MP_SECOND);
+  pass(MP_SECOND);
+  expect_equal(step(loan), MP_DONE);
+  expect_equal(fake.opened, 2);
+}
+
+it("counts the time of a reset from its sending") {
+  config.max_size = 1;
+  open_pool();
+  fake.slow_resets = true;
+  make_one_idle();
+  pass(MP_SECOND);
+  ask(MP_NEVER);
+  expect_equal(last.wait.until_ns, fake.now_ns + MP_SECOND);
+}
+
+it("does not wait at all for a reset that is overdue") {
+  config.max_size = 1;
+  open_pool();
+  fake.slow_resets = true;
+  mp_session *s = make_one_idle();
+  pass(2 * MP_SECOND);
+  lend();
+  expect(s->closed);
+  expect_equal(fake.opened, 2);
+  expect_equal(stats().resets_failed, 1);
+}
+
+it("keeps a session whose reset a loan had no time to wait for") {
+  config.max_size = 1;
+  open_pool();
+  fake.slow_resets = true;
+  mp_session *s = make_one_idle();
+  mp_loan *hasty = ask(0);
+  expect_equal(step(hasty), MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_TIMEOUT);
+  expect(!s->closed);
+  expect_equal(stats().idle, 1);
+  mp_loan *loan = ask_and_wait();
+  expect_equal(s->number, session_of(loan)->number);
+  reply(s);
+  expect_equal(step(loan), MP_DONE);
+  expect_equal(fake.calls[ON_RESET_READ], 1);
+  expect_equal(query(loan), MP_DONE);
+}
+
+it("goes on with a reset whose reader was freed, once its replies are there") {
+  open_pool();
+  fake.slow_resets = true;
+  mp_session *s = make_one_idle();
+  free_loan(ask_and_wait());
+  expect_equal(stats().idle, 1);
+  reply(s);
+  expect(session_of(lend()) == s);
+  expect_equal(stats().resets_hidden, 1);
+}
+
+it("gives a session whose reset is being read to the next waiter when its loan is freed") {
+  config.max_size = 1;
+  open_pool();
+  fake.slow_resets = true;
+  mp_session *s = make_one_idle();
+  mp_loan *reader = ask_and_wait(), *waiter = ask_and_wait();
+  free_loan(reader);
+  expect(readable(wait_of(waiter).fd));
+  expect_equal(step(waiter), MP_WAIT);
+  reply(s);
+  expect_equal(step(waiter), MP_DONE);
+}
+
+it("reads the reset again when a session is reset again") {
+  config.max_size = 1;
+  open_pool();
+  fake.slow_resets = true;
+  mp_session *s = make_one_idle();
+  free_loan(ask_and_wait());
+  reply(s);
+  make_one_idle();
+  expect_equal(s->resets, 2);
+  mp_loan *loan = ask_and_wait();
+  reply(s);
+  expect_equal(step(loan), MP_DONE);
+  expect_equal(fake.calls[ON_RESET_READ], 2);
+}
+
+it("hands a session to a waiter with its reset on the way") {
+  config.max_size = 1;
+  open_pool();
+  fake.slow_resets = true;
+  mp_loan *holder = lend(), *waiter = ask_and_wait();
+  query(holder);
+  release(holder);
+  expect_equal(step(waiter), MP_WAIT);
+  expect_equal(stats().resets_waited, 1);
+  reply(session_number(1));
+  expect_equal(step(waiter), MP_DONE);
+}
+
+it("releases a session as it is when the caller says so") {
+  open_pool();
+  fake.unclean_allowed = true;
+  mp_loan *loan = lend();
+  query(loan);
+  release_as_it_is(loan);
+  expect_equal(stats().resets_sent, 0);
+  expect(session_of(lend()) == session_number(1));
+}
+
+it("sends no resets when they are turned off") {
+  config.reset = false;
+  open_pool();
+  fake.unclean_allowed = true;
+  make_one_idle();
+  lend();
+  expect_equal(fake.calls[ON_RESET_SEND], 0);
+  expect_equal(fake.opened, 1);
+}
+
+it("sends no reset to a session that it closes") {
+  open_pool();
+  mp_loan *loan = lend();
+  query(loan);
+  discard(loan);
+  expect_equal(fake.calls[ON_RESET_SEND], 0);
+  mp_loan *other = lend();
+  query(other);
+  evict();
+  release(other);
+  expect_equal(fake.calls[ON_RESET_SEND], 0);
+}

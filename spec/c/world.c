@@ -1,0 +1,377 @@
+#include "world.h"
+
+#include <stdio.h>
+#include <string.h>
+
+mp_pool_config config;
+mp_pool *pool;
+struct last last;
+mp_loan *loans[256];
+
+/* Beside each loan: its number, what it waits for, and what it had before the last step. */
+static struct record {
+  unsigned number;
+  mp_wait wait;
+  bool had_slot, queued;
+} records[256];
+static unsigned loan_count, pools;
+
+static struct record *record_of(const mp_loan *loan) {
+  for (unsigned i = 0; i < 256; i++)
+    if (loans[i] == loan)
+      return &records[i];
+  spec_fail(__FILE__, __LINE__, "no such loan");
+}
+
+/* ---- the books ---- */
+
+static unsigned count_slots(slot_state state) {
+  unsigned count = 0;
+  for (unsigned i = 0; i < config.max_size; i++)
+    count += pool->slots[i].state == state;
+  return count;
+}
+
+static void check_slot(const mp_slot *slot) {
+  if (slot->state == SLOT_EMPTY)
+    expect(!slot->session && !slot->loan);
+  if (slot->state == SLOT_IDLE)
+    expect(slot->session && !slot->loan);
+  if (slot->state == SLOT_LENT)
+    expect(slot->session && slot->loan);
+  if (slot->state == SLOT_OPENING)
+    expect(slot->session || slot->loan);
+  if (slot->loan)
+    expect(slot->loan->slot == slot);
+}
+
+static void check_sessions(void) {
+  unsigned with_session = 0;
+  for (unsigned i = 0; i < config.max_size; i++) {
+    const mp_slot *slot = &pool->slots[i];
+    check_slot(slot);
+    with_session += slot->session != NULL;
+    for (unsigned j = 0; slot->session && j < i; j++)
+      expect(pool->slots[j].session != slot->session);
+  }
+  expect_equal(fake.opened - fake.closed, with_session);
+}
+
+static void check_counts(void) {
+  mp_stats s = stats();
+  expect_equal(pool->counts[SLOT_EMPTY], count_slots(SLOT_EMPTY));
+  expect_equal(s.idle, count_slots(SLOT_IDLE));
+  expect_equal(s.lent, count_slots(SLOT_LENT));
+  expect_equal(s.opening, count_slots(SLOT_OPENING));
+  expect(s.size <= config.max_size);
+  expect_equal(s.size, s.idle + s.lent + s.opening);
+  expect_equal(s.opened - s.closed, s.idle + s.lent);
+}
+
+static void check_idle_list(void) {
+  unsigned count = 0;
+  const mp_slot *newer = NULL;
+  for (const mp_slot *slot = pool->newest; slot; newer = slot, slot = slot->older, count++)
+    expect(slot->state == SLOT_IDLE && slot->newer == newer);
+  expect(pool->oldest == newer);
+  expect_equal(count, pool->counts[SLOT_IDLE]);
+}
+
+static void check_queue(void) {
+  unsigned count = 0;
+  const mp_loan *previous = NULL;
+  for (const mp_loan *loan = pool->first; loan; previous = loan, loan = loan->next, count++) {
+    expect(loan->stage == LOAN_QUEUED && loan->previous == previous && !loan->slot);
+    expect(!previous || previous->ticket < loan->ticket);
+    expect(!pool->closed || bell_rung(loan->bell));
+  }
+  expect(pool->last == previous);
+  expect_equal(count, pool->waiting);
+}
+
+/* Nobody waits for what is there. While the server is down the first knows when to look. */
+static void check_nothing_is_overlooked(void) {
+  const mp_loan *first = pool->first;
+  if (!first || pool->closed)
+    return;
+  expect(!pool->newest);
+  expect(!slot_find_orphan(pool));
+  if (pool->counts[SLOT_EMPTY] == 0 || pool->counts[SLOT_OPENING] > 0)
+    return;
+  expect(pool->failures > 0);
+  expect(bell_rung(first->bell) || record_of(first)->wait.until_ns <= pool->retry_at_ns);
+}
+
+static void check_loans(void) {
+  for (unsigned i = 0; i < 256; i++) {
+    const mp_loan *loan = loans[i];
+    if (!loan)
+      continue;
+    bool listens = loan->stage == LOAN_QUEUED || loan->stage == LOAN_HANDED;
+    expect((loan->bell >= 0) == listens);
+    expect(loan->stage != LOAN_HANDED || bell_rung(loan->bell));
+    expect(loan->stage != LOAN_SEEKING);
+    expect(!loan->slot || loan->slot->loan == loan);
+  }
+}
+
+static void remember(unsigned i) {
+  records[i].had_slot = loans[i] && loans[i]->slot;
+  records[i].queued = loans[i] && loans[i]->stage == LOAN_QUEUED;
+}
+
+/* Who got a slot in this step came before all who waited and still wait. */
+static void check_order(void) {
+  for (unsigned i = 0; i < 256; i++) {
+    bool served = loans[i] && loans[i]->slot && !records[i].had_slot;
+    for (unsigned j = 0; served && j < 256; j++)
+      if (loans[j] && loans[j]->stage == LOAN_QUEUED && records[j].queued)
+        expect(loans[i]->ticket < loans[j]->ticket);
+  }
+  for (unsigned i = 0; i < 256; i++)
+    remember(i);
+}
+
+void check_pool(void) {
+  if (!pool)
+    return;
+  check_sessions();
+  check_counts();
+  check_idle_list();
+  check_queue();
+  check_nothing_is_overlooked();
+  check_loans();
+  check_order();
+}
+
+/* ---- begin and end ---- */
+
+static void begin(void) {
+  fake_begin();
+  memset(loans, 0, sizeof loans);
+  memset(records, 0, sizeof records);
+  loan_count = pools = 0;
+  pool = NULL;
+  last = (struct last){0};
+  config = (mp_pool_config){
+      .max_size = 2,
+      .retries = 2,
+      .reset = true,
+      .may_queue = true,
+      .idle_timeout_ns = 600 * MP_SECOND,
+      .max_lifetime_ns = 1800 * MP_SECOND,
+      .query_timeout_ns = MP_NEVER,
+      .reset_timeout_ns = 2 * MP_SECOND,
+      .seed = 7,
+  };
+}
+
+static void end_well(void) {
+  for (unsigned i = 0; i < 256; i++)
+    if (loans[i])
+      free_loan(loans[i]);
+  if (pool)
+    drop_pool();
+  expect_equal(fake.opened - fake.closed, 0);
+  expect_equal(fake.bells, 0);
+  expect_equal(fake.freed, pools);
+}
+
+static void end(bool failed) {
+  if (!failed)
+    end_well();
+  fake_end();
+}
+
+__attribute__((constructor)) static void stand_around(void) {
+  spec_around(begin, end);
+}
+
+void open_pool(void) {
+  pool = mp_pool_new(&config, fake_driver());
+  expect(pool);
+  pools++;
+  check_pool();
+}
+
+void close_pool(void) {
+  mp_pool_close(pool);
+  check_pool();
+}
+
+void drop_pool(void) {
+  mp_pool *dropped = pool;
+  pool = NULL; /* may be gone: the books are closed */
+  mp_pool_unref(dropped);
+}
+
+/* ---- operations ---- */
+
+mp_loan *new_loan(void) {
+  unsigned i = 0;
+  while (loans[i])
+    i++;
+  expect(i < 255);
+  loans[i] = mp_loan_new(pool);
+  records[i] = (struct record){.number = ++loan_count};
+  return loans[i];
+}
+
+static void in_the_name_of(const mp_loan *loan) {
+  fake.user = record_of(loan)->number;
+}
+
+/* What waits in the queue may come back at once only for a reason. */
+static void check_no_spin(const mp_loan *loan) {
+  bool out_of_time = loan->deadline_ns <= fake.now_ns;
+  if (loan->stage == LOAN_QUEUED && !out_of_time)
+    expect(last.wait.until_ns > fake.now_ns || bell_rung(loan->bell));
+}
+
+static mp_status answered(mp_loan *loan, mp_status status) {
+  last.status = status;
+  if (status == MP_WAIT) {
+    record_of(loan)->wait = last.wait;
+    expect(last.wait.fd >= 0);
+    expect(last.wait.until_ns <= loan->deadline_ns || last.wait.until_ns <= fake.now_ns);
+    expect(mp_loan_busy(loan));
+    check_no_spin(loan);
+  } else {
+    expect(!mp_loan_busy(loan));
+    expect((status == MP_FAILED) == (last.err.kind != MP_ERR_NONE));
+  }
+  check_pool();
+  return status;
+}
+
+mp_status checkout(mp_loan *loan, int64_t timeout_ns) {
+  char label[32];
+  in_the_name_of(loan);
+  snprintf(label, sizeof label, "loan %u", fake.user);
+  return answered(loan, mp_checkout(loan, timeout_ns, label, &last.wait, &last.err));
+}
+
+mp_loan *ask(int64_t timeout_ns) {
+  mp_loan *loan = new_loan();
+  checkout(loan, timeout_ns);
+  return loan;
+}
+
+mp_loan *ask_and_wait(void) {
+  mp_loan *loan = ask(5 * MP_SECOND);
+  expect_equal(last.status, MP_WAIT);
+  return loan;
+}
+
+mp_loan *lend(void) {
+  mp_loan *loan = ask(5 * MP_SECOND);
+  expect_equal(last.status, MP_DONE);
+  return loan;
+}
+
+mp_status step(mp_loan *loan) {
+  in_the_name_of(loan);
+  return answered(loan, mp_loan_step(loan, &last.wait, &last.err));
+}
+
+static mp_status query_with(mp_loan *loan, mp_query_options options) {
+  in_the_name_of(loan);
+  return answered(loan, mp_query(loan, "SELECT 1", 8, &options, &last.wait, &last.err));
+}
+
+mp_status query(mp_loan *loan) {
+  return query_with(loan, (mp_query_options){0});
+}
+
+mp_status query_for(mp_loan *loan, int64_t timeout_ns) {
+  return query_with(loan, (mp_query_options){.timeout_ns = timeout_ns});
+}
+
+mp_status query_idempotent(mp_loan *loan) {
+  return query_with(loan, (mp_query_options){.idempotent = true});
+}
+
+mp_status ping(mp_loan *loan) {
+  in_the_name_of(loan);
+  return answered(loan, mp_ping(loan, MP_SECOND, &last.wait, &last.err));
+}
+
+mp_status fetch(mp_loan *loan) {
+  in_the_name_of(loan);
+  return answered(loan, mp_fetch(loan, &last.row, &last.wait, &last.err));
+}
+
+mp_status next_result(mp_loan *loan) {
+  in_the_name_of(loan);
+  return answered(loan, mp_next_result(loan, &last.more, &last.wait, &last.err));
+}
+
+void release(mp_loan *loan) {
+  mp_loan_release(loan, true);
+  check_pool();
+}
+
+void release_as_it_is(mp_loan *loan) {
+  mp_loan_release(loan, false);
+  check_pool();
+}
+
+void discard(mp_loan *loan) {
+  mp_loan_discard(loan);
+  check_pool();
+}
+
+void lose(mp_loan *loan) {
+  mp_loan_lose(loan);
+  check_pool();
+}
+
+void free_loan(mp_loan *loan) {
+  struct record *record = record_of(loan);
+  loans[record - records] = NULL;
+  *record = (struct record){0};
+  mp_loan_free(loan);
+  check_pool();
+}
+
+void evict(void) {
+  mp_pool_evict(pool);
+  check_pool();
+}
+
+void pass(int64_t ns) {
+  fake.now_ns += ns;
+}
+
+void make_idle(unsigned count, mp_session **out) {
+  mp_loan *lent[64];
+  for (unsigned i = 0; i < count; i++) {
+    lent[i] = lend();
+    out[i] = session_of(lent[i]);
+    expect_equal(query(lent[i]), MP_DONE);
+  }
+  for (unsigned i = 0; i < count; i++)
+    free_loan(lent[i]);
+}
+
+mp_session *make_one_idle(void) {
+  mp_session *session;
+  make_idle(1, &session);
+  return session;
+}
+
+/* ---- facts ---- */
+
+mp_session *session_of(const mp_loan *loan) {
+  return loan->slot ? loan->slot->session : NULL;
+}
+
+mp_stats stats(void) {
+  mp_stats s;
+  mp_pool_stats(pool, &s);
+  return s;
+}
+
+mp_wait wait_of(const mp_loan *loan) {
+  return record_of(loan)->wait;
+}

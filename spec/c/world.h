@@ -1,0 +1,58 @@
+/* What each promise about the pool begins with: a pool on the fake driver, and loans. After
+   every step the pool's books are checked; at the end nothing may have leaked. */
+#ifndef MYPOOL_WORLD_H
+#define MYPOOL_WORLD_H
+
+#include "fake.h"
+#include "pool.h"
+#include "spec.h"
+
+extern mp_pool_config config; /* change it before open_pool */
+extern mp_pool *pool;
+
+/* What the last operation of any loan answered. */
+extern struct last {
+  mp_status status;
+  mp_wait wait;
+  mp_error err;
+  mp_row row;
+  bool more;
+} last;
+
+void open_pool(void);
+void close_pool(void);
+void drop_pool(void); /* the creator gives it up */
+
+mp_loan *new_loan(void);
+mp_loan *lend(void);              /* a checkout that must succeed at once */
+mp_loan *ask(int64_t timeout_ns); /* a checkout, begun */
+mp_loan *ask_and_wait(void);      /* ... for five seconds, which must wait */
+mp_status checkout(mp_loan *loan, int64_t timeout_ns);
+mp_status step(mp_loan *loan);
+mp_status query(mp_loan *loan);
+mp_status query_for(mp_loan *loan, int64_t timeout_ns);
+mp_status query_idempotent(mp_loan *loan);
+mp_status ping(mp_loan *loan);
+mp_status fetch(mp_loan *loan);
+mp_status next_result(mp_loan *loan);
+void release(mp_loan *loan);
+void release_as_it_is(mp_loan *loan);
+void discard(mp_loan *loan);
+void lose(mp_loan *loan);
+void free_loan(mp_loan *loan);
+void evict(void);
+void pass(int64_t ns);
+
+/* Lends, uses and releases that many sessions at a time: the last is the newest. */
+void make_idle(unsigned count, mp_session **out);
+mp_session *make_one_idle(void);
+
+mp_session *session_of(const mp_loan *loan);
+mp_stats stats(void);
+void check_pool(void);
+
+/* All loans that are not freed, for the random runs. */
+extern mp_loan *loans[256];
+mp_wait wait_of(const mp_loan *loan); /* what it was last told to wait for */
+
+#endif

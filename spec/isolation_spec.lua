@@ -1,0 +1,235 @@
+-- Nothing of one borrower reaches the next: every row of spec/support/leaks.lua.
+
+local isolation = require "spec.support.isolation"
+local leaks = require "spec.support.leaks"
+local mypool = require "mypool"
+local pools = require "spec.support.pools"
+
+local world
+
+setup(function()
+  world = isolation.start()
+end)
+
+teardown(function()
+  isolation.stop(world)
+end)
+
+local function wanted(row)
+  if row.exception then
+    return "leaks"
+  end
+  return row.connection == "discarded" and "replaced" or "clean"
+end
+
+local function describe_outcome(row, verdict, seen, clean)
+  return ("%s: %s; the next borrower sees %s instead of %s"):format(row.name, verdict, seen, clean)
+end
+
+for _, transport in ipairs(isolation.transports) do
+  describe("over " .. transport .. ", the next borrower finds no trace of", function()
+    leaks.each(function(row)
+      it(row.name .. (row.exception and " (an exception: it does)" or ""), function()
+        local verdict, seen, clean = isolation.measure(world, row, "mypool", transport)
+        assert.equal(wanted(row), verdict, describe_outcome(row, verdict, seen, clean))
+      end)
+    end)
+  end)
+end
+
+-- Otherwise a row would prove nothing.
+describe("on a connection that nobody cleans well, the probe sees", function()
+  leaks.each(function(row)
+    if row.plain == false or row.leaks == false then
+      return
+    end
+    it(row.name, function()
+      local treatment = row.leaks or "reuse"
+      local verdict, seen = isolation.measure(world, row, treatment, "socket")
+      assert.is_true(
+        verdict == "leaks" or verdict == "breaks" or (treatment ~= "reuse" and verdict == "fails"),
+        ("%s after %s: %s"):format(verdict, treatment, seen)
+      )
+    end)
+  end)
+end)
+
+describe("the matrix", function()
+  it("has at least 75 rows, each with a name of its own", function()
+    local count, names = 0, {}
+    leaks.each(function(row)
+      count = count + 1
+      assert.is_nil(names[row.name], row.name)
+      names[row.name] = true
+    end)
+    assert.is_true(count >= 75)
+  end)
+
+  it("is the one that doc/isolation.md shows", function()
+    local file = assert(io.open("doc/isolation.md"))
+    local page = file:read "a"
+    file:close()
+    leaks.each(function(row)
+      assert.truthy(page:find("| " .. row.name .. " |", 1, true), row.name .. " is missing: make doc")
+    end)
+  end)
+end)
+
+-- ---- every variable that there is ----
+
+-- Some other value than `current`: candidates for SET.
+local function other_values(variable)
+  local kind, current = variable.VARIABLE_TYPE, variable.SESSION_VALUE
+  if kind == "BOOLEAN" then
+    return { current == "ON" and "OFF" or "ON" }
+  elseif kind:find "INT" or kind == "DOUBLE" then
+    local number, block = tonumber(current) or 0, tonumber(variable.NUMERIC_BLOCK_SIZE) or 0
+    block = math.max(block, 1)
+    return { number + block, number - block, tonumber(variable.NUMERIC_MIN_VALUE) or 1, number + 100 * block }
+  end
+  local values = { "'utf8mb4_bin'", "'latin2'", "'+05:00'", "'de_DE'", "'MyISAM'", "''", "'1'" }
+  for value in (variable.ENUM_VALUE_LIST or ""):gmatch "[^,]+" do
+    if value ~= current then
+      table.insert(values, 1, "'" .. value .. "'")
+    end
+  end
+  return values
+end
+
+local function value_of(conn, name)
+  return (conn:value("SELECT @@session." .. name))
+end
+
+-- Returns whether some SET was accepted and took effect.
+local function change(conn, variable)
+  local before = value_of(conn, variable.VARIABLE_NAME)
+  for _, value in ipairs(other_values(variable)) do
+    local number = math.type(value) == "float" and ("%.6f"):format(value) or tostring(value)
+    if
+      conn:query(("SET SESSION %s = %s"):format(variable.VARIABLE_NAME, number))
+      and value_of(conn, variable.VARIABLE_NAME) ~= before
+    then
+      return true
+    end
+  end
+  return false
+end
+
+-- They differ from moment to moment.
+local passing = { TIMESTAMP = true, RAND_SEED1 = true, RAND_SEED2 = true, IN_TRANSACTION = true, LAST_GTID = true }
+
+describe("a session variable", function()
+  after_each(pools.close)
+
+  it("is as it was for the next borrower, whichever it is", function()
+    local pool = pools.new(isolation.options(world, {}, "socket"))
+    local conn = assert(pool:checkout())
+    local id = conn:id()
+    local variables = assert(conn:query [[
+      SELECT * FROM information_schema.SYSTEM_VARIABLES
+      WHERE VARIABLE_SCOPE LIKE 'SESSION%' AND READ_ONLY = 'NO' ORDER BY VARIABLE_NAME]])
+    conn:release()
+    local changed = 0
+    for _, variable in ipairs(variables) do
+      local name = variable.VARIABLE_NAME
+      conn = assert(pool:checkout())
+      assert.equal(id, conn:id(), "the connection was lost after " .. name)
+      local before = value_of(conn, name)
+      local took_effect = not passing[name] and change(conn, variable)
+      conn:release()
+      if took_effect then
+        changed = changed + 1
+        conn = assert(pool:checkout())
+        assert.equal(before, value_of(conn, name), name)
+        conn:release()
+      end
+    end
+    assert.is_true(changed > 150, "only " .. changed .. " could be changed at all")
+  end)
+end)
+
+-- ---- all together ----
+
+describe("8 connections in 10,000 loans that dirty them at random", function()
+  local seed = tonumber(os.getenv "MYPOOL_SEED") or 1
+  local handles, loans = 8, 10000
+
+  after_each(pools.close)
+
+  local function rows_that_go_together()
+    local rows = {}
+    leaks.each(function(row)
+      if not (row.alone or row.loan or row.exception or row.connection or row.account or row.database ~= nil) then
+        rows[#rows + 1] = row
+      end
+    end)
+    return rows
+  end
+
+  it("are clean at every checkout, and none is lost", function()
+    math.randomseed(seed)
+    local env = isolation.environment(world)
+    local pool = mypool.new(isolation.options(world, {}, "socket"))
+    local rows, clean, left_by, lent = rows_that_go_together(), {}, {}, {}
+
+    local function assert_clean(conn, row)
+      local seen = row.probe(conn, env)
+      if seen ~= clean[row] then
+        error(("seed %d: %s: %s instead of %s"):format(seed, row.name, seen, clean[row]), 0)
+      end
+    end
+
+    -- One row is sure; those after it may be refused, such as SET TRANSACTION within one.
+    local function make_dirty(conn)
+      local mine = { rows[math.random(#rows)] }
+      mine[1].dirty(conn, env)
+      for i = 2, math.random(3) do
+        local row = rows[math.random(#rows)]
+        if not pcall(row.dirty, conn, env) then
+          break
+        end
+        mine[i] = row
+      end
+      left_by[conn:id()] = mine
+    end
+
+    local function borrow(place)
+      local conn = assert(pool:checkout())
+      lent[place] = conn
+      local left = left_by[conn:id()]
+      if left then
+        assert_clean(conn, left[math.random(#left)])
+      end
+      make_dirty(conn)
+    end
+
+    for _, row in ipairs(rows) do
+      local fresh = mypool.new(isolation.options(world, {}, "socket"))
+      clean[row] = row.clean or row.probe(assert(fresh:checkout()), env)
+      fresh:close()
+    end
+    for place = 1, handles do
+      borrow(place)
+    end
+    for _ = 1, (loans - handles) // 2 do
+      local one, other = math.random(handles), math.random(handles - 1)
+      other = other < one and other or other + 1
+      lent[one]:release()
+      lent[other]:release()
+      borrow(one)
+      borrow(other)
+    end
+    for _, row in ipairs(rows) do
+      for place = 1, handles do
+        lent[place]:release()
+      end
+      for place = 1, handles do
+        lent[place] = assert(pool:checkout())
+        assert_clean(lent[place], row)
+      end
+    end
+    local stats = pool:stats()
+    pool:close()
+    assert.same({ handles, 0, 0 }, { stats.opened, stats.closed, stats.resets_failed }, "seed " .. seed)
+  end)
+end)

@@ -1,0 +1,380 @@
+-- mypool.new: what it takes, what it refuses, and that it does nothing else.
+
+local mypool = require "mypool"
+local mistake = require "spec.support.mistake"
+local pools = require "spec.support.pools"
+local program = require "spec.support.program"
+local server = require "spec.support.server"
+
+local nan, infinity = 0 / 0, math.huge
+local hidden = "Zq81-hidden"
+
+-- What each option refuses. `expected` is a part of the message.
+local refused = {
+  { "host", "host name or address", "", "a\0b", 7, true, {}, "a=b", "a;b", "mysql://x", "a b", "/tmp/x" },
+  { "port", "integer from 1 to 65535", 0, -1, 65536, 3306.5, "3306", nan, infinity, true },
+  { "socket", "non-empty string without NUL bytes", "", "/a\0b", 7 },
+  { "user", "non-empty string without NUL bytes", "", "a\0b", 7, {} },
+  { "password", "string without NUL bytes, or function", "a\0b", 7, true, {} },
+  { "database", "non-empty string without NUL bytes", "", "a\0b", 7 },
+  { "charset", "name of letters, digits and underscores", "", "utf8'", "a b", "a\0b", 7 },
+  { "collation", "name of letters, digits and underscores", "", "x;y", "a\0b", 7 },
+  { "tls", "boolean or table", 1, "yes", print },
+  { "max_size", "integer from 1 to 100000", 0, -1, 1.5, 100001, "10", nan, infinity, -infinity },
+  { "min_idle", "integer from 0 to 100000", -1, 0.5, "1", nan },
+  { "checkout_timeout", "positive number of seconds", 0, -1, "5", nan, infinity, true },
+  { "connect_timeout", "positive number of seconds", 0, -1, "5", nan, infinity },
+  { "query_timeout", "positive number of seconds", 0, -1, "5", nan, infinity },
+  { "idle_timeout", "positive number of seconds", 0, -1, "5", nan, infinity },
+  { "max_lifetime", "positive number of seconds", 0, -1, "5", nan, infinity },
+  { "init_sql", "string, or array of strings", "", {}, 7, { 7 }, { "" }, { "SET @a = 1", true }, { "a\0b" } },
+  { "reset", "'always' or 'never'", "sometimes", true, 1 },
+  { "retries", "integer from 0 to 1000", -1, 1.5, "2", nan },
+  { "wait", "function", "poll", true, {} },
+  { "rows", "'table' or 'array'", "tables", true },
+}
+
+local accepted = {
+  host = { "db.example.com", "127.0.0.1", "::1", "fe80::1%eth0" },
+  port = { 1, 65535, 3306.0 },
+  socket = { "/run/mysqld/mysqld.sock" },
+  user = { "app", "o'neil", "ä" },
+  password = { "", "a:b@c/d", function() end },
+  database = { "app", "it's", "a b" },
+  charset = { "latin1" },
+  collation = { "utf8mb4_bin" },
+  tls = { true, false, {}, { ca = "/ca.pem", verify = false }, { cert = "/c.pem", key = "/k.pem" } },
+  max_size = { 1, 100000, 10.0 },
+  min_idle = { 0, 10 },
+  checkout_timeout = { 0.001, 3600 },
+  connect_timeout = { 0.001 },
+  query_timeout = { 0.001 },
+  idle_timeout = { 0.001, 1e9 },
+  max_lifetime = { 0.001, 1e9 },
+  init_sql = { "SET @a = 1", { "SET @a = 1", "SET @b = 2" } },
+  reset = { "always", "never" },
+  retries = { 0, 1000 },
+  wait = { function() end },
+  rows = { "table", "array" },
+  null = { mypool.null, "NULL", 0, {}, false },
+}
+
+describe("mypool.new", function()
+  after_each(pools.close)
+
+  it("takes no option at all", function()
+    assert.equal("mypool.pool (0 idle, 0 lent)", tostring(pools.new {}))
+  end)
+
+  for _, case in ipairs(refused) do
+    local name, expected = case[1], case[2]
+    it(("refuses a bad %s and says what it expects"):format(name), function()
+      for i = 3, #case do
+        local message = mistake(("new: bad option '%s' (%s"):format(name, expected), function()
+          mypool.new { [name] = case[i] }
+        end)
+        assert.is_nil(message:find("\n", 1, true))
+      end
+    end)
+  end
+
+  for name, values in pairs(accepted) do
+    it(("takes a good %s"):format(name), function()
+      for _, value in ipairs(values) do
+        pools.new { [name] = value }
+      end
+    end)
+  end
+
+  it("refuses what is neither a table nor a string", function()
+    for _, value in ipairs { 7, true, print } do
+      mistake("bad argument 'options' to 'new' (table or string expected", function()
+        mypool.new(value)
+      end)
+    end
+    mistake("got nil", function()
+      mypool.new()
+    end)
+  end)
+
+  it("refuses unknown names and tells the nearest one it knows", function()
+    local meant = {
+      max_sise = "max_size",
+      maxsize = "max_size",
+      pasword = "password",
+      Host = "host",
+      idletimeout = "idle_timeout",
+    }
+    for name, nearest in pairs(meant) do
+      mistake(("new: unknown option '%s' (did you mean '%s'?)"):format(name, nearest), function()
+        mypool.new { [name] = 1 }
+      end)
+    end
+  end)
+
+  it("refuses names that are no strings", function()
+    mistake("names of options are strings, not number", function()
+      mypool.new { "mariadb://localhost" }
+    end)
+    mistake("names of options are strings, not boolean", function()
+      mypool.new { [true] = 1 }
+    end)
+  end)
+
+  it("refuses more idle connections than connections", function()
+    mistake("min_idle (3) exceeds max_size (2)", function()
+      mypool.new { min_idle = 3, max_size = 2 }
+    end)
+    mistake("min_idle (11) exceeds max_size (10)", function()
+      mypool.new { min_idle = 11 }
+    end)
+  end)
+
+  it("refuses a host together with a socket", function()
+    mistake("'host' and 'socket' exclude each other", function()
+      mypool.new { host = "localhost", socket = "/run/mysqld/mysqld.sock" }
+    end)
+  end)
+
+  it("refuses unknown and incomplete options of tls", function()
+    mistake("new: tls: unknown option 'verfy' (did you mean 'verify'?)", function()
+      mypool.new { tls = { verfy = true } }
+    end)
+    mistake("new: tls: bad option 'ca'", function()
+      mypool.new { tls = { ca = true } }
+    end)
+    mistake("both or neither of cert and key", function()
+      mypool.new { tls = { cert = "/c.pem" } }
+    end)
+  end)
+
+  it("does no I/O: what is not there is found at the first checkout", function()
+    local asked = 0
+    local pool = pools.new {
+      socket = "/nonexistent/sock",
+      checkout_timeout = 0.05,
+      password = function()
+        asked = asked + 1
+        return "x"
+      end,
+    }
+    assert.equal(0, asked)
+    local conn, err = pool:checkout()
+    assert.is_nil(conn)
+    assert.equal("connect", err.kind)
+    assert.is_true(asked > 0)
+  end)
+
+  it("leaves the table it was given alone", function()
+    local given = { max_size = 3, init_sql = "SET @a = 1" }
+    pools.new(given)
+    assert.same({ max_size = 3, init_sql = "SET @a = 1" }, given)
+    given.max_size = 0
+  end)
+
+  it("repeats no password in a message", function()
+    local messages = {}
+    local function collect(f, ...)
+      local ok, message = pcall(f, ...)
+      assert.is_false(ok, "taken, option " .. #messages + 1)
+      messages[#messages + 1] = tostring(message)
+    end
+    collect(mypool.new, { password = hidden .. "\0" })
+    collect(mypool.new, { password = { hidden } })
+    collect(mypool.new, { password = 4242424242 })
+    collect(mypool.new, { password = hidden, max_size = 0 })
+    collect(mypool.new, { password = hidden, nonsense = 0 })
+    collect(mypool.new, "mariadb:/app:" .. hidden .. "@localhost/app")
+    collect(mypool.new, "mariadb://app:" .. hidden .. "@[::1/app")
+    collect(mypool.new, "mariadb://app:" .. hidden .. "@a:b:c/app")
+    collect(mypool.new, "mariadb://app:x/" .. hidden .. "@localhost/app") -- unescaped delimiters
+    collect(mypool.new, "mariadb://app:1/" .. hidden .. "@localhost/app")
+    collect(mypool.new, "mariadb://app:x?" .. hidden .. "@localhost/app")
+    collect(mypool.new, "mariadb://app:x?" .. hidden .. "=1@localhost/app")
+    collect(mypool.new, "mariadb://localhost/app?" .. hidden)
+    for _, message in ipairs(messages) do
+      assert.is_nil(message:find(hidden, 1, true), message)
+      assert.is_nil(message:find("4242424242", 1, true), message)
+    end
+  end)
+end)
+
+describe("the DSN of mypool.new", function()
+  local s
+
+  setup(function()
+    s = server.shared()
+  end)
+
+  after_each(pools.close)
+
+  it("is another way to write the options", function()
+    local pool = pools.new(s:dsn() .. "?max_size=1&rows=array&checkout_timeout=1.5")
+    assert.same({ { s.user:match "[^@]*" } }, pool:query "SELECT SUBSTRING_INDEX(CURRENT_USER(), '@', 1)")
+    assert.equal(s.database, pool:value "SELECT DATABASE()")
+    local conn <close> = pool:checkout()
+    assert.equal("exhausted", select(2, pool:checkout()).kind)
+    assert.is_truthy(conn)
+  end)
+
+  it("begins with mariadb:// or mysql://", function()
+    assert.is_true(pools.new((s:dsn():gsub("^mariadb", "mysql"))):ping())
+    for _, dsn in ipairs { "", "localhost", "postgres://localhost/x", "mariadb:localhost" } do
+      mistake("bad DSN (it begins with mariadb:// or mysql://)", function()
+        mypool.new(dsn)
+      end)
+    end
+  end)
+
+  it("decodes percent-encoded names, passwords and values", function()
+    s:sql [[CREATE OR REPLACE USER 'o@ne:1' IDENTIFIED BY 'p:/?#@%41&=+ '; GRANT ALL ON *.* TO 'o@ne:1';
+      CREATE OR REPLACE DATABASE `a/b?c d`]]
+    local address = ("%s:%d"):format(s.host, s.port)
+    local pool = pools.new("mariadb://o%40ne%3A1:p%3A%2f%3F%23%40%2541%26%3D%2B%20@" .. address .. "/a%2Fb%3Fc%20d")
+    local row = assert(pool:one "SELECT CURRENT_USER() AS user, DATABASE() AS db")
+    assert.same({ user = "o@ne:1@%", db = "a/b?c d" }, row)
+    s:sql "DROP USER 'o@ne:1'; DROP DATABASE `a/b?c d`"
+  end)
+
+  it("takes a value that holds an equals sign", function()
+    local pool = pools.new(s:dsn() .. "?init_sql=SET%20%40a=7")
+    assert.equal(7, pool:value "SELECT @a")
+  end)
+
+  it("takes texts that look like numbers as texts", function()
+    s:sql "CREATE OR REPLACE USER '123' IDENTIFIED BY '0456'"
+    local pool = pools.new(("mariadb://%s:%d?user=123&password=0456"):format(s.host, s.port))
+    assert.equal("123@%", pool:value "SELECT CURRENT_USER()")
+    s:sql "DROP USER '123'"
+  end)
+
+  it("takes a socket instead of an address", function()
+    if not s.socket then
+      return pending "the server of MYPOOL_DSN has no socket"
+    end
+    local path = s.socket:gsub("/", "%%2F")
+    local pool = pools.new(("mariadb://%s:%s@/%s?socket=%s"):format(s.user, s.password, s.database, path))
+    assert.is_true(pool:ping())
+  end)
+
+  it("takes an IPv6 address in brackets", function()
+    local pool = pools.new "mariadb://u:p@[::1]:1/app?retries=0"
+    local err = select(2, pool:checkout())
+    assert.equal("connect", err.kind)
+    assert.is_truthy(err.message:find("::1", 1, true), err.message)
+    pools.new "mariadb://[::1]"
+    pools.new "mariadb://[::1]/app"
+  end)
+
+  it("refuses a port that is none", function()
+    for _, port in ipairs { "0", "65536", "99999999999999999999" } do
+      mistake("bad option 'port'", function()
+        mypool.new("mariadb://localhost:" .. port)
+      end)
+    end
+    for _, address in ipairs { "localhost:x", "a:b:1", "[::1]x", "[::1", "::1" } do
+      mistake("bad DSN (the address is not host or host:port)", function()
+        mypool.new("mariadb://" .. address)
+      end)
+    end
+  end)
+
+  it("refuses unknown options like the table does", function()
+    mistake("unknown option 'maxsize' (did you mean 'max_size'?)", function()
+      mypool.new "mariadb://localhost/app?maxsize=3"
+    end)
+    mistake("bad option 'max_size' (integer from 1 to 100000 expected, got string)", function()
+      mypool.new "mariadb://localhost/app?max_size=many"
+    end)
+    mistake("bad DSN (options are name=value, joined by &)", function()
+      mypool.new "mariadb://localhost/app?max_size"
+    end)
+  end)
+
+  it("refuses a host that libmariadb would take for something else", function()
+    for _, host in ipairs { "a%3Db", "a%3Bb", "a%00b", "a%2Fb" } do
+      mistake("bad option 'host'", function()
+        mypool.new("mariadb://" .. host .. "/app")
+      end)
+    end
+  end)
+end)
+
+describe("the password of mypool.new", function()
+  local s
+
+  setup(function()
+    s = server.shared()
+  end)
+
+  after_each(pools.close)
+
+  it("may be a function, asked at each connect", function()
+    local asked = 0
+    local pool = pools.new(s:options {
+      password = function(...)
+        asked = asked + 1
+        assert.equal(0, select("#", ...))
+        return s.password
+      end,
+    })
+    assert.is_true(pool:ping())
+    assert.is_true(pool:ping())
+    assert.equal(1, asked)
+    pool:evict()
+    assert.is_true(pool:ping())
+    assert.equal(2, asked)
+  end)
+
+  it("fails the connect, without a word of its own, when the function raises", function()
+    local pool = pools.new(s:options {
+      checkout_timeout = 0.05,
+      password = function()
+        error("no secret " .. hidden)
+      end,
+    })
+    local conn, err = pool:checkout()
+    assert.is_nil(conn)
+    assert.equal("connect", err.kind)
+    assert.equal("the password function failed", err.message)
+    assert.equal(0, pool:stats().size)
+  end)
+
+  it("fails the connect when the function returns something else than a string, or yields", function()
+    local results = { 7, true, {}, coroutine.yield }
+    for _, result in ipairs(results) do
+      local pool = pools.new(s:options {
+        checkout_timeout = 0.05,
+        password = function()
+          return type(result) == "function" and result() or result
+        end,
+      })
+      local err = coroutine.wrap(function()
+        return select(2, pool:checkout())
+      end)()
+      assert.equal("connect", err.kind)
+      assert.matches("^the password function ", err.message)
+      assert.equal(0, pool:stats().size)
+    end
+  end)
+
+  it("is not repeated by the error for a wrong one, nor by the pool", function()
+    local pool = pools.new(s:tcp_options { password = hidden })
+    local conn, err, errno, sqlstate = pool:checkout()
+    assert.is_nil(conn)
+    assert.equal("connect", err.kind)
+    assert.equal(1045, errno)
+    assert.equal("28000", sqlstate)
+    assert.is_false(err.retryable)
+    assert.is_nil(tostring(err):find(hidden, 1, true))
+    assert.is_nil(tostring(pool):find(hidden, 1, true))
+  end)
+
+  it("is not taken from the environment when there is none", function()
+    s:sql "CREATE OR REPLACE USER nobody IDENTIFIED BY 'fromenv'"
+    local script = ([[local ok, err = require("mypool").new{ host = %q, port = %d, user = "nobody" }:checkout()
+      print(err.errno, err.message:match "using password: %%a+")]]):format(s.host, s.port)
+    assert.equal("1045\tusing password: NO\n", program(script, "MYSQL_PWD=fromenv"))
+    s:sql "DROP USER nobody"
+  end)
+end)

@@ -1,0 +1,20 @@
+-- Lua programs in processes of their own, with the mypool under test and with warnings on.
+
+local function quote(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+-- Runs the program; returns what it printed on both outputs, whether it ended well, and its
+-- exit status or signal. `environment` is like "NAME=value OTHER=value".
+return function(text, environment)
+  local command = ("LUA_PATH=%s LUA_CPATH=%s %s lua5.4 -W -e %s 2>&1"):format(
+    quote(package.path),
+    quote(package.cpath),
+    environment or "",
+    quote(text)
+  )
+  local pipe = assert(io.popen(command))
+  local printed = pipe:read "a"
+  local ok, how, status = pipe:close()
+  return printed, ok == true, how == "signal" and status + 128 or status
+end

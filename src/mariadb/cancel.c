@@ -1,0 +1,83 @@
+/* Recovering a session whose caller ran out of patience: its statement is stopped on the server
+   through a second connection, its replies are read, and it is reset. Until that is over nobody
+   else can get the session, so a late KILL cannot hit another borrower's statement. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "helper.h"
+
+/* A second connection to the same server; the stop signal of the session is its own as well. */
+static mp_session *open_side(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  mp_session *side = calloc(1, sizeof *side);
+  if (!side)
+    return NULL;
+  side->driver = session->driver;
+  side->fork_generation = session->fork_generation;
+  side->password = session->password ? strdup(session->password) : NULL;
+  side->stop_with = session;
+  mp_session_login(side, deadline_ns, err);
+  return side;
+}
+
+/* KILL QUERY ID names the statement, not the connection: for one that has ended by itself it
+   does nothing but answer 1957. */
+static mp_status kill_on_mariadb(mp_session *side, unsigned long id, int64_t deadline_ns, mp_error *err) {
+  char sql[128];
+  snprintf(sql, sizeof sql, "SELECT QUERY_ID FROM information_schema.PROCESSLIST WHERE ID = %lu", id);
+  if (mp_run_row(side, sql, deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  snprintf(sql, sizeof sql, "KILL QUERY ID %s", side->row[0]);
+  if (mp_run_end(side, deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  mp_error finished = {0};
+  mp_run(side, sql, deadline_ns, &finished);
+  return MP_DONE;
+}
+
+static mp_status kill_on_mysql(mp_session *side, unsigned long id, int64_t deadline_ns, mp_error *err) {
+  char sql[64];
+  snprintf(sql, sizeof sql, "KILL QUERY %lu", id);
+  return mp_run(side, sql, deadline_ns, err);
+}
+
+static mp_status kill_statement(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  unsigned long id = mysql_thread_id(session->mysql);
+  mp_session *side = open_side(session, deadline_ns, err);
+  mp_status status = MP_FAILED;
+  if (side && err->kind == MP_ERR_NONE)
+    status = session->base.is_mariadb ? kill_on_mariadb(side, id, deadline_ns, err)
+                                      : kill_on_mysql(side, id, deadline_ns, err);
+  if (side)
+    mp_session_close(side);
+  return status;
+}
+
+/* The end of the statement is an error as a rule; what counts is that it is over. On MySQL a
+   KILL that came too late waits for the next statement: give it one. */
+static mp_status read_the_rest(mp_session *session, int64_t deadline_ns) {
+  mp_error ignored = {0};
+  if (session->cont)
+    mp_task_run(session, MP_WAIT, deadline_ns, &ignored);
+  if (!session->cont && session->result)
+    mp_run_end(session, deadline_ns, &ignored);
+  ignored = (mp_error){0};
+  if (!session->base.is_mariadb && mp_session_at_rest(session))
+    mp_run(session, "DO 0", deadline_ns, &ignored);
+  return mp_session_at_rest(session) && session->mysql->net.pvio ? MP_DONE : MP_FAILED;
+}
+
+static mp_status recover(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  if (kill_statement(session, deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  if (read_the_rest(session, deadline_ns) != MP_DONE)
+    return mp_fail(err, MP_ERR_LOST, 2013, "the statement could not be stopped");
+  if (mp_reset_send(session, err) != MP_DONE)
+    return MP_FAILED;
+  return mp_task_run(session, mp_reset_read(session, err), deadline_ns, err);
+}
+
+mp_status mp_session_recover(mp_session *session, mp_error *err) {
+  int64_t limit_ns = mp_clock_ns() + session->driver->server.connect_timeout_ns;
+  return mp_helper_start(session, recover, limit_ns, err);
+}

@@ -1,0 +1,97 @@
+/* Helper threads: name resolution, authentication and the TLS handshake block, as does stopping
+   a statement, and would stop a program's scheduler. */
+#include "helper.h"
+
+#include <errmsg.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+/* Between the two threads. Until `finished` the session belongs to the helper. */
+struct helper {
+  pthread_t thread;
+  mp_helper_work work;
+  int64_t deadline_ns;
+  int finished_fd, stop_fd; /* bells */
+  atomic_bool finished;
+  mp_status status;
+  mp_error error;
+};
+
+static void *run(void *argument) {
+  mp_session *session = argument;
+  struct helper *helper = session->helper;
+  helper->status = helper->work(session, helper->deadline_ns, &helper->error);
+  atomic_store(&helper->finished, true);
+  mp_bell_ring(&session->driver->face, helper->finished_fd);
+  return NULL;
+}
+
+/* Signals are the program's: none is handled on the helper. */
+static int start_thread(mp_session *session) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  int failed = pthread_create(&session->helper->thread, NULL, run, session);
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return failed;
+}
+
+static void free_helper(mp_session *session) {
+  mp_driver *driver = &session->driver->face;
+  struct helper *helper = session->helper;
+  if (helper->finished_fd >= 0)
+    mp_bell_give(driver, helper->finished_fd);
+  if (helper->stop_fd >= 0)
+    mp_bell_give(driver, helper->stop_fd);
+  free(helper);
+  session->helper = NULL;
+}
+
+mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t deadline_ns, mp_error *err) {
+  mp_driver *driver = &session->driver->face;
+  struct helper *helper = calloc(1, sizeof *helper);
+  if (!helper)
+    return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
+  session->helper = helper;
+  helper->work = work;
+  helper->deadline_ns = deadline_ns;
+  helper->finished_fd = mp_bell_take(driver);
+  helper->stop_fd = mp_bell_take(driver);
+  if (helper->finished_fd < 0 || helper->stop_fd < 0 || start_thread(session) != 0) {
+    free_helper(session);
+    return mp_fail(err, MP_ERR_CONNECT, 0, "no descriptor or thread left to connect with");
+  }
+  return MP_WAIT;
+}
+
+mp_status mp_helper_step(mp_session *session, mp_error *err) {
+  struct helper *helper = session->helper;
+  if (!atomic_load(&helper->finished))
+    return MP_WAIT;
+  pthread_join(helper->thread, NULL);
+  mp_status status = helper->status;
+  if (status == MP_FAILED)
+    *err = helper->error;
+  free_helper(session);
+  return status;
+}
+
+/* In a forked child the thread does not exist. */
+void mp_helper_stop(mp_session *session) {
+  if (session->fork_generation == mp_fork_generation()) {
+    mp_bell_ring(&session->driver->face, session->helper->stop_fd);
+    pthread_join(session->helper->thread, NULL);
+  }
+  free_helper(session);
+}
+
+int mp_helper_fd(const mp_session *session) {
+  return session->helper->finished_fd;
+}
+
+int mp_helper_stop_fd(const mp_session *session) {
+  if (session->stop_with)
+    session = session->stop_with;
+  return session->helper ? session->helper->stop_fd : -1;
+}

@@ -1,0 +1,22 @@
+/* A helper thread, for what blocks: it works on a session that nobody else touches meanwhile,
+   and ends by making an fd readable. */
+#ifndef MYPOOL_MARIADB_HELPER_H
+#define MYPOOL_MARIADB_HELPER_H
+
+#include "session.h"
+
+typedef mp_status (*mp_helper_work)(mp_session *session, int64_t deadline_ns, mp_error *err);
+
+/* Begins `work`. Returns MP_WAIT, or MP_FAILED when there is no thread or descriptor left. */
+mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t deadline_ns, mp_error *err);
+
+/* MP_WAIT until the work is done, then what it returned: the session is the caller's again. */
+mp_status mp_helper_step(mp_session *session, mp_error *err);
+
+/* Tells the work to stop, and waits until it has. */
+void mp_helper_stop(mp_session *session);
+
+int mp_helper_fd(const mp_session *session);      /* readable when the work is done */
+int mp_helper_stop_fd(const mp_session *session); /* readable when it is to stop; -1: no helper */
+
+#endif
