@@ -39,6 +39,9 @@ struct mp_driver {
   mp_status (*reset_send)(mp_session *session, mp_error *err);
   mp_status (*reset_read)(mp_session *session, mp_error *err);
 
+  /* While on, statements that succeed become part of the baseline: each reset repeats them. */
+  void (*record)(mp_session *session, bool on);
+
   /* Sends a statement, reads the first reply. `sql` stays until the operation ends. */
   mp_status (*query)(mp_session *session, const char *sql, size_t length, mp_error *err);
   mp_status (*fetch)(mp_session *session, mp_row *row, mp_error *err);

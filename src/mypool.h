@@ -112,19 +112,20 @@ typedef struct mp_pool_config {
   unsigned min_idle;        /* idle sessions that idle_timeout leaves alone */
   unsigned retries;         /* further sessions tried before a brand-new one; 0: no retry at all */
   bool reset;               /* reset sessions at release */
+  bool hooked;              /* new sessions are shown to the user: see mp_loan_fresh */
   bool may_queue;           /* a checkout may wait for a release: false in plain blocking programs */
   int64_t idle_timeout_ns;  /* retire sessions idle for longer */
   int64_t max_lifetime_ns;  /* retire sessions older than this, minus up to 10 % at random */
   int64_t query_timeout_ns; /* for statements that name none; MP_NEVER: unlimited */
-  int64_t reset_timeout_ns; /* for the replies to a reset; then the session is closed instead */
+  int64_t reset_timeout_ns; /* for the replies to a reset, from its sending; then the session is closed */
   uint64_t seed;            /* of the jitter */
 } mp_pool_config;
 
 /* Counters since the pool was made; the first group is the state right now. */
 typedef struct mp_stats {
-  unsigned size, idle, lent, opening, waiting;
+  unsigned size, idle, lent, opening, recovering, waiting;
   uint64_t checkouts;        /* loans begun */
-  uint64_t opened, closed;   /* sessions; opened - closed = idle + lent */
+  uint64_t opened, closed;   /* sessions; opened - closed = idle + lent + recovering */
   uint64_t connect_failures; /* attempts that opened no session */
   uint64_t stale;            /* sessions found dead while they were idle */
   uint64_t expired;          /* closed by idle_timeout */
@@ -159,11 +160,16 @@ void mp_pool_evict(mp_pool *pool);
 
 void mp_pool_stats(const mp_pool *pool, mp_stats *stats);
 
+/* What happened since it was last asked, as a set of bits. */
+enum { MP_EVENT_RESET_REFUSED = 1 /* the server knows no reset: sessions are closed instead */ };
+unsigned mp_pool_take_events(mp_pool *pool);
+
 /* The driver's clock. */
 int64_t mp_pool_now(const mp_pool *pool);
 
 /* The fd that becomes readable whenever a loan ends after mp_pool_close; -1 when no
-   descriptor could be had. For an operation that waits for the last loan. */
+   descriptor could be had. For an operation that waits for the last loan: it calls this again
+   before each wait, for asking makes the fd unreadable while anything is still out. */
 int mp_pool_ended_fd(mp_pool *pool);
 
 /* ---- the loan ----------------------------------------------------------------
@@ -205,6 +211,12 @@ mp_status mp_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error *err
 /* Asks the server for a sign of life. */
 mp_status mp_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *err);
 
+/* Resets the session in the middle of the loan. When it fails the session is lost. */
+mp_status mp_reset(mp_loan *loan, mp_wait *wait, mp_error *err);
+
+/* Does nothing, on any loan, for so long. */
+mp_status mp_pause(mp_loan *loan, int64_t duration_ns, mp_wait *wait, mp_error *err);
+
 /* Continues the unfinished operation; for mp_fetch and mp_next_result call those again instead. */
 mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err);
 
@@ -222,6 +234,12 @@ bool mp_loan_held(const mp_loan *loan);      /* lent, and neither released nor d
 bool mp_loan_busy(const mp_loan *loan);      /* an operation is unfinished */
 uint64_t mp_loan_id(const mp_loan *loan);    /* the server's connection id; 0 when not held */
 bool mp_loan_in_transaction(const mp_loan *loan);
+
+/* Whether the session is new: with config.hooked the caller then runs what belongs to its
+   baseline, between mp_loan_record(loan, true) and (loan, false). The statements between are
+   sent again with each reset. */
+bool mp_loan_fresh(const mp_loan *loan);
+void mp_loan_record(mp_loan *loan, bool on);
 
 /* Of the reply just read. */
 void mp_loan_summary(const mp_loan *loan, mp_summary *summary);

@@ -28,11 +28,15 @@ local function may_collect(self)
   return true
 end
 
+-- After the collection a plain program, which has not waited yet, still has all its time.
 local function checkout(self, what, seconds)
   local conn, err, errno, sqlstate = try(self, what, seconds)
   if not conn and err.kind == "exhausted" and may_collect(self) then
     collectgarbage()
-    return try(self, what, 0)
+    if core.wait(self) ~= core.poll then
+      seconds = 0
+    end
+    return try(self, what, seconds)
   end
   return conn, err, errno, sqlstate
 end

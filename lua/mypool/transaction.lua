@@ -294,6 +294,7 @@ end
 
 -- tx:transaction(fn): runs fn(tx) up to a savepoint; an error undoes what fn did, and no more.
 function Transaction:transaction(...)
+  must_be_open(self, "transaction")
   local _, fn = arguments(...)
   local tx, err, errno, sqlstate = self:begin()
   if not tx then

@@ -26,7 +26,7 @@ typedef struct pool_data {
 /* User values of a connection: its pool, the statement's text, the results so far. */
 enum { CONNECTION_POOL = 1, CONNECTION_SQL, CONNECTION_RESULTS, CONNECTION_VALUES = CONNECTION_RESULTS };
 
-typedef enum activity { IDLE, CHECKING_OUT, PINGING, QUERYING, READING_ROWS, SEEKING_RESULT } activity;
+typedef enum activity { IDLE, CHECKING_OUT, PAUSING, PINGING, RESETTING, QUERYING, READING_ROWS, SEEKING_RESULT } activity;
 typedef enum shape { SHAPE_RESULT, SHAPE_ROW, SHAPE_VALUE } shape;
 
 typedef struct code_place {
@@ -87,6 +87,10 @@ int core_checkout(lua_State *L);
 int core_query(lua_State *L);
 int core_ping(lua_State *L);
 int core_step(lua_State *L);
+int core_pause(lua_State *L);
+int core_reset(lua_State *L);
+int core_fresh(lua_State *L);
+int core_record(lua_State *L);
 
 /* pool_class.c */
 void pool_open(lua_State *L);
@@ -95,6 +99,8 @@ int core_new(lua_State *L);
 int core_shut(lua_State *L);
 int core_abort(lua_State *L);
 int core_now(lua_State *L);
+int core_events(lua_State *L);
+int core_wait(lua_State *L);
 /* Seconds, which may be absent (then `absent_ns`), as nanoseconds. */
 int64_t check_seconds(lua_State *L, int index, const char *function, const char *argument, int64_t absent_ns);
 

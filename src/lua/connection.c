@@ -223,6 +223,41 @@ int core_ping(lua_State *L) {
   return proceed(L, conn, status, &wait, &err);
 }
 
+/* reset(connection): back to the baseline, in the middle of the loan. */
+int core_reset(lua_State *L) {
+  connection *conn = check_held(L, "reset");
+  mp_wait wait;
+  mp_error err;
+  if (!mp_loan_held(conn->loan))
+    return luaL_error(L, "reset: not checked out");
+  begin(L, conn, RESETTING);
+  mp_status status = mp_reset(conn->loan, &wait, &err);
+  return proceed(L, conn, status, &wait, &err);
+}
+
+/* pause(connection, seconds): on any handle, also one without a session. */
+int core_pause(lua_State *L) {
+  connection *conn = check_held(L, "pause");
+  int64_t duration_ns = check_seconds(L, 2, "pause", "seconds", 0);
+  mp_wait wait;
+  mp_error err;
+  begin(L, conn, PAUSING);
+  mp_status status = mp_pause(conn->loan, duration_ns, &wait, &err);
+  return proceed(L, conn, status, &wait, &err);
+}
+
+/* fresh(connection): whether on_connect has not seen its session yet. */
+int core_fresh(lua_State *L) {
+  lua_pushboolean(L, mp_loan_fresh(check_held(L, "checkout")->loan));
+  return 1;
+}
+
+/* record(connection, on): the statements that follow become part of the baseline. */
+int core_record(lua_State *L) {
+  mp_loan_record(check_held(L, "checkout")->loan, lua_toboolean(L, 2));
+  return 0;
+}
+
 /* ---- methods ---- */
 
 static void end_loan(connection *conn, bool reset) {

@@ -38,8 +38,10 @@ static int core_poll(lua_State *L) {
 static const luaL_Reg functions[] = {
     {"new", core_new},         {"shut", core_shut},   {"abort", core_abort},
     {"now", core_now},         {"query", core_query}, {"connection", core_connection},
-    {"held", core_held},
+    {"held", core_held},       {"wait", core_wait},
     {"checkout", core_checkout}, {"ping", core_ping}, {"step", core_step},
+    {"pause", core_pause},     {"reset", core_reset}, {"fresh", core_fresh},
+    {"record", core_record},   {"events", core_events},
     {"poll", core_poll},       {"raise", core_raise}, {"internal", core_internal},
     {NULL, NULL},
 };

@@ -164,6 +164,8 @@ int core_new(lua_State *L) {
   pool->password = luaL_ref(L, LUA_REGISTRYINDEX);
   read_server(L, &server);
   read_config(L, &config);
+  lua_getfield(L, 1, "on_connect");
+  config.hooked = !lua_isnil(L, -1);
   lua_getfield(L, 1, "scheduler");
   server.threads = config.may_queue = lua_toboolean(L, -1);
   server.password = ask_password;
@@ -190,6 +192,7 @@ static const struct {
     {"idle", offsetof(mp_stats, idle), true},
     {"lent", offsetof(mp_stats, lent), true},
     {"opening", offsetof(mp_stats, opening), true},
+    {"recovering", offsetof(mp_stats, recovering), true},
     {"waiting", offsetof(mp_stats, waiting), true},
     {"checkouts", offsetof(mp_stats, checkouts), false},
     {"opened", offsetof(mp_stats, opened), false},
@@ -251,6 +254,19 @@ int core_abort(lua_State *L) {
 /* now(pool): seconds of the clock of all deadlines. */
 int core_now(lua_State *L) {
   lua_pushnumber(L, (double)mp_pool_now(check_pool(L, 1, "close")->pool) / MP_SECOND);
+  return 1;
+}
+
+/* wait(pool): its wait function. */
+int core_wait(lua_State *L) {
+  check_pool(L, 1, "wait");
+  lua_getiuservalue(L, 1, POOL_WAIT);
+  return 1;
+}
+
+/* events(pool): the bits of what happened since the last call. */
+int core_events(lua_State *L) {
+  lua_pushinteger(L, mp_pool_take_events(check_pool(L, 1, "events")->pool));
   return 1;
 }
 

@@ -75,6 +75,7 @@ static const mp_driver mariadb_face = {
     .at_rest = mp_session_at_rest,
     .reset_send = mp_reset_send,
     .reset_read = mp_reset_read,
+    .record = mp_flight_record,
     .query = mp_statement_query,
     .fetch = mp_statement_fetch,
     .next_result = mp_statement_next_result,

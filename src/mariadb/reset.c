@@ -124,6 +124,14 @@ mp_status mp_flight_build(mp_session *session, mp_error *err) {
   return MP_DONE;
 }
 
+void mp_flight_add(mp_session *session, const char *sql, size_t length) {
+  add_packet(session, COM_QUERY, sql, length);
+}
+
+void mp_flight_record(mp_session *session, bool on) {
+  session->recording = on;
+}
+
 /* ---- sending ---- */
 
 /* One system call for all of it: half the cost of a call for each command. */

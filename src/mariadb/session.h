@@ -59,6 +59,9 @@ struct mp_session {
   unsigned owed;       /* replies of a reset not read yet */
   bool doomed;         /* the server has rolled the transaction back: only ROLLBACK makes sense */
   bool in_transaction; /* ... as it was before the statement in progress */
+  const char *sql;     /* that statement */
+  size_t length;
+  bool recording;      /* statements become part of the baseline */
   bool rollback;       /* the statement in progress is ROLLBACK */
 
   char *password;        /* for the connect, and to stop a statement */
@@ -107,6 +110,8 @@ mp_status mp_session_recover(mp_session *session, mp_error *err);
 
 /* reset.c */
 mp_status mp_flight_build(mp_session *session, mp_error *err);
+void mp_flight_add(mp_session *session, const char *sql, size_t length);
+void mp_flight_record(mp_session *session, bool on);
 mp_status mp_reset_send(mp_session *session, mp_error *err);
 mp_status mp_reset_read(mp_session *session, mp_error *err);
 

@@ -37,6 +37,8 @@ static mp_status replied(mp_session *session, mp_error *err) {
     return failed(session, MP_PHASE_REPLY, err);
   if (session->rollback)
     session->doomed = false;
+  if (session->recording)
+    mp_flight_add(session, session->sql, session->length);
   return open_result(session, err);
 }
 
@@ -77,6 +79,8 @@ mp_status mp_statement_query(mp_session *session, const char *sql, size_t length
     return MP_FAILED;
   }
   session->in_transaction = transactional(session->mysql);
+  session->sql = sql;
+  session->length = length;
   session->cont = send_cont;
   session->done = sent;
   return mp_task_settle(session, mysql_send_query_start(&session->outcome, session->mysql, sql, length), err);

@@ -93,17 +93,32 @@ static mp_status found_dead(mp_loan *loan, mp_error *err) {
   return replace(loan, err);
 }
 
+/* A server that has never answered a reset, and says that it knows no such command, or says
+   nothing at all, is not asked again. */
+static void note_refusal(mp_pool *pool, const mp_error *err) {
+  bool refused = err->code == 1047 || err->kind == MP_ERR_TIMEOUT;
+  if (pool->reset_answered || pool->reset_refused || !refused)
+    return;
+  pool->reset_refused = true;
+  pool->events |= MP_EVENT_RESET_REFUSED;
+}
+
+static mp_status reset_failed(mp_loan *loan, mp_error *err) {
+  loan->pool->stats.resets_failed++;
+  note_refusal(loan->pool, err);
+  err->kind = MP_ERR_LOST;
+  err->retryable = true;
+  return replace(loan, err);
+}
+
 static mp_status reset_answered(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   if (status == MP_WAIT)
     return wait_on_session(loan, loan->limit_ns, wait);
   loan->slot->reset_pending = loan->slot->reset_begun = false;
-  if (status == MP_FAILED) {
-    pool->stats.resets_failed++;
-    err->kind = MP_ERR_LOST;
-    err->retryable = true;
-    return replace(loan, err);
-  }
+  if (status == MP_FAILED)
+    return reset_failed(loan, err);
+  pool->reset_answered = true;
   if (pool->driver->peek(loan->slot->session) == MP_DEAD)
     return found_dead(loan, err);
   return held(loan);
@@ -160,12 +175,24 @@ static mp_status step_resetting(mp_loan *loan, mp_wait *wait, mp_error *err) {
 /* Others may connect as well once one has. */
 static mp_status opened(mp_loan *loan) {
   mp_pool *pool = loan->pool;
+  bool recovered = loan->slot->state == SLOT_RECOVERING;
   slot_move(pool, loan->slot, SLOT_LENT);
-  slot_opened(pool, loan->slot);
-  backoff_succeeded(pool);
+  if (!recovered) {
+    slot_opened(pool, loan->slot);
+    backoff_succeeded(pool);
+  }
   mp_status status = held(loan);
   queue_serve(pool);
   return status;
+}
+
+/* The statement could not be stopped: that says nothing of the next connect. */
+static mp_status recovery_failed(mp_loan *loan, mp_error *err) {
+  slot_close(loan->pool, loan->slot);
+  loan->slot = NULL;
+  *err = (mp_error){0};
+  loan->stage = LOAN_SEEKING;
+  return MP_WAIT;
 }
 
 /* Waits its turn again until the next attempt is due; others who wait held back because this
@@ -188,10 +215,13 @@ static mp_status opening(mp_loan *loan, mp_status status, mp_wait *wait, mp_erro
     return expired(loan, err);
   if (status == MP_WAIT)
     return wait_on_session(loan, loan->deadline_ns, wait);
-  return status == MP_DONE ? opened(loan) : open_failed(loan, wait, err);
+  if (status == MP_DONE)
+    return opened(loan);
+  bool recovering = loan->slot->state == SLOT_RECOVERING;
+  return recovering ? recovery_failed(loan, err) : open_failed(loan, wait, err);
 }
 
-/* The slot is reserved; the connect may have been begun by a loan that gave up. */
+/* The slot is reserved; the connect, or the recovery, may have been begun for another loan. */
 static mp_status use_opening(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_driver *driver = loan->pool->driver;
   mp_slot *slot = loan->slot;
@@ -216,25 +246,41 @@ static mp_status reserve(mp_loan *loan, mp_slot *slot, mp_wait *wait, mp_error *
 
 /* ---- the choice ---- */
 
+static void settle_opened(mp_pool *pool, mp_slot *slot) {
+  if (slot->state == SLOT_OPENING) {
+    slot_opened(pool, slot);
+    backoff_succeeded(pool);
+  }
+  slot->released_ns = pool_now(pool);
+  slot_move(pool, slot, SLOT_IDLE);
+}
+
+static void settle_failed(mp_pool *pool, mp_slot *slot, mp_error *err) {
+  bool opening_failed = slot->state == SLOT_OPENING;
+  judge(err, false);
+  slot_close(pool, slot);
+  if (opening_failed)
+    backoff_failed(pool, err);
+}
+
 static void settle(mp_pool *pool, mp_slot *slot) {
   mp_error err = {0};
   mp_status status = pool->driver->step(slot->session, &err);
-  if (status == MP_DONE) {
-    slot_opened(pool, slot);
-    slot->released_ns = pool_now(pool);
-    slot_move(pool, slot, SLOT_IDLE);
-    backoff_succeeded(pool);
-  } else if (status == MP_FAILED) {
-    judge(&err, false);
-    slot_close(pool, slot);
-    backoff_failed(pool, &err);
-  }
+  if (status == MP_DONE)
+    settle_opened(pool, slot);
+  else if (status == MP_FAILED)
+    settle_failed(pool, slot, &err);
 }
 
-/* Connects whose loans gave up may have come to their ends since. */
+static bool is_orphan(const mp_slot *slot) {
+  return (slot->state == SLOT_OPENING || slot->state == SLOT_RECOVERING) && !slot->loan;
+}
+
+/* Connects whose loans gave up, and recoveries, may have come to their ends since. */
 static void settle_orphans(mp_pool *pool) {
-  for (unsigned i = 0; pool->counts[SLOT_OPENING] > 0 && i < pool->config.max_size; i++)
-    if (pool->slots[i].state == SLOT_OPENING && !pool->slots[i].loan)
+  unsigned count = pool->counts[SLOT_OPENING] + pool->counts[SLOT_RECOVERING];
+  for (unsigned i = 0; count > 0 && i < pool->config.max_size; i++)
+    if (is_orphan(&pool->slots[i]))
       settle(pool, &pool->slots[i]);
 }
 
@@ -254,7 +300,7 @@ static mp_status seek(mp_loan *loan, mp_wait *wait, mp_error *err) {
     slot_move(pool, slot, SLOT_LENT);
     return use_idle(loan, slot, wait, err);
   }
-  if ((slot = slot_find_orphan(pool)) || (backoff_may_open(pool) && (slot = slot_find_empty(pool))))
+  if ((slot = slot_find_other(pool)))
     return reserve(loan, slot, wait, err);
   return enqueue(loan, wait, err);
 }
@@ -273,7 +319,7 @@ mp_status acquire(mp_loan *loan, mp_wait *wait, mp_error *err) {
 
 static mp_status step_handed(mp_loan *loan, mp_wait *wait, mp_error *err) {
   queue_leave(loan);
-  if (loan->slot->state == SLOT_OPENING)
+  if (loan->slot->state != SLOT_LENT)
     return use_opening(loan, wait, err);
   if (loan->pool->driver->peek(loan->slot->session) == MP_DEAD)
     return found_dead(loan, err);

@@ -55,6 +55,21 @@ mp_column mp_loan_column(const mp_loan *loan, unsigned index) {
   return loan->pool->driver->column(loan->slot->session, index);
 }
 
+bool mp_loan_fresh(const mp_loan *loan) {
+  return has_session(loan) && loan->slot->fresh;
+}
+
+void mp_loan_record(mp_loan *loan, bool on) {
+  if (!has_session(loan))
+    return;
+  loan->pool->driver->record(loan->slot->session, on);
+  if (on)
+    return;
+  loan->slot->fresh = false;
+  loan->touched = false;
+  loan->statements = 0;
+}
+
 /* ---- release ---- */
 
 static bool may_be_lent_again(mp_loan *loan, int64_t now_ns) {
@@ -71,6 +86,8 @@ static bool clean(mp_loan *loan, bool reset) {
   mp_error ignored = {0};
   if (!reset || !pool->config.reset || !loan->touched)
     return true;
+  if (pool->reset_refused)
+    return false;
   if (pool->driver->reset_send(loan->slot->session, &ignored) != MP_DONE) {
     pool->stats.resets_failed++;
     return false;
@@ -110,6 +127,7 @@ static void end(mp_loan *loan) {
 }
 
 void mp_loan_release(mp_loan *loan, bool reset) {
+  pause_end(loan);
   if (!mp_loan_held(loan))
     return;
   if (loan->stage != LOAN_HELD)
@@ -120,6 +138,10 @@ void mp_loan_release(mp_loan *loan, bool reset) {
 }
 
 void mp_loan_lose(mp_loan *loan) {
+  if (loan->operation == OP_PAUSE) {
+    pause_end(loan);
+    return;
+  }
   if (!mp_loan_held(loan))
     return;
   if (loan->stage != LOAN_HELD) {

@@ -9,6 +9,10 @@ static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err);
 static mp_status finish(mp_loan *loan, mp_status status) {
   if (loan->operation == OP_QUERY)
     loan->statements++;
+  if (loan->operation == OP_RESET && status == MP_DONE) {
+    loan->statements = 0;
+    loan->touched = false;
+  }
   loan->operation = OP_NONE;
   return status;
 }
@@ -25,11 +29,28 @@ static mp_status fail_closed(mp_error *err) {
   return explain_closed(err);
 }
 
-/* What the server makes of the statement can no longer be learnt from this session. */
+/* The statement is stopped on the server, behind the back of the loan: until that is done the
+   session is nobody's. */
+static bool recover(mp_loan *loan) {
+  mp_pool *pool = loan->pool;
+  mp_slot *slot = loan->slot;
+  mp_error ignored = {0};
+  if (pool->closed || pool->driver->recover(slot->session, &ignored) != MP_WAIT)
+    return false;
+  loan->slot = NULL;
+  slot_move(pool, slot, SLOT_RECOVERING);
+  queue_serve(pool);
+  return true;
+}
+
+/* What the server makes of the statement can no longer be learnt by this loan. */
 static mp_status time_out(mp_loan *loan, mp_error *err) {
+  bool statement = loan->operation != OP_PING && loan->operation != OP_RESET;
   loan->pool->stats.timeouts++;
-  loan->pool->driver->abort(loan->slot->session);
-  loan->slot->lost = true;
+  if (!statement || !recover(loan)) {
+    loan->pool->driver->abort(loan->slot->session);
+    loan->slot->lost = true;
+  }
   err->executed = MP_EXECUTED_UNKNOWN;
   mp_fail(err, MP_ERR_TIMEOUT, 0, "no answer within the time limit");
   return finish(loan, MP_FAILED);
@@ -49,7 +70,7 @@ static mp_status report(mp_loan *loan, loan_operation operation, mp_status statu
   if (status != MP_FAILED)
     return status;
   err->fatal = !loan->slot || loan->slot->lost;
-  if (operation == OP_PING) {
+  if (operation == OP_PING || operation == OP_RESET) {
     err->executed = MP_EXECUTED_NO;
   } else if (loan->maybe_executed && err->executed == MP_EXECUTED_NO) {
     err->executed = MP_EXECUTED_UNKNOWN;
@@ -66,10 +87,20 @@ static bool may_retry(const mp_loan *loan) {
   return first && pool->config.retries > 0 && loan->tries <= pool->config.retries && !pool->closed;
 }
 
+/* A new session must be shown to the user's on_connect first, which only a checkout does. */
+static mp_status unprepared(mp_loan *loan, mp_error *err) {
+  loan->slot->lost = true;
+  loan->operation = OP_NONE;
+  err->retryable = true;
+  return mp_fail(err, MP_ERR_LOST, 2006, "the connection was lost before the statement was sent");
+}
+
 static mp_status acquired(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
   if (status != MP_DONE)
     return status;
   loan->deadline_ns = loan->statement_deadline_ns;
+  if (loan->pool->config.hooked && loan->slot->fresh)
+    return unprepared(loan, err);
   if (pool_now(loan->pool) >= loan->deadline_ns)
     return time_out_unsent(loan, err);
   return start(loan, wait, err);
@@ -94,7 +125,7 @@ static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
 
 static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_verdict verdict = judge(err, loan->idempotent || loan->operation == OP_PING);
-  loan->slot->lost |= verdict.lost;
+  loan->slot->lost |= verdict.lost || loan->operation == OP_RESET;
   loan->slot->retire |= verdict.retire;
   if (loan->pool->aborted && verdict.lost)
     err->kind = MP_ERR_CLOSED;
@@ -118,6 +149,19 @@ static mp_status progress(mp_loan *loan, mp_status status, mp_wait *wait, mp_err
   return status == MP_DONE ? finish(loan, MP_DONE) : fail(loan, wait, err);
 }
 
+static mp_status start_reset(mp_loan *loan, mp_error *err) {
+  mp_driver *driver = loan->pool->driver;
+  mp_session *session = loan->slot->session;
+  if (!driver->at_rest(session)) {
+    err->phase = MP_PHASE_SEND;
+    return mp_fail(err, MP_ERR_PROTOCOL, 2014, "a result has not been read to its end");
+  }
+  if (driver->reset_send(session, err) != MP_DONE)
+    return MP_FAILED;
+  loan->pool->stats.resets_sent++;
+  return driver->reset_read(session, err);
+}
+
 /* A look before the send: what is dead already never got the statement. */
 static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_driver *driver = loan->pool->driver;
@@ -128,6 +172,8 @@ static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
     status = mp_fail(err, MP_ERR_LOST, 2006, "the server has closed the connection");
   } else if (loan->operation == OP_PING) {
     status = driver->ping(session, err);
+  } else if (loan->operation == OP_RESET) {
+    status = start_reset(loan, err);
   } else {
     loan->touched = true;
     status = driver->query(session, loan->sql, loan->length, err);
@@ -167,11 +213,17 @@ mp_status mp_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *er
   return begin(loan, OP_PING, timeout_ns, wait, err);
 }
 
+mp_status mp_reset(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  return begin(loan, OP_RESET, loan->pool->config.reset_timeout_ns, wait, err);
+}
+
 mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
   loan_operation operation = loan->operation;
   mp_status status;
-  assert(operation == OP_CHECKOUT || operation == OP_QUERY || operation == OP_PING);
+  assert(operation != OP_NONE && operation != OP_FETCH && operation != OP_NEXT_RESULT);
   *err = (mp_error){0};
+  if (operation == OP_PAUSE)
+    return pause_step(loan, wait);
   if (operation == OP_CHECKOUT)
     return checkout_done(loan, acquire_step(loan, wait, err));
   if (loan->stage == LOAN_HELD)

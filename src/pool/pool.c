@@ -63,9 +63,9 @@ void pool_tell_ended(mp_pool *pool) {
     pool->driver->bell_ring(pool->driver, pool->ended_bell);
 }
 
-static void close_orphans(mp_pool *pool) {
+static void close_orphans(mp_pool *pool, slot_state state) {
   mp_slot *orphan;
-  while ((orphan = slot_find_orphan(pool)))
+  while ((orphan = slot_find(pool, state)))
     slot_close(pool, orphan);
 }
 
@@ -74,7 +74,8 @@ void mp_pool_close(mp_pool *pool) {
     return;
   pool->closed = true;
   idle_close_all(pool);
-  close_orphans(pool);
+  close_orphans(pool, SLOT_OPENING);
+  close_orphans(pool, SLOT_RECOVERING);
   queue_wake_all(pool);
 }
 
@@ -109,6 +110,13 @@ void mp_pool_stats(const mp_pool *pool, mp_stats *stats) {
   stats->idle = pool->counts[SLOT_IDLE];
   stats->lent = pool->counts[SLOT_LENT];
   stats->opening = pool->counts[SLOT_OPENING];
-  stats->size = stats->idle + stats->lent + stats->opening;
+  stats->recovering = pool->counts[SLOT_RECOVERING];
+  stats->size = stats->idle + stats->lent + stats->opening + stats->recovering;
   stats->waiting = pool->waiting;
+}
+
+unsigned mp_pool_take_events(mp_pool *pool) {
+  unsigned events = pool->events;
+  pool->events = 0;
+  return events;
 }

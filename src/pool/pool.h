@@ -6,10 +6,12 @@
 #include "driver.h"
 
 typedef enum slot_state {
-  SLOT_EMPTY,   /* free to open */
-  SLOT_OPENING, /* reserved, being connected; without a loan when that gave up waiting */
-  SLOT_IDLE,    /* on the idle list; the replies to its reset may not have been read */
-  SLOT_LENT     /* with a loan */
+  SLOT_EMPTY,      /* free to open */
+  SLOT_OPENING,    /* reserved, being connected; without a loan when that gave up waiting */
+  SLOT_IDLE,       /* on the idle list; the replies to its reset may not have been read */
+  SLOT_LENT,       /* with a loan */
+  SLOT_RECOVERING, /* its loan timed out: its statement is being stopped; a loan may wait for it */
+  SLOT_STATES
 } slot_state;
 
 typedef struct mp_slot {
@@ -23,6 +25,7 @@ typedef struct mp_slot {
   uint64_t generation;           /* of the pool when its connect began; evict makes a new one */
   bool reset_pending;            /* replies to a reset are owed */
   bool reset_begun;              /* ... and a loan that gave up waiting began to read them */
+  bool fresh;                    /* the user's on_connect has not seen it yet */
   bool lost;                     /* the session is of no more use to its loan */
   bool retire;                   /* close it at release */
 } mp_slot;
@@ -44,7 +47,9 @@ typedef enum loan_operation {
   OP_QUERY,
   OP_PING,
   OP_FETCH,
-  OP_NEXT_RESULT
+  OP_NEXT_RESULT,
+  OP_RESET,
+  OP_PAUSE
 } loan_operation;
 
 struct mp_loan {
@@ -54,7 +59,7 @@ struct mp_loan {
   loan_operation operation; /* unfinished; OP_NONE: at rest */
   mp_loan *next, *previous; /* in the queue */
   uint64_t ticket;          /* the order of the checkouts, and of the queue */
-  int bell;                 /* fd while queued, else -1 */
+  int bell;                 /* fd while queued or pausing, else -1 */
   int64_t deadline_ns;      /* of what goes on now */
   int64_t patience_ns;      /* how long the checkout was willing to wait */
   int64_t limit_ns;         /* of the replies to a reset */
@@ -74,7 +79,7 @@ struct mp_pool {
   mp_pool_config config;
   mp_driver *driver;
   mp_slot *slots;
-  unsigned counts[4];       /* slots by state */
+  unsigned counts[SLOT_STATES];
   mp_slot *newest, *oldest; /* idle */
   mp_loan *first, *last;    /* queued */
   unsigned waiting;
@@ -86,13 +91,16 @@ struct mp_pool {
   unsigned failures;   /* connects that failed in a row */
   int64_t retry_at_ns; /* no connect before, while failures > 0 */
   mp_error last_failure;
+  bool reset_answered; /* by the server, once */
+  bool reset_refused;  /* the server does not know how: reconnect instead */
+  unsigned events;
   mp_stats stats;
 };
 
 /* slots.c: the only place that changes a slot's state */
 void slot_move(mp_pool *pool, mp_slot *slot, slot_state state);
-mp_slot *slot_find_empty(mp_pool *pool);
-mp_slot *slot_find_orphan(mp_pool *pool);
+mp_slot *slot_find(mp_pool *pool, slot_state state); /* one without a loan, or NULL */
+mp_slot *slot_find_other(mp_pool *pool);             /* what there is to use besides idle sessions */
 void slot_opened(mp_pool *pool, mp_slot *slot);
 void slot_close(mp_pool *pool, mp_slot *slot); /* ends in SLOT_EMPTY */
 bool slot_expired(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
@@ -127,6 +135,10 @@ mp_status checkout_done(mp_loan *loan, mp_status status);
 mp_status explain_exhausted(const mp_pool *pool, mp_error *err);
 mp_status explain_closed(mp_error *err);
 mp_status explain_expired(mp_loan *loan, mp_error *err);
+
+/* pause.c */
+mp_status pause_step(mp_loan *loan, mp_wait *wait);
+void pause_end(mp_loan *loan);
 
 /* retry.c: what a failure means. Completes *err and says what to do with the session. */
 typedef struct mp_verdict {

@@ -51,12 +51,7 @@ void queue_leave(mp_loan *loan) {
 
 /* What the first in the queue could use now: its state tells how. */
 static mp_slot *usable(mp_pool *pool) {
-  if (pool->newest)
-    return pool->newest;
-  mp_slot *orphan = slot_find_orphan(pool);
-  if (orphan)
-    return orphan;
-  return backoff_may_open(pool) ? slot_find_empty(pool) : NULL;
+  return pool->newest ? pool->newest : slot_find_other(pool);
 }
 
 static void hand_over(mp_loan *loan, mp_slot *slot) {

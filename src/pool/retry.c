@@ -97,6 +97,7 @@ static bool passes_with_time(unsigned code) {
 
 static bool connect_failure_is_final(unsigned code) {
   switch (code) {
+  case 0:    /* our own: the password function failed, no thread or descriptor is left */
   case 2007: /* another protocol */
   case 2019: /* unknown character set */
   case 2049: /* old authentication */

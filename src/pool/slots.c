@@ -32,25 +32,25 @@ void slot_move(mp_pool *pool, mp_slot *slot, slot_state state) {
   pool->counts[slot->state]--;
   slot->state = state;
   pool->counts[state]++;
-  if (state == SLOT_IDLE || state == SLOT_EMPTY)
+  if (state == SLOT_IDLE || state == SLOT_EMPTY || state == SLOT_RECOVERING)
     slot->loan = NULL;
   if (state == SLOT_IDLE)
     idle_push(pool, slot);
 }
 
-static mp_slot *find(mp_pool *pool, slot_state state) {
-  for (unsigned i = 0; i < pool->config.max_size; i++)
+mp_slot *slot_find(mp_pool *pool, slot_state state) {
+  for (unsigned i = 0; pool->counts[state] > 0 && i < pool->config.max_size; i++)
     if (pool->slots[i].state == state && !pool->slots[i].loan)
       return &pool->slots[i];
   return NULL;
 }
 
-mp_slot *slot_find_empty(mp_pool *pool) {
-  return pool->counts[SLOT_EMPTY] > 0 ? find(pool, SLOT_EMPTY) : NULL;
-}
-
-mp_slot *slot_find_orphan(mp_pool *pool) {
-  return pool->counts[SLOT_OPENING] > 0 ? find(pool, SLOT_OPENING) : NULL;
+/* A connect that is under way is nearest; a statement that is being stopped may take longest. */
+mp_slot *slot_find_other(mp_pool *pool) {
+  mp_slot *slot = slot_find(pool, SLOT_OPENING);
+  if (!slot && backoff_may_open(pool))
+    slot = slot_find(pool, SLOT_EMPTY);
+  return slot ? slot : slot_find(pool, SLOT_RECOVERING);
 }
 
 /* The lifetime differs by up to a tenth, so that sessions which were opened together do not
@@ -62,6 +62,7 @@ void slot_opened(mp_pool *pool, mp_slot *slot) {
   slot->expires_ns = add_time(now_ns, lifetime_ns);
   slot->idle_limit_ns = pool->driver->idle_limit_ns(slot->session);
   slot->reset_pending = slot->reset_begun = slot->lost = slot->retire = false;
+  slot->fresh = true;
   pool->stats.opened++;
 }
 

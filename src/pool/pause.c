@@ -1,0 +1,30 @@
+/* A pause of the caller's, by the same waiting as everything else. */
+#include "pool.h"
+
+mp_status mp_pause(mp_loan *loan, int64_t duration_ns, mp_wait *wait, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  *err = (mp_error){0};
+  loan->bell = pool->driver->bell_take(pool->driver);
+  if (loan->bell < 0)
+    return mp_fail(err, MP_ERR_EXHAUSTED, 0, "no file descriptor left to wait with");
+  loan->operation = OP_PAUSE;
+  loan->deadline_ns = add_time(pool_now(pool), duration_ns);
+  return pause_step(loan, wait);
+}
+
+mp_status pause_step(mp_loan *loan, mp_wait *wait) {
+  *wait = (mp_wait){.fd = loan->bell, .until_ns = loan->deadline_ns};
+  if (pool_now(loan->pool) < loan->deadline_ns)
+    return MP_WAIT;
+  pause_end(loan);
+  return MP_DONE;
+}
+
+void pause_end(mp_loan *loan) {
+  mp_driver *driver = loan->pool->driver;
+  if (loan->operation != OP_PAUSE)
+    return;
+  driver->bell_give(driver, loan->bell);
+  loan->bell = -1;
+  loan->operation = OP_NONE;
+}
