@@ -36,6 +36,11 @@ function Connection:ping()
   return run(self, ping(self))
 end
 
+-- conn:reset(): true; the session is as new, in the middle of the loan. An error costs the session.
+function Connection:reset()
+  return run(self, core.reset(self))
+end
+
 -- conn:begin([options]): a transaction; see transaction.lua.
 function Connection:begin(given)
   core.held(self, "begin")

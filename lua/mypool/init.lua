@@ -2,6 +2,7 @@
 
 local core = require "mypool.core"
 core.internal()
+local hooks = require "mypool.hooks"
 local options = require "mypool.options"
 require "mypool.connection"
 require "mypool.pool"
@@ -11,7 +12,10 @@ local mypool = { _VERSION = "0.1.0" }
 -- mypool.new(options): a pool, from a table or a DSN "mariadb://user:password@host:port/database?…".
 -- Does no I/O. Raises for options that are unknown or of the wrong type.
 function mypool.new(given)
-  return core.new(options.pool(given))
+  local complete = options.pool(given)
+  local pool = core.new(complete)
+  hooks.keep(pool, complete)
+  return pool
 end
 
 -- mypool.null: NULL among parameters and, as the option `null`, in results. Equal to ngx.null

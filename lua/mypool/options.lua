@@ -74,6 +74,15 @@ end
 
 local function anything() end
 
+-- A function, or the table of an adapter: { wait = …, forget = … }.
+local function wait(value)
+  local adapter = type(value) == "table" and value or { wait = value }
+  local forget = type(adapter.forget)
+  if type(adapter.wait) ~= "function" or (forget ~= "function" and forget ~= "nil") then
+    return "function, or table of the functions wait and forget,"
+  end
+end
+
 local function statements(value)
   local list = type(value) == "table" and value or { value }
   if #list == 0 then
@@ -123,7 +132,10 @@ local pool_options = {
   init_sql = statements,
   reset = one_of("always", "never"),
   retries = integer(0, 1000),
-  wait = of_type "function",
+  wait = wait,
+  on_connect = of_type "function",
+  on_event = of_type "function",
+  audit = of_type "boolean",
   rows = one_of("table", "array"),
   null = anything,
 }
@@ -167,8 +179,10 @@ local function complete(given)
   for name, value in pairs(type(given.tls) == "table" and given.tls or {}) do
     options["tls_" .. name] = value
   end
+  local adapter = type(given.wait) == "table" and given.wait or { wait = given.wait }
   options.scheduler = given.wait ~= nil
-  options.wait = given.wait or core.poll
+  options.wait = adapter.wait or core.poll
+  options.forget = adapter.forget
   return options
 end
 

@@ -3,16 +3,22 @@
 
 local core = require "mypool.core"
 local Connection = require "mypool.connection"
+local hooks = require "mypool.hooks"
 local run = require "mypool.run"
 local transaction = require "mypool.transaction"
 core.internal()
 
 local Pool = core["mypool.pool"]
 
--- `what`: the function that the program called.
+-- `what`: the function that the program called. The hooks may find a session wanting: then there
+-- is neither a connection nor an error.
 local function try(self, what, seconds)
-  local conn = core.connection(self, what)
-  return run(conn, core.checkout(conn, seconds))
+  local conn, err, errno, sqlstate
+  repeat
+    local handle = core.connection(self, what)
+    conn, err, errno, sqlstate = hooks.after_checkout(self, run(handle, core.checkout(handle, seconds)))
+  until conn or err ~= nil
+  return conn, err, errno, sqlstate
 end
 
 -- Connections that the program has forgotten come back when their handles are collected. A full

@@ -1,0 +1,144 @@
+-- What a pool does for its user at a checkout: on_connect for a new session, on_event for what is
+-- worth knowing, the audit for those who want to see that sessions are clean.
+
+local core = require "mypool.core"
+core.internal()
+
+local hooks = {}
+
+local options_of = setmetatable({}, { __mode = "k" })
+
+local RESET_REFUSED = 1 -- a bit of core.events
+
+-- Keeps what the options of a pool ask for.
+function hooks.keep(pool, options)
+  if options.on_connect or options.on_event or options.audit then
+    options_of[pool] = {
+      on_connect = options.on_connect,
+      on_event = options.on_event or function() end,
+      audit = options.audit,
+      fingerprints = {},
+    }
+  end
+end
+
+-- The user's callback must not spoil a checkout: what it raises becomes a warning.
+local function report(options, event, details)
+  local ok, message = pcall(options.on_event, event, details)
+  if not ok and warn then -- luacheck: ignore
+    warn("mypool: on_event raised: " .. tostring(message)) -- luacheck: ignore
+  end
+end
+
+local function report_events(pool, options)
+  if core.events(pool) >= RESET_REFUSED then
+    report(options, "reset_refused", {
+      message = "the server does not answer COM_RESET_CONNECTION: used sessions are closed instead",
+    })
+  end
+end
+
+-- ---- on_connect ----
+
+-- Passes on what on_connect returned or raised.
+local function prepared(conn, ok, first, ...)
+  core.held(conn, "on_connect")
+  core.record(conn, false)
+  local second = ...
+  if ok and not (first == nil and second ~= nil) then
+    return conn
+  end
+  conn:discard()
+  if not ok then
+    error(first, 0)
+  end
+  return first, ...
+end
+
+local function prepare(conn, on_connect)
+  core.record(conn, true)
+  return prepared(conn, pcall(on_connect, conn))
+end
+
+-- ---- the audit ----
+
+-- What a session can tell of itself for the price of one round trip. Not there: temporary tables
+-- and locks, which MariaDB shows to nobody or only by name.
+local audited = {
+  "DATABASE()",
+  "CURRENT_ROLE()",
+  "@@character_set_client",
+  "@@character_set_results",
+  "@@collation_connection",
+  "@@collation_database",
+  "@@sql_mode",
+  "@@tx_isolation",
+  "@@tx_read_only",
+  "@@autocommit",
+  "@@in_transaction",
+  "@@time_zone",
+  "@@foreign_key_checks",
+  "@@unique_checks",
+  "@@sql_log_bin",
+  "@@max_statement_time",
+  "@@lock_wait_timeout",
+  "@@profiling",
+  "LAST_INSERT_ID()",
+}
+local audit_sql = { "SELECT " .. table.concat(audited, ", "), rows = "array" }
+
+-- The first thing that differs, and both values.
+local function difference(expected, found)
+  for i = 1, #audited do
+    if expected[i] ~= found[i] then
+      return audited[i], expected[i], found[i]
+    end
+  end
+end
+
+-- Returns conn when its session is as it was when it was new; else nothing, and it is closed.
+local function audit(conn, options, fresh)
+  local found, err, errno, sqlstate = conn:one(audit_sql)
+  if not found then
+    conn:discard()
+    return nil, err, errno, sqlstate
+  end
+  local id = conn:id()
+  if fresh or not options.fingerprints[id] then
+    options.fingerprints[id] = found
+    return conn
+  end
+  local what, expected, value = difference(options.fingerprints[id], found)
+  if not what then
+    return conn
+  end
+  options.fingerprints[id] = nil
+  report(options, "leak", { id = id, what = what, expected = expected, found = value })
+  conn:discard()
+end
+
+-- ---- after a checkout ----
+
+-- Called with what a checkout returned; returns what the user gets. Nothing at all: the session
+-- was not good, check out another one.
+function hooks.after_checkout(pool, conn, ...)
+  local options = options_of[pool]
+  if not options then
+    return conn, ...
+  end
+  report_events(pool, options)
+  if not conn then
+    return conn, ...
+  end
+  local fresh = core.fresh(conn)
+  local err, errno, sqlstate
+  if fresh and options.on_connect then
+    conn, err, errno, sqlstate = prepare(conn, options.on_connect)
+  end
+  if conn and options.audit then
+    return audit(conn, options, fresh)
+  end
+  return conn, err, errno, sqlstate
+end
+
+return hooks
