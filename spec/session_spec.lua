@@ -10,7 +10,7 @@ setup(function()
   s:sql [[
     CREATE ROLE clerk; GRANT SELECT ON other.* TO clerk;
     CREATE ROLE boss;
-    GRANT clerk, boss TO app@localhost, app@'%';
+    GRANT clerk TO app@localhost; GRANT clerk TO app@'%'; GRANT boss TO app@localhost; GRANT boss TO app@'%';
     CREATE TABLE app.kept (id INT AUTO_INCREMENT PRIMARY KEY, a TEXT) ENGINE=InnoDB;
     CREATE TABLE other.elsewhere (n INT)]]
 end)

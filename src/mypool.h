@@ -313,7 +313,9 @@ typedef struct mp_server {
   /* Asked at each connect, by whoever begins it. Returns a copy from malloc, or NULL: for no
      password, or with *err set. */
   char *(*password)(void *context, mp_error *err);
-  void *password_context;
+  /* Told of each fd that was waited on, before it is closed; NULL: nobody. */
+  void (*forget)(void *context, int fd);
+  void *context; /* of both */
 } mp_server;
 
 /* A driver for mp_pool_new; NULL for want of memory. */

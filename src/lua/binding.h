@@ -19,6 +19,7 @@ typedef struct pool_data {
   mp_pool *pool;  /* NULL until it is open */
   lua_State *L;   /* of the call in progress, for the password function */
   int password;   /* reference to a string, a function or nil */
+  int forget;     /* reference to the function that is told of fds, or nil */
   bool array_rows;
   int64_t checkout_timeout_ns;
 } pool_data;

@@ -139,6 +139,21 @@ static char *ask_password(void *context, mp_error *err) {
   return password;
 }
 
+/* A scheduler that remembers descriptors by number is told before one is closed. */
+static void forget_fd(void *context, int fd) {
+  pool_data *pool = context;
+  lua_State *L = pool->L;
+  if (pool->forget == LUA_NOREF || !lua_checkstack(L, 8))
+    return;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, pool->forget);
+  if (lua_isfunction(L, -1)) {
+    lua_pushinteger(L, fd);
+    if (lua_pcall(L, 1, 0, 0) == LUA_OK)
+      return;
+  }
+  lua_pop(L, 1);
+}
+
 /* ---- new ---- */
 
 static void keep(lua_State *L, const char *option, int value) {
@@ -155,13 +170,15 @@ int core_new(lua_State *L) {
   pool_data *pool = lua_newuserdatauv(L, sizeof *pool, POOL_VALUES);
   memset(pool, 0, sizeof *pool);
   pool->L = L;
-  pool->password = LUA_NOREF;
+  pool->password = pool->forget = LUA_NOREF;
   luaL_getmetatable(L, POOL_CLASS);
   lua_setmetatable(L, -2);
   keep(L, "wait", POOL_WAIT);
   keep(L, "null", POOL_NULL);
   lua_getfield(L, 1, "password");
   pool->password = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_getfield(L, 1, "forget");
+  pool->forget = luaL_ref(L, LUA_REGISTRYINDEX);
   read_server(L, &server);
   read_config(L, &config);
   lua_getfield(L, 1, "on_connect");
@@ -169,7 +186,8 @@ int core_new(lua_State *L) {
   lua_getfield(L, 1, "scheduler");
   server.threads = config.may_queue = lua_toboolean(L, -1);
   server.password = ask_password;
-  server.password_context = pool;
+  server.forget = forget_fd;
+  server.context = pool;
   config.reset_timeout_ns = server.connect_timeout_ns;
   pool->array_rows = is_word(L, "rows", "array");
   pool->checkout_timeout_ns = seconds_option(L, "checkout_timeout", 5 * MP_SECOND);
@@ -280,6 +298,8 @@ static int pool_gc(lua_State *L) {
   if (pool->pool)
     mp_pool_unref(pool->pool);
   pool->pool = NULL;
+  luaL_unref(L, LUA_REGISTRYINDEX, pool->forget);
+  pool->forget = LUA_NOREF;
   return 0;
 }
 

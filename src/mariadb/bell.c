@@ -37,6 +37,7 @@ void mp_bell_give(mp_driver *self, int fd) {
   mariadb_driver *driver = (mariadb_driver *)self;
   mp_bell_hush(self, fd);
   if (driver->bell_count == driver->bell_capacity && !grow(driver)) {
+    mp_forget(driver, fd);
     close(fd);
     return;
   }
@@ -44,7 +45,10 @@ void mp_bell_give(mp_driver *self, int fd) {
 }
 
 void mp_bells_free(mariadb_driver *driver) {
-  while (driver->bell_count > 0)
-    close(driver->bells[--driver->bell_count]);
+  while (driver->bell_count > 0) {
+    int fd = driver->bells[--driver->bell_count];
+    mp_forget(driver, fd);
+    close(fd);
+  }
   free(driver->bells);
 }

@@ -53,6 +53,11 @@ static char **string_at(const mp_server *server, size_t i) {
   return (char **)((char *)server + strings[i]);
 }
 
+void mp_forget(mariadb_driver *driver, int fd) {
+  if (driver->server.forget)
+    driver->server.forget(driver->server.context, fd);
+}
+
 static void free_driver(mp_driver *self) {
   mariadb_driver *driver = (mariadb_driver *)self;
   mp_server *server = &driver->server;

@@ -29,7 +29,7 @@ mp_status mp_session_open(mp_driver *self, int64_t deadline_ns, mp_session **out
   *out = session_new(driver);
   if (!*out)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory or descriptors");
-  (*out)->password = driver->server.password(driver->server.password_context, err);
+  (*out)->password = driver->server.password(driver->server.context, err);
   if (err->kind != MP_ERR_NONE)
     return MP_FAILED;
   if (driver->server.threads)

@@ -52,6 +52,7 @@ void mp_ports_free(mariadb_driver *driver) {
   while (driver->free_ports) {
     mp_port *port = driver->free_ports;
     driver->free_ports = port->next_free;
+    mp_forget(driver, port->epoll);
     close(port->epoll);
     free(port);
   }

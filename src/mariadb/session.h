@@ -138,4 +138,7 @@ mp_status mp_mysql_fail(mp_session *session, mp_phase phase, mp_error *err);
 
 int64_t mp_clock_ns(void);
 
+/* driver.c: tells the user that an fd is about to be closed. */
+void mp_forget(mariadb_driver *driver, int fd);
+
 #endif
