@@ -12,8 +12,8 @@ describe("an error", function()
   setup(function()
     s = server.shared()
     s:sql [[
-      CREATE OR REPLACE TABLE guarded (id VARCHAR(200) DEFAULT UUID() PRIMARY KEY, n INT, short VARCHAR(5), d DATE, x DECIMAL(4,2),
-        tiny TINYINT, b VARBINARY(50) UNIQUE, j JSON, two VARCHAR(100), UNIQUE (n, two))]]
+      CREATE OR REPLACE TABLE guarded (id VARCHAR(200) DEFAULT UUID() PRIMARY KEY, n INT, short VARCHAR(5), d DATE,
+        x DECIMAL(4,2), tiny TINYINT, b VARBINARY(50) UNIQUE, j JSON, two VARCHAR(100), UNIQUE (n, two))]]
   end)
 
   before_each(function()
@@ -152,7 +152,8 @@ error(err)]]):format(s:dsn()))
     end
 
     it("a duplicate key", function()
-      assert.equal("Duplicate entry '?' for key 'PRIMARY'", tostring(assert_duplicate("id", "hidden42", { "hidden42" })))
+      local err = assert_duplicate("id", "hidden42", { "hidden42" })
+      assert.equal("Duplicate entry '?' for key 'PRIMARY'", err.message)
     end)
 
     it("a duplicate key with quotes, backslashes, or another form", function()
@@ -192,11 +193,12 @@ error(err)]]):format(s:dsn()))
     end)
 
     it("a value next to a syntax error", function()
-      for _, value in ipairs { "hidden42", "hid'den", "hid\\den", ("hidden"):rep(40), 471147, -0.4711, mypool.binary "hidden" } do
+      local values = { "hidden42", "hid'den", "hid\\den", ("hidden"):rep(40), 471147, -0.4711, mypool.binary "hidden" }
+      for _, value in ipairs(values) do
         local secrets = { "hidden", "hid'", "den", "hid\\", "471147", "4711", "686964" }
         assert_silent("near '= %?.*' at line 1$", secrets, "SELECT 1 FROM DUAL WHERE = ? AND nonsense", value)
         assert_silent("near 'nonsense %?' at line 1$", secrets, "SELECT 1 nonsense nonsense ?", value)
-        assert_silent("at line 1$", secrets, "SELECT 'a long text before', ? ? ? nonsense ?", value, value, value, value)
+        assert_silent("at line 1$", secrets, "SELECT 'a long text before', ? ? nonsense ?", value, value, value)
       end
     end)
 
@@ -239,12 +241,10 @@ error(err)]]):format(s:dsn()))
     end)
 
     it("nor does an error of the caller's", function()
-      for _, wrong in ipairs { { "SELECT ?", "hidden", "hidden" }, { "SELECT ?, ?", "hidden", { "hidden" } }, { { "SELECT ?", hidden = 1 } } } do
+      for _, wrong in ipairs { { "SELECT ?", "hidden", "hidden" }, { "SELECT ?, ?", "hidden", { "hidden" } } } do
         local ok, message = pcall(pool.query, pool, table.unpack(wrong))
         assert.is_false(ok)
-        if type(wrong[1]) == "string" then
-          assert.is_nil(message:find("hidden", 1, true))
-        end
+        assert.is_nil(message:find("hidden", 1, true))
       end
     end)
   end)

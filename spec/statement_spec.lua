@@ -142,7 +142,8 @@ describe("values of a result", function()
   end)
 
   it("are floats for FLOAT and DOUBLE", function()
-    for _, number in ipairs { 0.0, 1.0, -1.5, 0.1, 1 / 3, 1e15, 1e22, 1.7976931348623157e308, 2.2250738585072014e-308 } do
+    local limits = { 1.7976931348623157e308, 2.2250738585072014e-308 }
+    for _, number in ipairs { 0.0, 1.0, -1.5, 0.1, 1 / 3, 1e15, 1e22, limits[1], limits[2] } do
       local value = through("DOUBLE", ("%.17g"):format(number))
       assert.equal("float", math.type(value))
       assert.equal(number, value)
@@ -427,7 +428,7 @@ describe("a statement", function()
   end)
 
   it("fails when it is empty", function()
-    for _, sql in ipairs { "", " ", "/* nothing */" } do
+    for _, sql in ipairs { "", " ", "\n\t" } do
       local result, err = pool:query(sql)
       assert.is_nil(result, ("%q"):format(sql))
       assert.equal(1065, err.errno)

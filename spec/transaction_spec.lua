@@ -195,7 +195,8 @@ describe("the options of a transaction", function()
   end)
 
   it("set the isolation level of this transaction only", function()
-    local level = "SELECT trx_isolation_level FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = CONNECTION_ID()"
+    local level = [[
+      SELECT trx_isolation_level FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = CONNECTION_ID()]]
     local conn <close> = assert(pool:checkout())
     for _, name in ipairs { "read uncommitted", "READ COMMITTED", "repeatable read", "Serializable" } do
       local tx <close> = must(conn:begin { isolation = name })
@@ -741,7 +742,7 @@ describe("a COMMIT whose outcome cannot be known", function()
   end)
 
   it("is the same when no reply comes in time", function()
-    pool = pools.new(s:tcp_options { max_size = 1, host = r.host, port = r.port, query_timeout = 0.3 })
+    pool = pools.new(s:tcp_options { max_size = 2, host = r.host, port = r.port, query_timeout = 0.3 })
     lose_commit("down", 0, "hold")
     r:release()
     assert.equal("1", ids())

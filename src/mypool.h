@@ -95,10 +95,34 @@ typedef struct mp_summary {
   const char *info; /* "Records: 3  Duplicates: 0  Warnings: 0", or NULL */
 } mp_summary;
 
-/* One row; cells[i] is NULL for NULL. Holds until the next fetch. */
+/* A value of the binary protocol: a parameter, or a cell of a row. */
+typedef enum mp_value_kind {
+  MP_VALUE_NULL,
+  MP_VALUE_INTEGER,
+  MP_VALUE_UNSIGNED,
+  MP_VALUE_FLOAT,
+  MP_VALUE_STRING,
+  MP_VALUE_BINARY /* a string of bytes that are no text; only as a parameter */
+} mp_value_kind;
+
+typedef struct mp_value {
+  mp_value_kind kind;
+  union {
+    int64_t integer; /* or the bits of an unsigned one */
+    double number;
+    struct {
+      const char *bytes;
+      size_t length;
+    } text;
+  } as;
+} mp_value;
+
+/* One row, of either protocol; neither cells nor values after the last one. Holds until the
+   next fetch. */
 typedef struct mp_row {
-  char **cells; /* NULL after the last row */
+  char **cells; /* text: NULL for NULL */
   const unsigned long *lengths;
+  const mp_value *values; /* binary */
 } mp_row;
 
 /* ---- the pool --------------------------------------------------------------- */
@@ -201,7 +225,23 @@ typedef struct mp_query_options {
 mp_status mp_query(mp_loan *loan, const char *sql, size_t length, const mp_query_options *options,
                    mp_wait *wait, mp_error *err);
 
-/* Reads the next row; row->cells is NULL after the last one. */
+/* Prepares a statement for the rest of the loan; mp_loan_prepared then tells its number. */
+mp_status mp_prepare(mp_loan *loan, const char *sql, size_t length, int64_t timeout_ns, mp_wait *wait,
+                     mp_error *err);
+uint64_t mp_loan_prepared(const mp_loan *loan);
+
+/* How many parameters a statement of this loan has; -1 when it is gone. */
+int mp_loan_parameters(const mp_loan *loan, uint64_t statement);
+
+/* Like mp_query, for a prepared statement and as many values as it has parameters. They are
+   copied before it returns. */
+mp_status mp_execute(mp_loan *loan, uint64_t statement, const mp_value *values,
+                     const mp_query_options *options, mp_wait *wait, mp_error *err);
+
+/* Ends a prepared statement before its loan ends. One that is gone already is fine. */
+void mp_close_prepared(mp_loan *loan, uint64_t statement);
+
+/* Reads the next row. */
 mp_status mp_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err);
 
 /* Goes to the next result of the statement; *more is false when there was none,
@@ -275,6 +315,9 @@ void mp_scanner_init(mp_scanner *scanner, const char *sql, size_t length, bool n
 
 /* The next `?` outside of quotes, comments and quoted names; NULL after the last. */
 const char *mp_scanner_next(mp_scanner *scanner);
+
+/* Whether the bytes are UTF-8. */
+bool mp_is_text(const char *bytes, size_t length);
 
 /* Append one value. Right under every sql_mode and, for a session whose charset is
    not UTF-8, every connection charset. */

@@ -3,6 +3,8 @@
 
 local core = require "mypool.core"
 local options = require "mypool.options"
+local prepared = require "mypool.statement"
+local rows = require "mypool.rows"
 local run = require "mypool.run"
 local transaction = require "mypool.transaction"
 core.internal()
@@ -11,7 +13,7 @@ local query, ping = core.query, core.ping
 local Connection = core["mypool.connection"]
 
 -- The shapes that core.query knows.
-local RESULT, ROW, VALUE = 0, 1, 2
+local RESULT, ROW, VALUE, STREAM = 0, 1, 2, 3
 
 local function statement(name, shape)
   return function(self, sql, ...)
@@ -30,6 +32,19 @@ Connection.one = statement("one", ROW)
 
 -- conn:value(sql, ...): the first cell of the first row; nil when there is none.
 Connection.value = statement("value", VALUE)
+
+-- conn:rows(sql, ...): for row in … do: the rows one by one; see rows.lua.
+function Connection:rows(sql, ...)
+  if type(sql) == "table" then
+    return rows(self, run(self, query(self, STREAM, sql, options.statement(sql, "rows"), ...)))
+  end
+  return rows(self, run(self, query(self, STREAM, nil, sql, ...)))
+end
+
+-- conn:prepare(sql): a statement of the binary protocol; see statement.lua.
+function Connection:prepare(sql)
+  return prepared(self, run(self, core.prepare(self, sql)))
+end
 
 -- conn:ping(): true.
 function Connection:ping()

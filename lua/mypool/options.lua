@@ -201,7 +201,8 @@ function options.pool(given)
   end
   local complete_options = complete(given)
   if complete_options.min_idle > complete_options.max_size then
-    core.raise(("new: min_idle (%d) exceeds max_size (%d)"):format(complete_options.min_idle, complete_options.max_size))
+    local message = "new: min_idle (%d) exceeds max_size (%d)"
+    core.raise(message:format(complete_options.min_idle, complete_options.max_size))
   end
   return complete_options
 end

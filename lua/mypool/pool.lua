@@ -90,6 +90,23 @@ Pool.one = on_a_connection "one"
 Pool.value = on_a_connection "value"
 Pool.ping = on_a_connection "ping"
 
+local function owned(conn, ok, iterator, stream, ...)
+  if ok and iterator then
+    stream.owns = true
+    return iterator, stream, ...
+  end
+  return finish(conn, ok, iterator, stream, ...)
+end
+
+-- pool:rows(sql, ...): as on a connection, which is lent as long as the loop runs.
+function Pool:rows(...)
+  local conn, err, errno, sqlstate = checkout(self, "rows")
+  if not conn then
+    return nil, err, errno, sqlstate
+  end
+  return owned(conn, pcall(Connection.rows, conn, ...))
+end
+
 -- pool:begin([options]): a transaction on a connection of its own, which ends with it.
 function Pool:begin(given)
   transaction.check(given, "begin")
@@ -128,7 +145,7 @@ end
 -- are lent, then cuts them. Returns true. In a plain blocking program nothing could come back
 -- meanwhile, so there it does not wait.
 function Pool:close(grace)
-  if grace ~= nil and (type(grace) ~= "number" or not (grace >= 0)) then
+  if grace ~= nil and (type(grace) ~= "number" or grace < 0 or grace ~= grace) then
     core.raise(("bad argument 'grace' to 'close' (number of seconds expected, got %s)"):format(type(grace)))
   end
   local _, _, wait = core.shut(self)

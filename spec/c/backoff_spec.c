@@ -98,15 +98,39 @@ it("says why the server could not be reached when a waiter's time is up") {
   expect(last.err.retryable);
 }
 
-it("does not promise that a refused login may succeed later") {
+it("fails at once for everybody while the login is refused, and serves at once when it is not") {
   open_pool();
-  plan(ON_OPEN, fails(1045, MP_PHASE_CONNECT));
-  free_loan(ask(5 * MP_SECOND));
-  mp_loan *late = ask(MP_MILLISECOND);
-  pass(MP_MILLISECOND);
-  expect_equal(step(late), MP_FAILED);
+  plan_times(3, ON_OPEN, fails(1045, MP_PHASE_CONNECT));
+  for (int i = 0; i < 3; i++) {
+    ask(5 * MP_SECOND);
+    expect_equal(last.status, MP_FAILED);
+    expect_equal(last.err.code, 1045);
+    expect(!last.err.retryable);
+  }
+  lend();
+  expect_equal(stats().connect_failures, 3);
+}
+
+it("takes a refused login for a sign of life of a server that was down") {
+  open_pool();
+  plan(ON_OPEN, refused);
+  plan_times(2, ON_OPEN, fails(1045, MP_PHASE_CONNECT));
+  mp_loan *a = ask_and_wait(), *b = ask_and_wait(), *c = ask_and_wait();
+  pass(MP_SECOND);
+  expect_equal(step(a), MP_FAILED);
+  expect(readable(wait_of(b).fd) && readable(wait_of(c).fd));
+  expect_equal(step(b), MP_FAILED);
   expect_equal(last.err.code, 1045);
-  expect(!last.err.retryable);
+  expect_equal(step(c), MP_DONE);
+}
+
+it("makes nobody wait after a refusal that nobody waited for") {
+  open_pool();
+  plan(ON_OPEN, waits);
+  free_loan(ask_and_wait());
+  answer(session_number(1), fails(1049, MP_PHASE_CONNECT));
+  lend();
+  expect_equal(stats().connect_failures, 1);
 }
 
 it("passes the watch on when the first in the queue gives up") {

@@ -51,7 +51,7 @@ static mp_phase phase_of(fake_call call) {
   static const mp_phase phases[] = {
       [ON_OPEN] = MP_PHASE_CONNECT, [ON_RESET_SEND] = MP_PHASE_RESET, [ON_RESET_READ] = MP_PHASE_RESET,
       [ON_QUERY] = MP_PHASE_REPLY,  [ON_FETCH] = MP_PHASE_RESULT,     [ON_NEXT_RESULT] = MP_PHASE_RESULT,
-      [ON_PING] = MP_PHASE_REPLY,
+      [ON_PING] = MP_PHASE_REPLY,   [ON_RECOVER] = MP_PHASE_RESET,
   };
   return phases[call];
 }
@@ -92,12 +92,13 @@ static mp_status say(fake_answer a, mp_error *err) {
 }
 
 static void finished(mp_session *session, fake_call call) {
-  if (call == ON_RESET_READ) {
-    session->owes = session->replied = false;
+  if (call == ON_RESET_READ || call == ON_RECOVER) {
+    session->owes = session->replied = session->in_transaction = false;
     session->used_by = 0;
     session->rows = 0;
   } else if (call == ON_QUERY) {
     session->rows = fake.rows;
+    session->recorded += session->recording;
   } else if (call == ON_FETCH && session->rows > 0) {
     session->rows--;
   }
@@ -136,8 +137,15 @@ static void check_usable(const mp_session *session) {
   expect_manners(!session->closed, "use a session after it closed it");
 }
 
-static void check_at_rest(const mp_session *session) {
+/* A helper has it: for the pool it is as good as not there. */
+static void check_in_hand(const mp_session *session) {
   check_usable(session);
+  bool helped = session->busy && (session->doing == ON_OPEN || session->doing == ON_RECOVER);
+  expect_manners(!helped, "touch a session that a helper connects or recovers");
+}
+
+static void check_at_rest(const mp_session *session) {
+  check_in_hand(session);
   expect_manners(!session->busy, "begin something while something else is unfinished");
 }
 
@@ -173,7 +181,7 @@ static mp_status fake_step(mp_session *session, mp_error *err) {
 }
 
 static mp_liveness fake_peek(mp_session *session) {
-  check_usable(session);
+  check_in_hand(session);
   if (session->dead || session->aborted)
     return MP_DEAD;
   session->dead = session->looks_left > 0 && --session->looks_left == 0;
@@ -181,7 +189,7 @@ static mp_liveness fake_peek(mp_session *session) {
 }
 
 static bool fake_at_rest(const mp_session *session) {
-  check_usable(session);
+  check_in_hand(session);
   return !session->busy && session->rows == 0 && !session->owes;
 }
 
@@ -207,11 +215,15 @@ static void check_clean(const mp_session *session) {
   expect_manners(!session->owes, "use a session before its reset was read");
   bool clean = session->used_by == 0 || session->used_by == fake.user || fake.unclean_allowed;
   expect_manners(clean, "lend a session that another loan used, without a reset");
+  bool made = !session->recording || session->maker == fake.user;
+  expect_manners(made, "lend a session whose baseline is half made");
 }
 
 static mp_status fake_query(mp_session *session, const char *sql, size_t length, mp_error *err) {
   check_clean(session);
   expect_manners(strlen(sql) == length, "change the statement");
+  if (session->rows > 0)
+    return say(fails(2014, MP_PHASE_SEND), err);
   session->queries++;
   session->used_by = fake.user;
   fake_answer usual = session->dead || session->aborted ? fails(2006, MP_PHASE_SEND) : fine;
@@ -220,6 +232,7 @@ static mp_status fake_query(mp_session *session, const char *sql, size_t length,
 
 /* fetch and next_result are called again to go on. */
 static mp_status go_on(mp_session *session, fake_call call, mp_error *err) {
+  check_in_hand(session);
   if (session->busy) {
     expect_manners(session->doing == call, "mix the reading of rows and of results");
     return fake_step(session, err);
@@ -235,7 +248,7 @@ static mp_status fake_fetch(mp_session *session, mp_row *row, mp_error *err) {
   *row = (mp_row){0};
   mp_status status = go_on(session, ON_FETCH, err);
   if (status == MP_DONE && !last)
-    *row = (mp_row){cells, lengths};
+    *row = (mp_row){.cells = cells, .lengths = lengths};
   return status;
 }
 
@@ -246,13 +259,30 @@ static mp_status fake_next_result(mp_session *session, bool *more, mp_error *err
 
 static mp_status fake_ping(mp_session *session, mp_error *err) {
   check_at_rest(session);
+  expect_manners(session->rows == 0, "ping in the middle of a result");
   session->pings++;
   fake_answer usual = session->dead || session->aborted ? fails(2013, MP_PHASE_REPLY) : fine;
   return settle(session, ON_PING, next_answer(ON_PING, usual), err);
 }
 
+static void fake_record(mp_session *session, bool on) {
+  check_at_rest(session);
+  expect_manners(session->recording != on, "begin or end a recording twice");
+  session->recording = on;
+  session->maker = fake.user;
+}
+
+/* One that cannot even begin leaves the statement in progress. */
+static mp_status fake_recover(mp_session *session, mp_error *err) {
+  check_in_hand(session);
+  expect_manners(session->busy && !session->answered, "recover a session that has nothing in progress");
+  fake_answer a = next_answer(ON_RECOVER, waits);
+  session->recoveries++;
+  return a.status == MP_FAILED ? say(a, err) : settle(session, ON_RECOVER, a, err);
+}
+
 static void fake_abort(mp_session *session) {
-  check_usable(session);
+  check_in_hand(session);
   session->aborted = true;
   if (session->busy)
     answer(session, fails(2013, phase_of(session->doing)));
@@ -321,32 +351,32 @@ bool readable(int fd) {
 /* ---- facts ---- */
 
 static uint64_t fake_id(const mp_session *session) {
-  check_usable(session);
+  check_in_hand(session);
   return 1000 + session->number;
 }
 
 static bool fake_in_transaction(const mp_session *session) {
-  check_usable(session);
+  check_in_hand(session);
   return session->in_transaction;
 }
 
 static int64_t fake_idle_limit(const mp_session *session) {
-  check_usable(session);
+  check_in_hand(session);
   return fake.idle_limit_ns;
 }
 
 static mp_sql_mode fake_sql_mode(const mp_session *session) {
-  check_usable(session);
+  check_in_hand(session);
   return (mp_sql_mode){.no_backslash_escapes = true, .utf8 = false};
 }
 
 static void fake_summary(const mp_session *session, mp_summary *summary) {
-  check_usable(session);
+  check_in_hand(session);
   *summary = (mp_summary){.columns = 1, .insert_id = session->number};
 }
 
 static mp_column fake_column(const mp_session *session, unsigned index) {
-  check_usable(session);
+  check_in_hand(session);
   return (mp_column){.name = index == 0 ? "first" : "later"};
 }
 
@@ -365,6 +395,8 @@ mp_driver *fake_driver(void) {
       .fetch = fake_fetch,
       .next_result = fake_next_result,
       .ping = fake_ping,
+      .record = fake_record,
+      .recover = fake_recover,
       .abort = fake_abort,
       .close = fake_close,
       .wait_fd = fake_wait_fd,

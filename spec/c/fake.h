@@ -14,6 +14,7 @@ typedef enum fake_call {
   ON_FETCH,
   ON_NEXT_RESULT,
   ON_PING,
+  ON_RECOVER,
   FAKE_CALLS
 } fake_call;
 
@@ -39,7 +40,10 @@ struct mp_session {
   unsigned rows;       /* unread */
   bool in_transaction;
   unsigned used_by; /* the loan that ran a statement since the last reset; 0: none */
-  unsigned queries, pings, resets;
+  bool recording;   /* its baseline is being made ... */
+  unsigned maker;   /* ... by that loan */
+  unsigned queries, pings, resets, recoveries;
+  unsigned recorded; /* statements of its baseline */
   int64_t deadline_ns; /* given to open */
 };
 

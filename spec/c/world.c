@@ -41,6 +41,10 @@ static void check_slot(const mp_slot *slot) {
     expect(slot->session && slot->loan);
   if (slot->state == SLOT_OPENING)
     expect(slot->session || slot->loan);
+  if (slot->state == SLOT_RECOVERING)
+    expect(slot->session && slot->session->doing == ON_RECOVER);
+  if (slot->recording)
+    expect(slot->state != SLOT_IDLE);
   if (slot->loan)
     expect(slot->loan->slot == slot);
 }
@@ -63,9 +67,10 @@ static void check_counts(void) {
   expect_equal(s.idle, count_slots(SLOT_IDLE));
   expect_equal(s.lent, count_slots(SLOT_LENT));
   expect_equal(s.opening, count_slots(SLOT_OPENING));
+  expect_equal(s.recovering, count_slots(SLOT_RECOVERING));
   expect(s.size <= config.max_size);
-  expect_equal(s.size, s.idle + s.lent + s.opening);
-  expect_equal(s.opened - s.closed, s.idle + s.lent);
+  expect_equal(s.size, s.idle + s.lent + s.opening + s.recovering);
+  expect_equal(s.opened - s.closed, s.idle + s.lent + s.recovering);
 }
 
 static void check_idle_list(void) {
@@ -95,7 +100,8 @@ static void check_nothing_is_overlooked(void) {
   if (!first || pool->closed)
     return;
   expect(!pool->newest);
-  expect(!slot_find_orphan(pool));
+  expect(!slot_find(pool, SLOT_OPENING));
+  expect(!slot_find(pool, SLOT_RECOVERING));
   if (pool->counts[SLOT_EMPTY] == 0 || pool->counts[SLOT_OPENING] > 0)
     return;
   expect(pool->failures > 0);
@@ -107,7 +113,8 @@ static void check_loans(void) {
     const mp_loan *loan = loans[i];
     if (!loan)
       continue;
-    bool listens = loan->stage == LOAN_QUEUED || loan->stage == LOAN_HANDED;
+    bool queued = loan->stage == LOAN_QUEUED || loan->stage == LOAN_HANDED;
+    bool listens = queued || loan->operation == OP_PAUSE;
     expect((loan->bell >= 0) == listens);
     expect(loan->stage != LOAN_HANDED || bell_rung(loan->bell));
     expect(loan->stage != LOAN_SEEKING);
@@ -233,7 +240,8 @@ static mp_status answered(mp_loan *loan, mp_status status) {
   if (status == MP_WAIT) {
     record_of(loan)->wait = last.wait;
     expect(last.wait.fd >= 0);
-    expect(last.wait.until_ns <= loan->deadline_ns || last.wait.until_ns <= fake.now_ns);
+    int64_t limit_ns = loan->operation == OP_PAUSE ? loan->pause_until_ns : loan->deadline_ns;
+    expect(last.wait.until_ns <= limit_ns || last.wait.until_ns <= fake.now_ns);
     expect(mp_loan_busy(loan));
     check_no_spin(loan);
   } else {
@@ -306,6 +314,21 @@ mp_status next_result(mp_loan *loan) {
   return answered(loan, mp_next_result(loan, &last.more, &last.wait, &last.err));
 }
 
+mp_status reset(mp_loan *loan) {
+  in_the_name_of(loan);
+  return answered(loan, mp_reset(loan, &last.wait, &last.err));
+}
+
+mp_status pause_for(mp_loan *loan, int64_t duration_ns) {
+  return answered(loan, mp_pause(loan, duration_ns, &last.wait, &last.err));
+}
+
+void record(mp_loan *loan, bool on) {
+  in_the_name_of(loan);
+  mp_loan_record(loan, on);
+  check_pool();
+}
+
 void release(mp_loan *loan) {
   mp_loan_release(loan, true);
   check_pool();
@@ -357,6 +380,23 @@ void make_idle(unsigned count, mp_session **out) {
 mp_session *make_one_idle(void) {
   mp_session *session;
   make_idle(1, &session);
+  return session;
+}
+
+mp_session *time_out(mp_loan *loan) {
+  mp_session *session = session_of(loan);
+  plan(ON_QUERY, waits);
+  expect_equal(query_for(loan, MP_MILLISECOND), MP_WAIT);
+  pass(MP_MILLISECOND);
+  expect_equal(step(loan), MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_TIMEOUT);
+  return session;
+}
+
+mp_session *make_one_recovering(void) {
+  mp_loan *loan = lend();
+  mp_session *session = time_out(loan);
+  free_loan(loan);
   return session;
 }
 

@@ -35,6 +35,9 @@ mp_status query_idempotent(mp_loan *loan);
 mp_status ping(mp_loan *loan);
 mp_status fetch(mp_loan *loan);
 mp_status next_result(mp_loan *loan);
+mp_status reset(mp_loan *loan);
+mp_status pause_for(mp_loan *loan, int64_t duration_ns);
+void record(mp_loan *loan, bool on);
 void release(mp_loan *loan);
 void release_as_it_is(mp_loan *loan);
 void discard(mp_loan *loan);
@@ -46,6 +49,10 @@ void pass(int64_t ns);
 /* Lends, uses and releases that many sessions at a time: the last is the newest. */
 void make_idle(unsigned count, mp_session **out);
 mp_session *make_one_idle(void);
+
+/* Its statement meets its deadline: the loan is rid of its session. */
+mp_session *time_out(mp_loan *loan);
+mp_session *make_one_recovering(void); /* ... without a loan */
 
 mp_session *session_of(const mp_loan *loan);
 mp_stats stats(void);

@@ -6,12 +6,14 @@ local plain = require "spec.plain"
 local server = require "spec.support.server"
 local tls = require "spec.support.tls"
 
-local isolation = { transports = { "socket", "tcp", "tls" }, treatments = { "reuse", "reset", "change_user", "mypool" } }
+local isolation = {
+  transports = { "socket", "tcp", "tls" },
+  treatments = { "reuse", "reset", "change_user", "mypool" },
+}
 
 -- ---- the server, and ways to it ----
 
--- Starts a server that has what the rows need.
-function isolation.start()
+local function start()
   local world = { server = server.start { options = { tls.server_options() } } }
   world.observer = assert(plain.connect { socket = world.server.socket, user = "root", database = "app" })
   assert(world.observer:query "SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1")
@@ -22,9 +24,26 @@ function isolation.start()
   return world
 end
 
+-- Starts a server that has what the rows need.
+function isolation.start()
+  return start()
+end
+
 function isolation.stop(world)
+  if world.spare then
+    isolation.stop(world.spare)
+  end
   world.observer:close()
   world.server:remove()
+end
+
+-- Rows that spoil their server share another one.
+local function world_of(world, row)
+  if row.spoils then
+    world.spare = world.spare or start()
+    return world.spare
+  end
+  return world
 end
 
 local function account(world, row, transport)
@@ -55,7 +74,8 @@ end
 
 -- What rows get besides the connection, and the wait function that obeys it.
 function isolation.environment(world)
-  local env = { observer = world.observer }
+  world.runs = (world.runs or 0) + 1
+  local env = { observer = world.observer, id = "run" .. world.runs }
   function env.interrupt(calls, fn)
     env.calls = calls
     local ok = pcall(fn)
@@ -101,7 +121,9 @@ local function clean_answer(world, row, transport, treatment)
     return probe(row, conn, env)
   end
   local pool = mypool.new(isolation.options(world, row, transport))
-  local answer = probe(row, assert(pool:checkout()), env)
+  local conn <close> = assert(pool:checkout())
+  local answer = probe(row, conn, env)
+  conn:release()
   pool:close()
   return answer
 end
@@ -159,11 +181,11 @@ local function bare(world, row, transport, treatment)
 end
 
 -- The words of doc/isolation.md.
-local function judge(answer, clean)
+local function judge(row, answer, clean)
   if answer == clean then
     return "clean"
   end
-  return answer:find "error 2%d%d%d" and "breaks" or "leaks"
+  return answer:find "error 2%d%d%d" and "breaks" or row.harm or "leaks"
 end
 
 -- Makes the state of `row` and looks at it after `treatment`. Returns
@@ -178,17 +200,18 @@ function isolation.measure(world, row, treatment, transport)
   if treatment ~= "mypool" and row.plain == false then
     return "n/a"
   end
+  world = world_of(world, row)
   local clean = clean_answer(world, row, transport, treatment)
   if treatment == "mypool" then
     local answer, kept = through_pool(world, row, transport)
-    local verdict = judge(answer, clean)
+    local verdict = judge(row, answer, clean)
     return verdict == "clean" and not kept and "replaced" or verdict, answer, clean
   end
   local answer, why = bare(world, row, transport, treatment)
   if not answer then
     return why == "hangs" and why or "fails", why, clean
   end
-  return judge(answer, clean), answer, clean
+  return judge(row, answer, clean), answer, clean
 end
 
 return isolation

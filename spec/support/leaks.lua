@@ -15,12 +15,14 @@
 --   database      "app" (the default), "western", or false for none
 --   loan          function(pool, env) instead of dirty and a release: the whole loan
 --   cleanup       function(env): takes away what is outside of the session
+--   harm          "breaks", where what goes wrong is not a leak
 --   exception     why no client can clean this; mypool's answer is then documented, not required
 --   alone         true when it disturbs other sessions, does not go together with other rows, or takes its time
+--   spoils        true when bare libmariadb leaves locks in the server for good: run on a server of its own
 --   note          for the reader of doc/isolation.md
 --
--- env.observer is another connection, of an account that may do everything; env.interrupt(calls, fn) runs fn and
--- raises out of the wait function at its call number `calls`.
+-- env.id is a word of this run's own; env.observer another connection, of an account that may do everything;
+-- env.interrupt(calls, fn) runs fn and raises out of the wait function at its call number `calls`.
 
 local leaks = { groups = {} }
 
@@ -153,6 +155,7 @@ leaks.setup = {
   "INSERT INTO app.fixed SELECT seq, 'nobody' FROM seq_1_to_100",
   "CREATE OR REPLACE TABLE app.versioned (n INT) WITH SYSTEM VERSIONING",
   "INSERT INTO app.versioned VALUES (1)",
+  "CREATE OR REPLACE TABLE app.distributed (id VARCHAR(20))",
   "CREATE OR REPLACE TABLE app.loaded (line TEXT)",
   "CREATE OR REPLACE SEQUENCE app.numbers",
   "CREATE OR REPLACE TABLE other.secret (n INT)",
@@ -284,6 +287,7 @@ row {
   dirty = sql "SET SESSION TRANSACTION READ ONLY",
   probe = ask "@@tx_read_only",
   clean = "0",
+  alone = true, -- a write that it refuses makes mypool retire the connection
 }
 row {
   name = "read-only next transaction",
@@ -293,12 +297,14 @@ row {
     return try("DELETE FROM t", "ROLLBACK")(conn)
   end,
   clean = "ok",
+  alone = true, -- a write that it refuses makes mypool retire the connection
 }
 row {
   name = "open read-only transaction",
   dirty = sql "START TRANSACTION READ ONLY",
   probe = try("DELETE FROM t", "ROLLBACK"),
   clean = "ok",
+  alone = true, -- a write that it refuses makes mypool retire the connection
 }
 variables("completion_type: COMMIT opens the next transaction", { completion_type = "'CHAIN'" })
 row {
@@ -355,38 +361,69 @@ row {
   alone = true,
 }
 
--- Possible as soon as the server has noticed that the connection is gone.
-local function end_xa(xid)
-  return function(env)
-    for _ = 1, 100 do
-      if env.observer:query(("XA ROLLBACK '%s'"):format(xid)) then
-        return
-      end
-      env.observer:query "DO SLEEP(0.02)"
+-- XA COMMIT and XA ROLLBACK are possible as soon as the server has noticed that the connection is gone.
+local function end_xa(env, how)
+  for _ = 1, 50 do
+    if env.observer:query(("XA %s '%s'"):format(how, env.id)) then
+      return true
     end
-    error("cannot end the XA transaction " .. xid)
+    env.observer:query "DO SLEEP(0.02)"
   end
+  return false
+end
+
+local function prepare_xa(conn, env)
+  run(conn, ("XA START '%s'"):format(env.id))
+  run(conn, ("INSERT INTO distributed VALUES ('%s')"):format(env.id))
+  run(conn, ("XA END '%s'"):format(env.id))
+  run(conn, ("XA PREPARE '%s'"):format(env.id))
+end
+
+local function roll_back_xa(env)
+  end_xa(env, "ROLLBACK")
 end
 
 row {
   name = "XA transaction, prepared: the session",
-  dirty = sql("XA START 'tied'", "INSERT INTO t (v) VALUES ('xa')", "XA END 'tied'", "XA PREPARE 'tied'"),
+  dirty = prepare_xa,
   probe = try("START TRANSACTION", "ROLLBACK"),
   clean = "ok",
-  cleanup = end_xa "tied",
-  alone = true,
+  connection = "discarded",
+  cleanup = roll_back_xa,
+  spoils = true,
 }
 row {
-  name = "XA transaction, prepared: the transaction",
-  dirty = sql("XA START 'prepared'", "INSERT INTO t (v) VALUES ('xa')", "XA END 'prepared'", "XA PREPARE 'prepared'"),
+  name = "XA transaction, prepared: XA COMMIT by another connection",
+  dirty = prepare_xa,
   probe = function(_, env)
-    return ("%d prepared"):format(#assert(env.observer:query "XA RECOVER"))
+    local committed = end_xa(env, "COMMIT")
+    local rows = value(env.observer, "SELECT COUNT(*) FROM distributed WHERE id = ?", env.id)
+    return (committed and "committed, rows: " or "impossible, rows: ") .. rows
   end,
-  clean = "0 prepared",
-  cleanup = end_xa "prepared",
-  alone = true,
+  clean = "committed, rows: 1",
+  harm = "breaks",
+  connection = "discarded",
+  spoils = true,
+  note = "after a reset MariaDB 10.11 answers XA COMMIT with success, loses the rows, and keeps their locks; only "
+    .. "closing the connection is right",
+}
+row {
+  name = "XA transaction, prepared: its place in XA RECOVER",
+  dirty = prepare_xa,
+  probe = function(_, env)
+    for _, xa in ipairs(assert(env.observer:query "XA RECOVER")) do
+      if xa[4] == env.id then
+        return "prepared"
+      end
+    end
+    return "nothing"
+  end,
+  clean = "nothing",
+  connection = "discarded",
+  cleanup = roll_back_xa,
+  spoils = true,
   exception = "a prepared transaction belongs to the server, not to the session: XA promises that it outlives the "
-    .. "connection and waits for XA COMMIT or XA ROLLBACK from any other. Closing the connection leaves it too.",
+    .. "connection and waits for XA COMMIT or XA ROLLBACK by another one. Closing the connection leaves it too.",
 }
 
 -- ------------------------------------------------------------------------------------------------
@@ -477,7 +514,7 @@ variables(nil, {
   use_stat_tables = "'NEVER'",
 })
 variables(nil, { default_storage_engine = "'MyISAM'", default_tmp_storage_engine = "'MyISAM'" })
-variables(nil, { enforce_storage_engine = "'Aria'" })
+variables(nil, { enforce_storage_engine = "'Aria'" }, { alone = true }) -- as the read-only ones
 variables(nil, { auto_increment_increment = "7", auto_increment_offset = "3" })
 variables(nil, { sql_auto_is_null = "1" })
 row {
@@ -979,8 +1016,8 @@ row {
   end,
   probe = ask "'mine'",
   clean = "mine",
-  connection = "discarded",
   alone = true,
+  note = "mypool stops the statement in the server, and reads its reply, before the connection is lent again",
 }
 row {
   name = "a statement ended by max_statement_time",

@@ -75,12 +75,21 @@ local function idle()
   os.execute "sleep 0.002"
 end
 
+-- Makes a task of a coroutine that has not begun.
+function scheduler.spawn(thread)
+  tasks[thread] = { time = 0 }
+end
+
+-- Never resumes it again.
+function scheduler.forget(thread)
+  tasks[thread] = nil
+end
+
 -- Makes tasks of the functions and runs until all have ended. Raises what one of them raises; the others are
 -- then forgotten.
 function scheduler.run(...)
   for _, f in ipairs { ... } do
-    local thread = coroutine.create(f)
-    tasks[thread] = { time = 0 }
+    scheduler.spawn(coroutine.create(f))
   end
   local ok, err = pcall(function()
     while next(tasks) do

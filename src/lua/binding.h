@@ -27,8 +27,8 @@ typedef struct pool_data {
 /* User values of a connection: its pool, the statement's text, the results so far. */
 enum { CONNECTION_POOL = 1, CONNECTION_SQL, CONNECTION_RESULTS, CONNECTION_VALUES = CONNECTION_RESULTS };
 
-typedef enum activity { IDLE, CHECKING_OUT, PAUSING, PINGING, RESETTING, QUERYING, READING_ROWS, SEEKING_RESULT } activity;
-typedef enum shape { SHAPE_RESULT, SHAPE_ROW, SHAPE_VALUE } shape;
+typedef enum activity { IDLE, CHECKING_OUT, PAUSING, PINGING, RESETTING, PREPARING, QUERYING, READING_ROWS, SEEKING_RESULT, STREAMING, DRAINING } activity;
+typedef enum shape { SHAPE_RESULT, SHAPE_ROW, SHAPE_VALUE, SHAPE_STREAM } shape;
 
 typedef struct code_place {
   char text[80]; /* "file.lua:12", or "" */
@@ -45,6 +45,10 @@ typedef struct connection {
   unsigned columns;   /* of the current one */
   lua_Integer rows;
   mp_buffer types; /* of its columns: of type mp_type */
+  mp_buffer values;   /* parameters of a prepared statement: of type mp_value */
+  bool streaming;     /* rows are fetched one by one, and not all have been */
+  bool seeking;       /* ... at the end of a result: another one may follow */
+  uint64_t drained, drain_limit; /* bytes read since a stream was left */
   mp_buffer text;     /* the statement with its parameters in it */
   mp_buffer literals; /* where they stand: of type sql_literal */
   code_place taken, ended; /* by checkout, by release */
@@ -69,18 +73,40 @@ void errors_open(lua_State *L);
 void encode_statement(lua_State *L, connection *conn, int sql, int first, int last);
 void classes_open(lua_State *L);
 
+bool is_class(lua_State *L, int index, const char *class);
+
 /* scrub.c */
 void scrub(mp_error *err, const connection *conn);
 
 /* cells.c */
 void push_cell(lua_State *L, mp_type type, const char *cell, size_t length);
+void push_binary(lua_State *L, mp_type type, const mp_value *value, int null);
 
 /* rows.c */
 mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err);
 void results_keep(lua_State *L, int self, int first);
 void results_restore(lua_State *L, int self, connection *conn);
 
+void row_push(lua_State *L, connection *conn, const mp_row *row, int null);
+void row_push_names(lua_State *L, int self, connection *conn);
+
+/* stream.c */
+int core_fetch(lua_State *L);
+int core_drain(lua_State *L);
+int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err);
+
+/* prepared.c */
+int core_prepare(lua_State *L);
+int core_execute(lua_State *L);
+int core_close_prepared(lua_State *L);
+
 /* connection.c */
+connection *check_held(lua_State *L, const char *function);
+void connection_begin(lua_State *L, connection *conn, activity what);
+int connection_proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err);
+int connection_waits(lua_State *L, connection *conn, const mp_wait *wait);
+int connection_failed(lua_State *L, connection *conn, mp_error *err);
+void read_options(lua_State *L, int index, connection *conn, mp_query_options *options);
 void connection_open(lua_State *L);
 int core_connection(lua_State *L);
 int core_held(lua_State *L);

@@ -58,3 +58,23 @@ void push_cell(lua_State *L, mp_type type, const char *cell, size_t length) {
     lua_pushlstring(L, cell, length);
   }
 }
+
+/* A cell of the binary protocol; NULL becomes what stands at stack index `null`. */
+void push_binary(lua_State *L, mp_type type, const mp_value *value, int null) {
+  char text[24];
+  switch (value->kind) {
+  case MP_VALUE_NULL:
+    lua_pushvalue(L, null);
+    break;
+  case MP_VALUE_INTEGER:
+  case MP_VALUE_UNSIGNED:
+    snprintf(text, sizeof text, value->kind == MP_VALUE_INTEGER ? "%lld" : "%llu", (long long)value->as.integer);
+    push_cell(L, type, text, strlen(text));
+    break;
+  case MP_VALUE_FLOAT:
+    lua_pushnumber(L, value->as.number);
+    break;
+  default:
+    push_cell(L, type, value->as.text.bytes, value->as.text.length);
+  }
+}

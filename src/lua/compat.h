@@ -13,6 +13,11 @@
 #define LUA_OK 0
 #define lua_rawlen lua_objlen
 
+/* LuaJIT 2.1 declares some of these, Lua 5.1 does not: ours have names of their own. */
+#define luaL_testudata compat_testudata
+#define luaL_setfuncs compat_setfuncs
+#undef luaL_newlib
+
 /* User values live in the environment table of the userdata. */
 static inline void *lua_newuserdatauv(lua_State *L, size_t size, int values) {
   void *data = lua_newuserdata(L, size);
@@ -69,7 +74,7 @@ static inline int lua_isinteger(lua_State *L, int index) {
 #define luaL_newlib(L, functions) (lua_newtable(L), luaL_setfuncs(L, functions, 0))
 
 /* Integers that a double cannot hold stay exact as strings. */
-static const long long largest_integer = 9007199254740992LL;
+static const long long largest_integer = 9007199254740991LL;
 
 static inline void lua_warning(lua_State *L, const char *text, int more) {
   (void)L;

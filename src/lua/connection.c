@@ -25,7 +25,7 @@ static void settle_unfinished(lua_State *L, connection *conn, const char *functi
   conn->activity = IDLE;
 }
 
-static connection *check_held(lua_State *L, const char *function) {
+connection *check_held(lua_State *L, const char *function) {
   connection *conn = check_connection(L, function);
   if (!conn->loan)
     raise(L, "bad call of '%s' (this connection was released%s%s)", function, *conn->ended.text ? " at " : "",
@@ -35,7 +35,7 @@ static connection *check_held(lua_State *L, const char *function) {
   return conn;
 }
 
-static void begin(lua_State *L, connection *conn, activity what) {
+void connection_begin(lua_State *L, connection *conn, activity what) {
   conn->user = L;
   conn->activity = what;
   conn->results = 0;
@@ -49,7 +49,7 @@ int core_held(lua_State *L) {
 
 /* ---- outcomes ---- */
 
-static int push_wait(lua_State *L, connection *conn, const mp_wait *wait) {
+int connection_waits(lua_State *L, connection *conn, const mp_wait *wait) {
   lua_pushinteger(L, wait->fd);
   if (wait->until_ns == MP_NEVER) {
     lua_pushnil(L);
@@ -63,7 +63,7 @@ static int push_wait(lua_State *L, connection *conn, const mp_wait *wait) {
   return 3;
 }
 
-static int finish_failed(lua_State *L, connection *conn, mp_error *err) {
+int connection_failed(lua_State *L, connection *conn, mp_error *err) {
   bool statement = conn->activity >= QUERYING;
   if (conn->results > 0 && err->executed == MP_EXECUTED_NO)
     err->executed = MP_EXECUTED_YES; /* of a CALL, an earlier part ran */
@@ -82,9 +82,19 @@ static int finish_query(lua_State *L, connection *conn, int first) {
   return lua_gettop(L) - first + 1;
 }
 
+/* nil, and the number of the statement just prepared */
+static int finish_prepare(lua_State *L, connection *conn) {
+  conn->activity = IDLE;
+  lua_pushnil(L);
+  lua_pushinteger(L, (lua_Integer)mp_loan_prepared(conn->loan));
+  return 2;
+}
+
 static int finish(lua_State *L, connection *conn, int first) {
-  if (conn->activity == SEEKING_RESULT)
+  if (conn->activity == SEEKING_RESULT || conn->activity == QUERYING)
     return finish_query(L, conn, first);
+  if (conn->activity == PREPARING)
+    return finish_prepare(L, conn);
   bool checkout = conn->activity == CHECKING_OUT;
   conn->activity = IDLE;
   lua_pushnil(L);
@@ -95,7 +105,7 @@ static int finish(lua_State *L, connection *conn, int first) {
   return 2;
 }
 
-static int proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
+int connection_proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
   int first = lua_gettop(L) + 1;
   if (conn->activity >= QUERYING && status == MP_DONE) {
     results_restore(L, 1, conn);
@@ -104,9 +114,9 @@ static int proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wa
       results_keep(L, 1, first);
   }
   if (status == MP_WAIT)
-    return push_wait(L, conn, wait);
+    return connection_waits(L, conn, wait);
   if (status == MP_FAILED)
-    return finish_failed(L, conn, err);
+    return connection_failed(L, conn, err);
   return finish(L, conn, first);
 }
 
@@ -119,9 +129,11 @@ int core_step(lua_State *L) {
   if (!conn->loan || conn->activity == IDLE)
     return luaL_error(L, "step: no operation is unfinished");
   conn->pool->L = L;
+  if (conn->activity >= STREAMING)
+    return stream_step(L, conn, &wait, &err);
   if (conn->activity <= QUERYING)
     status = mp_loan_step(conn->loan, &wait, &err);
-  return proceed(L, conn, status, &wait, &err);
+  return connection_proceed(L, conn, status, &wait, &err);
 }
 
 /* ---- operations ---- */
@@ -151,13 +163,13 @@ int core_checkout(lua_State *L) {
   if (mp_loan_held(conn->loan))
     return luaL_error(L, "checkout: done before");
   conn->taken = place_of_caller(L);
-  begin(L, conn, CHECKING_OUT);
+  connection_begin(L, conn, CHECKING_OUT);
   mp_status status = mp_checkout(conn->loan, timeout_ns, conn->taken.text, &wait, &err);
-  return proceed(L, conn, status, &wait, &err);
+  return connection_proceed(L, conn, status, &wait, &err);
 }
 
 /* Per-call options; the Lua side has looked at their names and types. */
-static void read_options(lua_State *L, int index, connection *conn, mp_query_options *options) {
+void read_options(lua_State *L, int index, connection *conn, mp_query_options *options) {
   conn->array_rows = conn->pool->array_rows;
   if (!lua_istable(L, index))
     return;
@@ -175,7 +187,7 @@ static void read_options(lua_State *L, int index, connection *conn, mp_query_opt
 /* Without a parameter and without a question mark the text goes out as it is. */
 static const char *statement_text(lua_State *L, connection *conn, size_t *length) {
   const char *sql = lua_tolstring(L, 4, length);
-  conn->literals.length = 0;
+  conn->literals.length = conn->values.length = 0;
   if (lua_gettop(L) == 4 && !memchr(sql, '?', *length)) {
     lua_pushvalue(L, 4);
     lua_setiuservalue(L, 1, CONNECTION_SQL);
@@ -187,11 +199,11 @@ static const char *statement_text(lua_State *L, connection *conn, size_t *length
 }
 
 /* query(connection, shape, options or nil, sql, ...): shape is 0 for the whole result, 1 for its
-   first row, 2 for the first cell of that. */
+   first row, 2 for the first cell of that, 3 for the number of columns, and then fetch. */
 int core_query(lua_State *L) {
-  static const char *const names[] = {"query", "one", "value"};
+  static const char *const names[] = {"query", "one", "value", "rows"};
   int shape_asked = (int)luaL_checkinteger(L, 2);
-  luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 2, 2, "no such shape");
+  luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, 2, "no such shape");
   connection *conn = check_held(L, names[shape_asked]);
   mp_query_options options = {0};
   size_t length;
@@ -206,9 +218,9 @@ int core_query(lua_State *L) {
   if (conn->shape == SHAPE_VALUE)
     conn->array_rows = true;
   const char *sql = statement_text(L, conn, &length);
-  begin(L, conn, QUERYING);
+  connection_begin(L, conn, QUERYING);
   mp_status status = mp_query(conn->loan, sql, length, &options, &wait, &err);
-  return proceed(L, conn, status, &wait, &err);
+  return connection_proceed(L, conn, status, &wait, &err);
 }
 
 /* ping(connection) */
@@ -218,9 +230,9 @@ int core_ping(lua_State *L) {
   mp_error err;
   if (!mp_loan_held(conn->loan))
     return luaL_error(L, "ping: not checked out");
-  begin(L, conn, PINGING);
+  connection_begin(L, conn, PINGING);
   mp_status status = mp_ping(conn->loan, conn->pool->checkout_timeout_ns, &wait, &err);
-  return proceed(L, conn, status, &wait, &err);
+  return connection_proceed(L, conn, status, &wait, &err);
 }
 
 /* reset(connection): back to the baseline, in the middle of the loan. */
@@ -230,9 +242,9 @@ int core_reset(lua_State *L) {
   mp_error err;
   if (!mp_loan_held(conn->loan))
     return luaL_error(L, "reset: not checked out");
-  begin(L, conn, RESETTING);
+  connection_begin(L, conn, RESETTING);
   mp_status status = mp_reset(conn->loan, &wait, &err);
-  return proceed(L, conn, status, &wait, &err);
+  return connection_proceed(L, conn, status, &wait, &err);
 }
 
 /* pause(connection, seconds): on any handle, also one without a session. */
@@ -241,9 +253,9 @@ int core_pause(lua_State *L) {
   int64_t duration_ns = check_seconds(L, 2, "pause", "seconds", 0);
   mp_wait wait;
   mp_error err;
-  begin(L, conn, PAUSING);
+  connection_begin(L, conn, PAUSING);
   mp_status status = mp_pause(conn->loan, duration_ns, &wait, &err);
-  return proceed(L, conn, status, &wait, &err);
+  return connection_proceed(L, conn, status, &wait, &err);
 }
 
 /* fresh(connection): whether on_connect has not seen its session yet. */
@@ -272,6 +284,7 @@ static void end_loan(connection *conn, bool reset) {
   mp_buffer_free(&conn->text);
   mp_buffer_free(&conn->literals);
   mp_buffer_free(&conn->types);
+  mp_buffer_free(&conn->values);
 }
 
 static bool wants_reset(lua_State *L) {
@@ -323,6 +336,12 @@ static int connection_id(lua_State *L) {
   return 1;
 }
 
+/* connection:is_held(): whether it has neither been released nor discarded. */
+static int connection_is_held(lua_State *L) {
+  lua_pushboolean(L, check_connection(L, "is_held")->loan != NULL);
+  return 1;
+}
+
 /* connection:in_transaction(): as the server last said. */
 static int connection_in_transaction(lua_State *L) {
   connection *conn = check_held(L, "in_transaction");
@@ -362,6 +381,7 @@ static const luaL_Reg methods[] = {
     {"release", connection_release},
     {"discard", connection_discard},
     {"id", connection_id},
+    {"is_held", connection_is_held},
     {"in_transaction", connection_in_transaction},
     {NULL, NULL},
 };

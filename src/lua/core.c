@@ -42,6 +42,8 @@ static const luaL_Reg functions[] = {
     {"checkout", core_checkout}, {"ping", core_ping}, {"step", core_step},
     {"pause", core_pause},     {"reset", core_reset}, {"fresh", core_fresh},
     {"record", core_record},   {"events", core_events},
+    {"fetch", core_fetch},     {"drain", core_drain}, {"prepare", core_prepare},
+    {"execute", core_execute}, {"close_prepared", core_close_prepared},
     {"poll", core_poll},       {"raise", core_raise}, {"internal", core_internal},
     {NULL, NULL},
 };

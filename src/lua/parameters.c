@@ -3,7 +3,7 @@
 
 #include "binding.h"
 
-static bool is_class(lua_State *L, int index, const char *class) {
+bool is_class(lua_State *L, int index, const char *class) {
   if (!lua_getmetatable(L, index))
     return false;
   luaL_getmetatable(L, class);

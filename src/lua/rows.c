@@ -48,14 +48,27 @@ static void attach_summary(lua_State *L, connection *conn, const mp_summary *sum
   lua_setmetatable(L, -2);
 }
 
-/* Pushes the table that will take the rows. */
-static void begin_result(lua_State *L, connection *conn) {
+/* Looks at what the reply announced. */
+static mp_summary look(lua_State *L, connection *conn) {
   mp_summary summary;
   mp_loan_summary(conn->loan, &summary);
   conn->columns = summary.columns;
   conn->rows = 0;
   luaL_checkstack(L, (int)summary.columns + 8, "too many columns");
   keep_types(conn, summary.columns);
+  return summary;
+}
+
+/* For a stream: pushes the number of columns; the rows are fetched one by one. */
+static void begin_stream(lua_State *L, connection *conn) {
+  lua_pushinteger(L, look(L, conn).columns);
+  conn->streaming = true;
+  conn->seeking = false;
+}
+
+/* Pushes the table that will take the rows. */
+static void begin_result(lua_State *L, connection *conn) {
+  mp_summary summary = look(L, conn);
   lua_newtable(L);
   if (conn->shape == SHAPE_RESULT)
     attach_summary(L, conn, &summary);
@@ -90,7 +103,7 @@ static void finish_result(lua_State *L, connection *conn) {
 /* ---- rows ---- */
 
 /* Pushes what NULL becomes, then the names. */
-static void push_names(lua_State *L, int self, connection *conn) {
+void row_push_names(lua_State *L, int self, connection *conn) {
   lua_getiuservalue(L, self, CONNECTION_POOL);
   lua_getiuservalue(L, -1, POOL_NULL);
   lua_replace(L, -2);
@@ -102,7 +115,9 @@ static void push_names(lua_State *L, int self, connection *conn) {
 
 static void push_value(lua_State *L, connection *conn, const mp_row *row, unsigned i, int null) {
   const mp_type *types = (const mp_type *)(const void *)conn->types.data;
-  if (row->cells[i])
+  if (row->values)
+    push_binary(L, types[i], &row->values[i], null);
+  else if (row->cells[i])
     push_cell(L, types[i], row->cells[i], row->lengths[i]);
   else
     lua_pushvalue(L, null);
@@ -126,14 +141,18 @@ static void push_record(lua_State *L, connection *conn, const mp_row *row, int n
   }
 }
 
+void row_push(lua_State *L, connection *conn, const mp_row *row, int null) {
+  if (conn->array_rows)
+    push_array(L, conn, row, null);
+  else
+    push_record(L, conn, row, null);
+}
+
 static void add_row(lua_State *L, connection *conn, const mp_row *row, int result) {
   conn->rows++;
   if (conn->shape != SHAPE_RESULT && conn->rows > 1)
     return;
-  if (conn->array_rows)
-    push_array(L, conn, row, result + 1);
-  else
-    push_record(L, conn, row, result + 1);
+  row_push(L, conn, row, result + 1);
   lua_rawseti(L, result, (int)conn->rows);
 }
 
@@ -141,8 +160,8 @@ static mp_status read_rows(lua_State *L, int self, connection *conn, mp_wait *wa
   int result = lua_gettop(L);
   mp_row row;
   mp_status status;
-  push_names(L, self, conn);
-  while ((status = mp_fetch(conn->loan, &row, wait, err)) == MP_DONE && row.cells)
+  row_push_names(L, self, conn);
+  while ((status = mp_fetch(conn->loan, &row, wait, err)) == MP_DONE && (row.cells || row.values))
     add_row(L, conn, &row, result);
   lua_settop(L, result);
   return status;
@@ -179,6 +198,10 @@ void results_restore(lua_State *L, int self, connection *conn) {
    the results so far; in the end all of them. */
 mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err) {
   mp_status status = MP_DONE;
+  if (conn->shape == SHAPE_STREAM) {
+    begin_stream(L, conn);
+    return MP_DONE;
+  }
   while (status == MP_DONE) {
     bool more = true;
     if (conn->activity == SEEKING_RESULT)

@@ -169,16 +169,34 @@ static void scrub_value(mp_error *err, const mp_buffer *value) {
   take(err, &clean);
 }
 
-void scrub(mp_error *err, const connection *conn) {
+static void scrub_literals(mp_error *err, const connection *conn) {
   const sql_literal *literals = (const sql_literal *)(const void *)conn->literals.data;
   size_t count = conn->literals.length / sizeof *literals;
   mp_buffer value = {0};
-  if (err->kind != MP_ERR_SERVER || count == 0 || scrub_syntax_error(err, conn) || scrub_frames(err))
-    return;
   for (size_t i = 0; i < count; i++) {
     read_literal(&value, conn->text.data + literals[i].start, literals[i].length);
     if (value.length > 0 && !value.failed)
       scrub_value(err, &value);
   }
   mp_buffer_free(&value);
+}
+
+/* The strings among the parameters of a prepared statement. */
+static void scrub_parameters(mp_error *err, const connection *conn) {
+  const mp_value *values = (const mp_value *)(const void *)conn->values.data;
+  size_t count = conn->values.length / sizeof *values;
+  for (size_t i = 0; i < count; i++) {
+    bool text = values[i].kind == MP_VALUE_STRING || values[i].kind == MP_VALUE_BINARY;
+    mp_buffer value = {.data = (char *)values[i].as.text.bytes, .length = values[i].as.text.length};
+    if (text && value.length > 0)
+      scrub_value(err, &value);
+  }
+}
+
+void scrub(mp_error *err, const connection *conn) {
+  bool parameters = conn->literals.length > 0 || conn->values.length > 0;
+  if (err->kind != MP_ERR_SERVER || !parameters || scrub_syntax_error(err, conn) || scrub_frames(err))
+    return;
+  scrub_literals(err, conn);
+  scrub_parameters(err, conn);
 }

@@ -46,7 +46,7 @@ mp_liveness mp_session_peek(mp_session *session) {
 }
 
 bool mp_session_at_rest(const mp_session *session) {
-  return !session->cont && !session->result && session->owed == 0 &&
+  return !session->cont && !session->result && !session->executing && session->owed == 0 &&
          session->mysql->status == MYSQL_STATUS_READY && !mysql_more_results(session->mysql) &&
          session->fork_generation == fork_generation;
 }
@@ -71,7 +71,7 @@ static void detach_socket(MYSQL *mysql) {
 static void say_goodbye(mp_session *session) {
   if (session->fork_generation != fork_generation)
     detach_socket(session->mysql);
-  else if (session->cont || session->result || session->owed > 0)
+  else if (session->cont || session->result || session->executing || session->owed > 0)
     mp_session_abort(session);
 }
 
@@ -94,6 +94,7 @@ void mp_session_close(mp_session *session) {
   if (session->mysql) {
     say_goodbye(session);
     drop_result(session);
+    mp_prepared_end(session);
     mysql_close(session->mysql);
   }
   mp_port_give(session->driver, session->port);

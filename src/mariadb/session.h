@@ -23,6 +23,7 @@ typedef struct mariadb_driver {
   mp_port *free_ports;
   int *bells; /* free eventfds */
   size_t bell_count, bell_capacity;
+  uint64_t last_statement; /* number of a prepared statement */
 } mariadb_driver;
 
 /* What leads a used session back to where it was right after connect and init SQL. */
@@ -53,6 +54,13 @@ struct mp_session {
   my_bool flag;
   MYSQL *connected;
   MYSQL_ROW row;
+
+  struct prepared *statements; /* of the loan */
+  struct prepared *preparing;  /* being prepared */
+  struct prepared *executing;  /* its results are not read to their end */
+  struct prepared *executed;   /* what the last reply belongs to; NULL: to a text statement */
+  uint64_t prepared_id;        /* the newest */
+  bool in_rows;                /* of `executing` */
 
   mp_buffer flight;    /* the packets of a reset, ready to send */
   unsigned flight_replies;
@@ -119,9 +127,24 @@ mp_status mp_reset_read(mp_session *session, mp_error *err);
 mp_status mp_statement_query(mp_session *session, const char *sql, size_t length, mp_error *err);
 mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err);
 mp_status mp_statement_next_result(mp_session *session, bool *more, mp_error *err);
+mp_status mp_statement_refuse(mp_session *session, size_t length, mp_error *err);
+void mp_statement_begin(mp_session *session);
+void mp_statement_note(mp_session *session, unsigned code);
 mp_status mp_statement_ping(mp_session *session, mp_error *err);
 void mp_statement_summary(const mp_session *session, mp_summary *summary);
 mp_column mp_statement_column(const mp_session *session, unsigned index);
+
+/* prepared.c */
+mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t length, mp_error *err);
+uint64_t mp_prepared_last(const mp_session *session);
+int mp_prepared_parameters(const mp_session *session, uint64_t id);
+mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *values, mp_error *err);
+mp_status mp_prepared_fetch(mp_session *session, mp_row *row, mp_error *err);
+mp_status mp_prepared_next_result(mp_session *session, bool *more, mp_error *err);
+void mp_prepared_summary(const mp_session *session, mp_summary *summary);
+const MYSQL_FIELD *mp_prepared_field(const mp_session *session, unsigned index);
+void mp_prepared_close(mp_session *session, uint64_t id);
+void mp_prepared_end(mp_session *session);
 
 /* liveness.c */
 mp_liveness mp_session_peek(mp_session *session);
@@ -135,6 +158,7 @@ mp_status mp_task_settle(mp_session *session, int events, mp_error *err);
 mp_status mp_task_step(mp_session *session, mp_error *err);
 mp_status mp_task_run(mp_session *session, mp_status status, int64_t deadline_ns, mp_error *err);
 mp_status mp_mysql_fail(mp_session *session, mp_phase phase, mp_error *err);
+mp_status mp_say(unsigned code, const char *message, const char *sqlstate, mp_phase phase, mp_error *err);
 
 int64_t mp_clock_ns(void);
 

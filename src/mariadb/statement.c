@@ -18,9 +18,13 @@ static bool transactional(const MYSQL *mysql) {
 
 /* The client's flag stays set after a deadlock, and what follows would commit by itself:
    remember that there is nothing left to add to. */
-static mp_status failed(mp_session *session, mp_phase phase, mp_error *err) {
-  if (session->in_transaction && undoes_transaction(mysql_errno(session->mysql)))
+void mp_statement_note(mp_session *session, unsigned code) {
+  if (session->in_transaction && undoes_transaction(code))
     session->doomed = true;
+}
+
+static mp_status failed(mp_session *session, mp_phase phase, mp_error *err) {
+  mp_statement_note(session, mysql_errno(session->mysql));
   return mp_mysql_fail(session, phase, err);
 }
 
@@ -60,7 +64,7 @@ static int send_cont(mp_session *session, int ready) {
 
 /* What libmariadb would find out too late, or answer with a lost session. */
 static mp_status refuse(mp_session *session, size_t length, mp_error *err) {
-  if (session->result || session->owed || mysql_more_results(session->mysql))
+  if (session->result || session->executing || session->owed || mysql_more_results(session->mysql))
     return mp_fail(err, MP_ERR_PROTOCOL, CR_COMMANDS_OUT_OF_SYNC, "a result has not been read to its end");
   if (session->doomed && !session->rollback)
     return mp_fail(err, MP_ERR_SERVER, ER_LOCK_DEADLOCK,
@@ -72,13 +76,27 @@ static mp_status refuse(mp_session *session, size_t length, mp_error *err) {
   return MP_DONE;
 }
 
+mp_status mp_statement_refuse(mp_session *session, size_t length, mp_error *err) {
+  session->rollback = false;
+  if (refuse(session, length, err) == MP_DONE)
+    return MP_DONE;
+  err->phase = MP_PHASE_SEND;
+  return MP_FAILED;
+}
+
+/* Notes what matters once the statement has ended. */
+void mp_statement_begin(mp_session *session) {
+  session->in_transaction = transactional(session->mysql);
+  session->executed = NULL;
+}
+
 mp_status mp_statement_query(mp_session *session, const char *sql, size_t length, mp_error *err) {
   session->rollback = mp_sql_is_rollback(sql, length);
   if (refuse(session, length, err) != MP_DONE) {
     err->phase = MP_PHASE_SEND;
     return MP_FAILED;
   }
-  session->in_transaction = transactional(session->mysql);
+  mp_statement_begin(session);
   session->sql = sql;
   session->length = length;
   session->cont = send_cont;
@@ -112,6 +130,8 @@ static mp_status fetch_start(mp_session *session, mp_error *err) {
 }
 
 mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err) {
+  if (session->executing)
+    return mp_prepared_fetch(session, row, err);
   *row = (mp_row){0};
   if (!session->result)
     return MP_DONE;
@@ -132,6 +152,8 @@ static int advance_cont(mp_session *session, int ready) {
 }
 
 mp_status mp_statement_next_result(mp_session *session, bool *more, mp_error *err) {
+  if (session->executing)
+    return mp_prepared_next_result(session, more, err);
   *more = session->cont || mysql_more_results(session->mysql);
   if (!*more)
     return MP_DONE;
@@ -157,6 +179,10 @@ mp_status mp_statement_ping(mp_session *session, mp_error *err) {
 }
 
 void mp_statement_summary(const mp_session *session, mp_summary *summary) {
+  if (session->executed) {
+    mp_prepared_summary(session, summary);
+    return;
+  }
   MYSQL *mysql = session->mysql;
   bool rows = session->result != NULL;
   *summary = (mp_summary){
@@ -189,6 +215,7 @@ static mp_type type_of(const MYSQL_FIELD *field) {
 }
 
 mp_column mp_statement_column(const mp_session *session, unsigned index) {
-  const MYSQL_FIELD *field = mysql_fetch_field_direct(session->result, index);
+  const MYSQL_FIELD *field = session->executing ? mp_prepared_field(session, index)
+                                                : mysql_fetch_field_direct(session->result, index);
   return (mp_column){.name = field->name, .name_length = field->name_length, .type = type_of(field)};
 }

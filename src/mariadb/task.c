@@ -63,12 +63,16 @@ static mp_kind kind_of(unsigned code) {
   return code == 0 || (code >= CR_MIN_ERROR && code <= CR_MAX_ERROR) ? MP_ERR_PROTOCOL : MP_ERR_SERVER;
 }
 
-mp_status mp_mysql_fail(mp_session *session, mp_phase phase, mp_error *err) {
-  unsigned code = mysql_errno(session->mysql);
+mp_status mp_say(unsigned code, const char *message, const char *sqlstate, mp_phase phase, mp_error *err) {
   if (err->kind != MP_ERR_NONE)
     return MP_FAILED;
-  mp_fail(err, kind_of(code), code, "%s", code ? mysql_error(session->mysql) : "failed without saying why");
+  mp_fail(err, kind_of(code), code, "%s", code ? message : "failed without saying why");
   err->phase = phase;
-  strncpy(err->sqlstate, mysql_sqlstate(session->mysql), sizeof err->sqlstate - 1);
+  strncpy(err->sqlstate, sqlstate, sizeof err->sqlstate - 1);
   return MP_FAILED;
+}
+
+mp_status mp_mysql_fail(mp_session *session, mp_phase phase, mp_error *err) {
+  MYSQL *mysql = session->mysql;
+  return mp_say(mysql_errno(mysql), mysql_error(mysql), mysql_sqlstate(mysql), phase, err);
 }

@@ -1,6 +1,8 @@
 /* Is it UTF-8? The strict form of RFC 3629: no surrogates, nothing overlong. */
 #include "utf8.h"
 
+#include "mypool.h"
+
 static size_t continuation(const unsigned char *at, const unsigned char *end, size_t count) {
   if ((size_t)(end - at) < count)
     return 0;
@@ -25,6 +27,10 @@ static size_t character(const unsigned char *at, const unsigned char *end) {
   if (first >= 0xF0 && first <= 0xF4)
     return continuation(at + 1, end, 3);
   return 0;
+}
+
+bool mp_is_text(const char *bytes, size_t length) {
+  return mp_utf8_count(bytes, length) != MP_NOT_UTF8;
 }
 
 size_t mp_utf8_count(const char *bytes, size_t length) {

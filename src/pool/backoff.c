@@ -29,9 +29,14 @@ static int64_t pause_ns(mp_pool *pool) {
   return pause / 2 + (int64_t)pool_random(pool, (uint64_t)pause / 2 + 1);
 }
 
+/* A server that refuses for good does answer: whoever comes next is told the same at once. */
 void backoff_failed(mp_pool *pool, const mp_error *err) {
-  pool->failures++;
   pool->stats.connect_failures++;
+  if (!err->retryable) {
+    pool->failures = 0;
+    return;
+  }
+  pool->failures++;
   pool->last_failure = *err;
   pool->retry_at_ns = pool_now(pool) + pause_ns(pool);
 }

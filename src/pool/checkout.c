@@ -93,32 +93,29 @@ static mp_status found_dead(mp_loan *loan, mp_error *err) {
   return replace(loan, err);
 }
 
-/* A server that has never answered a reset, and says that it knows no such command, or says
-   nothing at all, is not asked again. */
-static void note_refusal(mp_pool *pool, const mp_error *err) {
-  bool refused = err->code == 1047 || err->kind == MP_ERR_TIMEOUT;
-  if (pool->reset_answered || pool->reset_refused || !refused)
-    return;
-  pool->reset_refused = true;
-  pool->events |= MP_EVENT_RESET_REFUSED;
+/* A checkout in a hurry proves nothing by its own lack of time. */
+static bool was_refused(const mp_loan *loan, const mp_error *err) {
+  bool silent = err->kind == MP_ERR_TIMEOUT;
+  return err->code == 1047 || (silent && reset_overdue(loan->pool, loan->slot, pool_now(loan->pool)));
 }
 
 static mp_status reset_failed(mp_loan *loan, mp_error *err) {
   loan->pool->stats.resets_failed++;
-  note_refusal(loan->pool, err);
+  if (was_refused(loan, err))
+    reset_refused(loan->pool);
   err->kind = MP_ERR_LOST;
   err->retryable = true;
   return replace(loan, err);
 }
 
-static mp_status reset_answered(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
+static mp_status resetting(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   if (status == MP_WAIT)
     return wait_on_session(loan, loan->limit_ns, wait);
   loan->slot->reset_pending = loan->slot->reset_begun = false;
   if (status == MP_FAILED)
     return reset_failed(loan, err);
-  pool->reset_answered = true;
+  reset_answered(pool);
   if (pool->driver->peek(loan->slot->session) == MP_DEAD)
     return found_dead(loan, err);
   return held(loan);
@@ -154,7 +151,7 @@ static mp_status use_idle(mp_loan *loan, mp_slot *slot, mp_wait *wait, mp_error 
     loan->since_ns = pool_now(pool);
     loan->limit_ns = reset_limit_ns(loan, loan->since_ns);
   }
-  return reset_answered(loan, status, wait, err);
+  return resetting(loan, status, wait, err);
 }
 
 static mp_status step_resetting(mp_loan *loan, mp_wait *wait, mp_error *err) {
@@ -167,28 +164,40 @@ static mp_status step_resetting(mp_loan *loan, mp_wait *wait, mp_error *err) {
     status = mp_fail(err, MP_ERR_TIMEOUT, 0, "the server did not answer a reset in time");
   if (status != MP_WAIT)
     pool->stats.reset_wait_ns += now_ns - loan->since_ns;
-  return reset_answered(loan, status, wait, err);
+  return resetting(loan, status, wait, err);
 }
 
 /* ---- a new session ---- */
 
+/* A recovery ends with a reset. False when the session was closed: by its failure, or because
+   its time was over anyway. */
+static bool recovery_settled(mp_pool *pool, mp_slot *slot, mp_status status) {
+  if (status == MP_DONE)
+    reset_answered(pool);
+  if (status == MP_DONE && slot_reusable(pool, slot, pool_now(pool)))
+    return true;
+  slot_discard(pool, slot);
+  return false;
+}
+
 /* Others may connect as well once one has. */
 static mp_status opened(mp_loan *loan) {
   mp_pool *pool = loan->pool;
-  bool recovered = loan->slot->state == SLOT_RECOVERING;
   slot_move(pool, loan->slot, SLOT_LENT);
-  if (!recovered) {
-    slot_opened(pool, loan->slot);
-    backoff_succeeded(pool);
-  }
+  slot_opened(pool, loan->slot);
+  backoff_succeeded(pool);
   mp_status status = held(loan);
   queue_serve(pool);
   return status;
 }
 
-/* The statement could not be stopped: that says nothing of the next connect. */
-static mp_status recovery_failed(mp_loan *loan, mp_error *err) {
-  slot_close(loan->pool, loan->slot);
+/* A statement that could not be stopped says nothing of the next connect. */
+static mp_status recovered(mp_loan *loan, mp_status status, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  if (recovery_settled(pool, loan->slot, status)) {
+    slot_move(pool, loan->slot, SLOT_LENT);
+    return held(loan);
+  }
   loan->slot = NULL;
   *err = (mp_error){0};
   loan->stage = LOAN_SEEKING;
@@ -215,10 +224,9 @@ static mp_status opening(mp_loan *loan, mp_status status, mp_wait *wait, mp_erro
     return expired(loan, err);
   if (status == MP_WAIT)
     return wait_on_session(loan, loan->deadline_ns, wait);
-  if (status == MP_DONE)
-    return opened(loan);
-  bool recovering = loan->slot->state == SLOT_RECOVERING;
-  return recovering ? recovery_failed(loan, err) : open_failed(loan, wait, err);
+  if (loan->slot->state == SLOT_RECOVERING)
+    return recovered(loan, status, err);
+  return status == MP_DONE ? opened(loan) : open_failed(loan, wait, err);
 }
 
 /* The slot is reserved; the connect, or the recovery, may have been begun for another loan. */
@@ -246,30 +254,26 @@ static mp_status reserve(mp_loan *loan, mp_slot *slot, mp_wait *wait, mp_error *
 
 /* ---- the choice ---- */
 
-static void settle_opened(mp_pool *pool, mp_slot *slot) {
-  if (slot->state == SLOT_OPENING) {
+static bool open_settled(mp_pool *pool, mp_slot *slot, mp_status status, mp_error *err) {
+  if (status == MP_DONE) {
     slot_opened(pool, slot);
     backoff_succeeded(pool);
+    return true;
   }
-  slot->released_ns = pool_now(pool);
-  slot_move(pool, slot, SLOT_IDLE);
-}
-
-static void settle_failed(mp_pool *pool, mp_slot *slot, mp_error *err) {
-  bool opening_failed = slot->state == SLOT_OPENING;
   judge(err, false);
   slot_close(pool, slot);
-  if (opening_failed)
-    backoff_failed(pool, err);
+  backoff_failed(pool, err);
+  return false;
 }
 
 static void settle(mp_pool *pool, mp_slot *slot) {
   mp_error err = {0};
   mp_status status = pool->driver->step(slot->session, &err);
-  if (status == MP_DONE)
-    settle_opened(pool, slot);
-  else if (status == MP_FAILED)
-    settle_failed(pool, slot, &err);
+  bool recovering = slot->state == SLOT_RECOVERING;
+  if (status == MP_WAIT)
+    return;
+  if (recovering ? recovery_settled(pool, slot, status) : open_settled(pool, slot, status, &err))
+    slot_make_idle(pool, slot);
 }
 
 static bool is_orphan(const mp_slot *slot) {
@@ -361,9 +365,10 @@ mp_status acquire_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
 /* Gives back what the loan was about to get. A reset and a connect go on and serve whoever
    comes next. */
 static void return_slot(mp_pool *pool, mp_slot *slot) {
-  if (pool->closed || !slot->session) {
-    pool->stats.discarded += slot->state == SLOT_LENT;
+  if (!slot->session || (pool->closed && slot->state == SLOT_OPENING)) {
     slot_close(pool, slot);
+  } else if (pool->closed) {
+    slot_discard(pool, slot);
   } else if (slot->state == SLOT_LENT) {
     slot_move(pool, slot, SLOT_IDLE);
   } else {

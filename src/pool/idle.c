@@ -78,9 +78,10 @@ static idle_finding look_at(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
   }
   if (!slot->reset_pending || liveness == MP_READY)
     return FOUND_READY;
-  if (now_ns - slot->released_ns < pool->config.reset_timeout_ns)
+  if (!reset_overdue(pool, slot, now_ns))
     return FOUND_PENDING;
   pool->stats.resets_failed++;
+  reset_refused(pool);
   slot_close(pool, slot);
   return FOUND_OLD;
 }

@@ -59,10 +59,24 @@ bool mp_loan_fresh(const mp_loan *loan) {
   return has_session(loan) && loan->slot->fresh;
 }
 
+uint64_t mp_loan_prepared(const mp_loan *loan) {
+  return loan->pool->driver->prepared(loan->slot->session);
+}
+
+int mp_loan_parameters(const mp_loan *loan, uint64_t statement) {
+  return has_session(loan) ? loan->pool->driver->parameters(loan->slot->session, statement) : -1;
+}
+
+void mp_close_prepared(mp_loan *loan, uint64_t statement) {
+  if (has_session(loan) && loan->operation == OP_NONE)
+    loan->pool->driver->close_prepared(loan->slot->session, statement);
+}
+
 void mp_loan_record(mp_loan *loan, bool on) {
   if (!has_session(loan))
     return;
   loan->pool->driver->record(loan->slot->session, on);
+  loan->slot->recording = on;
   if (on)
     return;
   loan->slot->fresh = false;
@@ -72,12 +86,12 @@ void mp_loan_record(mp_loan *loan, bool on) {
 
 /* ---- release ---- */
 
-static bool may_be_lent_again(mp_loan *loan, int64_t now_ns) {
-  mp_pool *pool = loan->pool;
-  mp_slot *slot = loan->slot;
-  if (pool->closed || slot->lost || slot->retire || loan->operation != OP_NONE)
+static bool may_be_lent_again(const mp_loan *loan, int64_t now_ns) {
+  const mp_pool *pool = loan->pool;
+  const mp_slot *slot = loan->slot;
+  if (pool->closed || loan->operation != OP_NONE)
     return false;
-  return !slot_expired(pool, slot, now_ns) && pool->driver->at_rest(slot->session);
+  return slot_reusable(pool, slot, now_ns) && pool->driver->at_rest(slot->session);
 }
 
 /* A loan that sent nothing left nothing behind: it alone needs no reset. */
@@ -97,15 +111,6 @@ static bool clean(mp_loan *loan, bool reset) {
   return true;
 }
 
-static void close_used(mp_loan *loan, int64_t now_ns) {
-  mp_pool *pool = loan->pool;
-  if (slot_expired(pool, loan->slot, now_ns))
-    pool->stats.retired++;
-  else
-    pool->stats.discarded++;
-  slot_close(pool, loan->slot);
-}
-
 static void give_back(mp_loan *loan, bool reset) {
   mp_pool *pool = loan->pool;
   int64_t now_ns = pool_now(pool);
@@ -113,7 +118,7 @@ static void give_back(mp_loan *loan, bool reset) {
     loan->slot->released_ns = now_ns;
     slot_move(pool, loan->slot, SLOT_IDLE);
   } else {
-    close_used(loan, now_ns);
+    slot_discard(pool, loan->slot);
   }
   queue_serve(pool);
   idle_sweep(pool);
@@ -154,6 +159,7 @@ void mp_loan_lose(mp_loan *loan) {
 }
 
 void mp_loan_discard(mp_loan *loan) {
+  pause_end(loan);
   if (!mp_loan_held(loan))
     return;
   mp_loan_lose(loan);

@@ -7,9 +7,10 @@
 static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err);
 
 static mp_status finish(mp_loan *loan, mp_status status) {
-  if (loan->operation == OP_QUERY)
+  if (loan->operation == OP_QUERY || loan->operation == OP_PREPARE || loan->operation == OP_EXECUTE)
     loan->statements++;
   if (loan->operation == OP_RESET && status == MP_DONE) {
+    reset_answered(loan->pool);
     loan->statements = 0;
     loan->touched = false;
   }
@@ -43,10 +44,19 @@ static bool recover(mp_loan *loan) {
   return true;
 }
 
+static void reset_failed(mp_loan *loan, bool refused) {
+  loan->pool->stats.resets_failed++;
+  loan->slot->lost = true;
+  if (refused)
+    reset_refused(loan->pool);
+}
+
 /* What the server makes of the statement can no longer be learnt by this loan. */
 static mp_status time_out(mp_loan *loan, mp_error *err) {
   bool statement = loan->operation != OP_PING && loan->operation != OP_RESET;
   loan->pool->stats.timeouts++;
+  if (loan->operation == OP_RESET)
+    reset_failed(loan, true);
   if (!statement || !recover(loan)) {
     loan->pool->driver->abort(loan->slot->session);
     loan->slot->lost = true;
@@ -64,13 +74,24 @@ static mp_status time_out_unsent(mp_loan *loan, mp_error *err) {
   return mp_fail(err, MP_ERR_TIMEOUT, 0, "no connection was ready in time");
 }
 
+/* What leaves no trace on the server. */
+static bool is_harmless(loan_operation operation) {
+  return operation == OP_PING || operation == OP_RESET || operation == OP_PREPARE;
+}
+
+/* Refused before anything was sent, for the result of an earlier statement is open: statements
+   are refused by the driver. */
+static bool out_of_turn(const mp_error *err) {
+  return err->phase == MP_PHASE_SEND && err->code == 2014;
+}
+
 /* What only the loan knows of a failure: of the earlier tries, of the session, and that a
    ping does nothing. */
 static mp_status report(mp_loan *loan, loan_operation operation, mp_status status, mp_error *err) {
   if (status != MP_FAILED)
     return status;
   err->fatal = !loan->slot || loan->slot->lost;
-  if (operation == OP_PING || operation == OP_RESET) {
+  if (is_harmless(operation)) {
     err->executed = MP_EXECUTED_NO;
   } else if (loan->maybe_executed && err->executed == MP_EXECUTED_NO) {
     err->executed = MP_EXECUTED_UNKNOWN;
@@ -79,18 +100,26 @@ static mp_status report(mp_loan *loan, loan_operation operation, mp_status statu
   return MP_FAILED;
 }
 
+static bool is_movable(loan_operation operation) {
+  return operation == OP_QUERY || operation == OP_PING || operation == OP_PREPARE;
+}
+
 /* The first statement of a loan may move to another session: nothing of the loan's is in the
-   old one. */
+   old one. One of on_connect belongs to its session. */
 static bool may_retry(const mp_loan *loan) {
   const mp_pool *pool = loan->pool;
-  bool first = loan->statements == 0 && (loan->operation == OP_QUERY || loan->operation == OP_PING);
+  bool first = loan->statements == 0 && is_movable(loan->operation) && !loan->slot->recording;
   return first && pool->config.retries > 0 && loan->tries <= pool->config.retries && !pool->closed;
 }
 
-/* A new session must be shown to the user's on_connect first, which only a checkout does. */
+/* A new session must be shown to the user's on_connect first, which only a checkout does: it is
+   left to the next. */
 static mp_status unprepared(mp_loan *loan, mp_error *err) {
-  loan->slot->lost = true;
+  slot_make_idle(loan->pool, loan->slot);
+  loan->slot = NULL;
   loan->operation = OP_NONE;
+  queue_serve(loan->pool);
+  err->phase = MP_PHASE_SEND;
   err->retryable = true;
   return mp_fail(err, MP_ERR_LOST, 2006, "the connection was lost before the statement was sent");
 }
@@ -124,9 +153,11 @@ static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
 }
 
 static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
-  mp_verdict verdict = judge(err, loan->idempotent || loan->operation == OP_PING);
-  loan->slot->lost |= verdict.lost || loan->operation == OP_RESET;
+  mp_verdict verdict = judge(err, loan->idempotent || is_harmless(loan->operation));
+  loan->slot->lost |= verdict.lost;
   loan->slot->retire |= verdict.retire;
+  if (loan->operation == OP_RESET && !out_of_turn(err))
+    reset_failed(loan, err->code == 1047);
   if (loan->pool->aborted && verdict.lost)
     err->kind = MP_ERR_CLOSED;
   if (verdict.again && may_retry(loan))
@@ -152,33 +183,59 @@ static mp_status progress(mp_loan *loan, mp_status status, mp_wait *wait, mp_err
 static mp_status start_reset(mp_loan *loan, mp_error *err) {
   mp_driver *driver = loan->pool->driver;
   mp_session *session = loan->slot->session;
-  if (!driver->at_rest(session)) {
-    err->phase = MP_PHASE_SEND;
-    return mp_fail(err, MP_ERR_PROTOCOL, 2014, "a result has not been read to its end");
-  }
+  err->phase = MP_PHASE_RESET;
+  if (loan->pool->reset_refused)
+    return mp_fail(err, MP_ERR_PROTOCOL, 0, "the server does not know how to reset a session");
   if (driver->reset_send(session, err) != MP_DONE)
     return MP_FAILED;
   loan->pool->stats.resets_sent++;
   return driver->reset_read(session, err);
 }
 
+static mp_status call_driver(mp_loan *loan, mp_error *err) {
+  mp_driver *driver = loan->pool->driver;
+  mp_session *session = loan->slot->session;
+  loan->touched |= loan->operation != OP_PING;
+  switch (loan->operation) {
+  case OP_PING:
+    return driver->ping(session, err);
+  case OP_RESET:
+    return start_reset(loan, err);
+  case OP_PREPARE:
+    return driver->prepare(session, loan->sql, loan->length, err);
+  case OP_EXECUTE:
+    return driver->execute(session, loan->prepared, loan->values, err);
+  default:
+    return driver->query(session, loan->sql, loan->length, err);
+  }
+}
+
 /* A look before the send: what is dead already never got the statement. */
 static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_driver *driver = loan->pool->driver;
   mp_session *session = loan->slot->session;
+  bool at_rest = driver->at_rest(session);
   mp_status status;
-  if (driver->at_rest(session) && driver->peek(session) == MP_DEAD) {
+  if (at_rest && driver->peek(session) == MP_DEAD) {
     err->phase = MP_PHASE_SEND;
     status = mp_fail(err, MP_ERR_LOST, 2006, "the server has closed the connection");
-  } else if (loan->operation == OP_PING) {
-    status = driver->ping(session, err);
-  } else if (loan->operation == OP_RESET) {
-    status = start_reset(loan, err);
+  } else if (!at_rest && (loan->operation == OP_PING || loan->operation == OP_RESET)) {
+    err->phase = MP_PHASE_SEND;
+    status = mp_fail(err, MP_ERR_PROTOCOL, 2014, "a result has not been read to its end");
   } else {
-    loan->touched = true;
-    status = driver->query(session, loan->sql, loan->length, err);
+    status = call_driver(loan, err);
   }
   return progress(loan, status, wait, err);
+}
+
+/* What was refused inside of an open result leaves that result its deadline. */
+static mp_status start_by(mp_loan *loan, int64_t deadline_ns, mp_wait *wait, mp_error *err) {
+  int64_t deadline_before_ns = loan->statement_deadline_ns;
+  loan->deadline_ns = loan->statement_deadline_ns = deadline_ns;
+  mp_status status = start(loan, wait, err);
+  if (status == MP_FAILED && out_of_turn(err))
+    loan->deadline_ns = loan->statement_deadline_ns = deadline_before_ns;
+  return status;
 }
 
 /* An operation that was never finished leaves its session in an unknown state. */
@@ -195,18 +252,37 @@ static mp_status begin(mp_loan *loan, loan_operation operation, int64_t timeout_
   loan->operation = operation;
   loan->tries = 0;
   loan->maybe_executed = false;
-  loan->deadline_ns = timeout_ns == MP_NEVER ? MP_NEVER : add_time(pool_now(loan->pool), timeout_ns);
-  loan->statement_deadline_ns = loan->deadline_ns;
-  return report(loan, operation, start(loan, wait, err), err);
+  int64_t deadline_ns = timeout_ns == MP_NEVER ? MP_NEVER : add_time(pool_now(loan->pool), timeout_ns);
+  return report(loan, operation, start_by(loan, deadline_ns, wait, err), err);
+}
+
+static int64_t limit_of(const mp_loan *loan, int64_t timeout_ns) {
+  return timeout_ns > 0 ? timeout_ns : loan->pool->config.query_timeout_ns;
 }
 
 mp_status mp_query(mp_loan *loan, const char *sql, size_t length, const mp_query_options *options,
                    mp_wait *wait, mp_error *err) {
-  int64_t timeout_ns = options->timeout_ns > 0 ? options->timeout_ns : loan->pool->config.query_timeout_ns;
   loan->sql = sql;
   loan->length = length;
   loan->idempotent = options->idempotent;
-  return begin(loan, OP_QUERY, timeout_ns, wait, err);
+  return begin(loan, OP_QUERY, limit_of(loan, options->timeout_ns), wait, err);
+}
+
+mp_status mp_prepare(mp_loan *loan, const char *sql, size_t length, int64_t timeout_ns, mp_wait *wait,
+                     mp_error *err) {
+  loan->sql = sql;
+  loan->length = length;
+  loan->idempotent = false;
+  return begin(loan, OP_PREPARE, limit_of(loan, timeout_ns), wait, err);
+}
+
+/* A prepared statement lives in its session: it cannot move to another. */
+mp_status mp_execute(mp_loan *loan, uint64_t statement, const mp_value *values,
+                     const mp_query_options *options, mp_wait *wait, mp_error *err) {
+  loan->prepared = statement;
+  loan->values = values;
+  loan->idempotent = false;
+  return begin(loan, OP_EXECUTE, limit_of(loan, options->timeout_ns), wait, err);
 }
 
 mp_status mp_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *err) {

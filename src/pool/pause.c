@@ -4,17 +4,19 @@
 mp_status mp_pause(mp_loan *loan, int64_t duration_ns, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   *err = (mp_error){0};
+  if (loan->operation != OP_NONE)
+    mp_loan_lose(loan);
   loan->bell = pool->driver->bell_take(pool->driver);
   if (loan->bell < 0)
     return mp_fail(err, MP_ERR_EXHAUSTED, 0, "no file descriptor left to wait with");
   loan->operation = OP_PAUSE;
-  loan->deadline_ns = add_time(pool_now(pool), duration_ns);
+  loan->pause_until_ns = add_time(pool_now(pool), duration_ns);
   return pause_step(loan, wait);
 }
 
 mp_status pause_step(mp_loan *loan, mp_wait *wait) {
-  *wait = (mp_wait){.fd = loan->bell, .until_ns = loan->deadline_ns};
-  if (pool_now(loan->pool) < loan->deadline_ns)
+  *wait = (mp_wait){.fd = loan->bell, .until_ns = loan->pause_until_ns};
+  if (pool_now(loan->pool) < loan->pause_until_ns)
     return MP_WAIT;
   pause_end(loan);
   return MP_DONE;

@@ -63,10 +63,12 @@ void pool_tell_ended(mp_pool *pool) {
     pool->driver->bell_ring(pool->driver, pool->ended_bell);
 }
 
-static void close_orphans(mp_pool *pool, slot_state state) {
+static void close_orphans(mp_pool *pool) {
   mp_slot *orphan;
-  while ((orphan = slot_find(pool, state)))
+  while ((orphan = slot_find(pool, SLOT_OPENING)))
     slot_close(pool, orphan);
+  while ((orphan = slot_find(pool, SLOT_RECOVERING)))
+    slot_discard(pool, orphan);
 }
 
 void mp_pool_close(mp_pool *pool) {
@@ -74,8 +76,7 @@ void mp_pool_close(mp_pool *pool) {
     return;
   pool->closed = true;
   idle_close_all(pool);
-  close_orphans(pool, SLOT_OPENING);
-  close_orphans(pool, SLOT_RECOVERING);
+  close_orphans(pool);
   queue_wake_all(pool);
 }
 
@@ -100,7 +101,7 @@ void mp_pool_evict(mp_pool *pool) {
 int mp_pool_ended_fd(mp_pool *pool) {
   if (pool->ended_bell < 0)
     pool->ended_bell = pool->driver->bell_take(pool->driver);
-  else if (pool->counts[SLOT_LENT] + pool->counts[SLOT_OPENING] > 0)
+  else if (pool->counts[SLOT_LENT] + pool->counts[SLOT_OPENING] + pool->counts[SLOT_RECOVERING] > 0)
     pool->driver->bell_hush(pool->driver, pool->ended_bell);
   return pool->ended_bell;
 }

@@ -26,6 +26,7 @@ typedef struct mp_slot {
   bool reset_pending;            /* replies to a reset are owed */
   bool reset_begun;              /* ... and a loan that gave up waiting began to read them */
   bool fresh;                    /* the user's on_connect has not seen it yet */
+  bool recording;                /* ... or has it in hand: its baseline is half made */
   bool lost;                     /* the session is of no more use to its loan */
   bool retire;                   /* close it at release */
 } mp_slot;
@@ -45,6 +46,8 @@ typedef enum loan_operation {
   OP_NONE,
   OP_CHECKOUT,
   OP_QUERY,
+  OP_PREPARE,
+  OP_EXECUTE,
   OP_PING,
   OP_FETCH,
   OP_NEXT_RESULT,
@@ -64,12 +67,15 @@ struct mp_loan {
   int64_t patience_ns;      /* how long the checkout was willing to wait */
   int64_t limit_ns;         /* of the replies to a reset */
   int64_t since_ns;         /* when it got its session, or began to read a reset */
+  int64_t pause_until_ns;
   unsigned tries;           /* sessions that failed it in this operation */
   unsigned statements;      /* that ran to an answer: after the first nothing is retried */
   bool touched;             /* something was sent: the session needs a reset */
   bool maybe_executed;      /* an earlier try of this operation may have taken effect */
-  const char *sql;          /* the statement of OP_QUERY, for a retry */
+  const char *sql;          /* of OP_QUERY and OP_PREPARE, for a retry */
   size_t length;
+  uint64_t prepared;        /* of OP_EXECUTE */
+  const mp_value *values;
   int64_t statement_deadline_ns;
   bool idempotent;
   char label[64];
@@ -102,8 +108,11 @@ void slot_move(mp_pool *pool, mp_slot *slot, slot_state state);
 mp_slot *slot_find(mp_pool *pool, slot_state state); /* one without a loan, or NULL */
 mp_slot *slot_find_other(mp_pool *pool);             /* what there is to use besides idle sessions */
 void slot_opened(mp_pool *pool, mp_slot *slot);
+void slot_make_idle(mp_pool *pool, mp_slot *slot); /* from now on */
 void slot_close(mp_pool *pool, mp_slot *slot); /* ends in SLOT_EMPTY */
+void slot_discard(mp_pool *pool, mp_slot *slot); /* ... for a session that was used */
 bool slot_expired(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
+bool slot_reusable(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 
 /* idle.c */
 mp_slot *idle_pick(mp_pool *pool);
@@ -130,6 +139,11 @@ mp_status acquire(mp_loan *loan, mp_wait *wait, mp_error *err);
 mp_status acquire_step(mp_loan *loan, mp_wait *wait, mp_error *err);
 void acquire_abandon(mp_loan *loan);
 mp_status checkout_done(mp_loan *loan, mp_status status);
+
+/* refusal.c: whether the server knows how to reset a session */
+void reset_answered(mp_pool *pool);
+void reset_refused(mp_pool *pool);
+bool reset_overdue(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 
 /* explain.c */
 mp_status explain_exhausted(const mp_pool *pool, mp_error *err);

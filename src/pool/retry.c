@@ -35,6 +35,7 @@ static const retry_rule rules[] = {
     {1161, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* timeout writing packets */
     {1180, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* error during COMMIT */
     {1927, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* connection was killed */
+    {2057, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* a table changed under a prepared statement */
     {4031, MP_ERR_LOST, MP_EXECUTED_NO, true, true, false},       /* closed for inactivity, MySQL */
 };
 
@@ -61,16 +62,15 @@ static mp_verdict apply(mp_error *err, const retry_rule *rule) {
   return (mp_verdict){.lost = rule->lost, .retire = rule->retire};
 }
 
-/* A refusal by our own side before anything was sent, such as a packet that is too large,
-   leaves the session as it was. 2014 is one too, but tells of a session out of step. */
+/* A refusal by our own side before anything was sent leaves the session as it was: a packet
+   that is too large, or 2014, a statement inside of an open result. */
 static mp_verdict judge_send(mp_error *err) {
-  bool unsent = err->code == 2006 || err->code == 2014;
   err->executed = MP_EXECUTED_NO;
-  if (!from_client(err->code))
+  if (!from_client(err->code) || err->code == 2014)
     return (mp_verdict){0};
   if (err->kind != MP_ERR_PROTOCOL || err->code == 2006)
     err->kind = MP_ERR_LOST;
-  err->executed = unsent ? MP_EXECUTED_NO : MP_EXECUTED_UNKNOWN;
+  err->executed = err->code == 2006 ? MP_EXECUTED_NO : MP_EXECUTED_UNKNOWN;
   err->retryable = err->code == 2006;
   err->fatal = true;
   return (mp_verdict){.lost = true, .again = err->code == 2006};

@@ -38,6 +38,11 @@ void slot_move(mp_pool *pool, mp_slot *slot, slot_state state) {
     idle_push(pool, slot);
 }
 
+void slot_make_idle(mp_pool *pool, mp_slot *slot) {
+  slot->released_ns = pool_now(pool);
+  slot_move(pool, slot, SLOT_IDLE);
+}
+
 mp_slot *slot_find(mp_pool *pool, slot_state state) {
   for (unsigned i = 0; pool->counts[state] > 0 && i < pool->config.max_size; i++)
     if (pool->slots[i].state == state && !pool->slots[i].loan)
@@ -61,7 +66,7 @@ void slot_opened(mp_pool *pool, mp_slot *slot) {
     lifetime_ns -= (int64_t)pool_random(pool, (uint64_t)lifetime_ns / 10 + 1);
   slot->expires_ns = add_time(now_ns, lifetime_ns);
   slot->idle_limit_ns = pool->driver->idle_limit_ns(slot->session);
-  slot->reset_pending = slot->reset_begun = slot->lost = slot->retire = false;
+  slot->reset_pending = slot->reset_begun = slot->lost = slot->retire = slot->recording = false;
   slot->fresh = true;
   pool->stats.opened++;
 }
@@ -77,6 +82,18 @@ void slot_close(mp_pool *pool, mp_slot *slot) {
     pool->stats.closed++;
 }
 
+void slot_discard(mp_pool *pool, mp_slot *slot) {
+  if (slot_expired(pool, slot, pool_now(pool)))
+    pool->stats.retired++;
+  else
+    pool->stats.discarded++;
+  slot_close(pool, slot);
+}
+
 bool slot_expired(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
   return slot->generation != pool->generation || now_ns >= slot->expires_ns;
+}
+
+bool slot_reusable(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
+  return !slot->lost && !slot->retire && !slot->recording && !slot_expired(pool, slot, now_ns);
 }

@@ -1,0 +1,64 @@
+-- Rows one by one, for a generic for:
+--
+--   for row in assert(conn:rows("SELECT …")) do … end
+--
+-- In Lua 5.4 the loop ends the stream however it is left; elsewhere a loop that is left early is
+-- followed by stream:close(). Until the stream has ended its connection can do nothing else. What
+-- fails in the middle is raised: a loop has no place for a return value.
+
+local core = require "mypool.core"
+local run = require "mypool.run"
+core.internal()
+
+local fetch = core.fetch
+
+local Stream = {}
+local metatable = { __index = Stream, __name = "mypool.rows", __metatable = false }
+
+-- stream:close(): ends it; a second time does nothing. A short rest is read, a long one costs the
+-- session. Also what the loop calls.
+function Stream:close()
+  local conn = self.conn
+  if not conn then
+    return
+  end
+  self.conn = nil
+  local ok, message = true, nil
+  if conn:is_held() then
+    ok, message = pcall(run, conn, core.drain(conn))
+  end
+  if self.owns then
+    conn:release()
+  end
+  if not ok then
+    error(message, 0)
+  end
+end
+
+metatable.__close = Stream.close
+
+-- The next row; nil after the last one.
+function Stream:next()
+  local conn = self.conn
+  if not conn then
+    return nil
+  end
+  local row, err = run(conn, fetch(conn))
+  if row then
+    return row
+  end
+  self:close()
+  if err then
+    error(err, 0)
+  end
+end
+
+-- What `for` needs: an iterator, its state, its first value, what to close. `columns`: how many the
+-- rows have; nil, when the statement failed.
+return function(conn, columns, ...)
+  if not columns then
+    return columns, ...
+  end
+  local stream = setmetatable({ conn = conn }, metatable)
+  return Stream.next, stream, nil, stream
+end

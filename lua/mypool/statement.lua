@@ -1,0 +1,75 @@
+-- Prepared statements: parsed once, their values sent as they are. They live as long as the loan
+-- they were made in. On the network each costs a round trip more than conn:query, so they pay for
+-- statements that run several times in a loan.
+
+local core = require "mypool.core"
+local options = require "mypool.options"
+local rows = require "mypool.rows"
+local run = require "mypool.run"
+core.internal()
+
+local execute = core.execute
+
+local Statement = {}
+local metatable = { __index = Statement, __name = "mypool.statement", __metatable = false }
+
+-- The shapes that core.execute knows.
+local RESULT, ROW, VALUE, STREAM = 0, 1, 2, 3
+
+local function must_be_open(self, what)
+  if type(self) ~= "table" or getmetatable(self) ~= false or self.conn == nil then
+    core.raise(("bad argument 'self' to '%s' (mypool.statement expected, got %s)"):format(what, type(self)))
+  elseif self.closed then
+    core.raise(("bad call of '%s' (this statement was closed)"):format(what))
+  end
+  return self.conn
+end
+
+local function method(name, shape)
+  return function(self, ...)
+    local conn = must_be_open(self, name)
+    return run(conn, execute(conn, shape, self.options, self.id, ...))
+  end
+end
+
+-- statement:execute(...): the result, as of conn:query.
+Statement.execute = method("execute", RESULT)
+
+-- statement:one(...), statement:value(...): as of a connection.
+Statement.one = method("one", ROW)
+Statement.value = method("value", VALUE)
+
+-- statement:rows(...): for row in … do, as of a connection.
+function Statement:rows(...)
+  local conn = must_be_open(self, "rows")
+  return rows(conn, run(conn, execute(conn, STREAM, self.options, self.id, ...)))
+end
+
+-- statement:with{ timeout =, rows = }: the same statement with these options.
+function Statement:with(given)
+  must_be_open(self, "with")
+  options.statement(given, "with")
+  return setmetatable({ conn = self.conn, id = self.id, options = given }, metatable)
+end
+
+-- statement:close(): a second time does nothing.
+function Statement:close()
+  if not self.closed then
+    self.closed = true
+    core.close_prepared(self.conn, self.id)
+  end
+end
+
+metatable.__close = Statement.close
+
+function metatable.__tostring(self)
+  return ("mypool.statement %d%s"):format(self.id, self.closed and " (closed)" or "")
+end
+
+-- A statement from its number; nil, when preparing failed.
+return function(conn, id, ...)
+  if not id then
+    return id, ...
+  end
+  return setmetatable({ conn = conn, id = id }, metatable)
+end

@@ -1,0 +1,132 @@
+/* Prepared statements: Lua's values as parameters of the binary protocol. The Lua side wraps
+   the number of a statement in an object. */
+#include <math.h>
+
+#include "binding.h"
+
+/* prepare(connection, sql): its number */
+int core_prepare(lua_State *L) {
+  connection *conn = check_held(L, "prepare");
+  mp_wait wait;
+  mp_error err;
+  size_t length;
+  if (lua_type(L, 2) != LUA_TSTRING)
+    return raise_type(L, "prepare", "sql", "string", 2);
+  if (!mp_loan_held(conn->loan))
+    return luaL_error(L, "prepare: not checked out");
+  lua_settop(L, 2);
+  lua_pushvalue(L, 2);
+  lua_setiuservalue(L, 1, CONNECTION_SQL);
+  const char *sql = lua_tolstring(L, 2, &length);
+  connection_begin(L, conn, PREPARING);
+  conn->literals.length = conn->values.length = 0;
+  mp_status status = mp_prepare(conn->loan, sql, length, 0, &wait, &err);
+  return connection_proceed(L, conn, status, &wait, &err);
+}
+
+static mp_value number_value(lua_State *L, int index, int position) {
+  double number = lua_tonumber(L, index);
+  if (lua_isinteger(L, index))
+    return (mp_value){.kind = MP_VALUE_INTEGER, .as.integer = lua_tointeger(L, index)};
+  if (!isfinite(number))
+    raise(L, "bad parameter %d (SQL has no %s)", position, isnan(number) ? "NaN" : "infinity");
+  return (mp_value){.kind = MP_VALUE_FLOAT, .as.number = number};
+}
+
+static mp_value string_value(lua_State *L, int index, bool binary) {
+  size_t length;
+  const char *bytes = lua_tolstring(L, index, &length);
+  binary = binary || !mp_is_text(bytes, length);
+  return (mp_value){.kind = binary ? MP_VALUE_BINARY : MP_VALUE_STRING,
+                    .as.text = {.bytes = bytes, .length = length}};
+}
+
+static bool is_null(lua_State *L, int index) {
+  return lua_isnil(L, index) || (lua_islightuserdata(L, index) && !lua_touserdata(L, index));
+}
+
+/* The string within mypool.binary stays alive with its table, which is on the stack. */
+static mp_value binary_value(lua_State *L, int index, int position) {
+  if (!is_class(L, index, BINARY_CLASS))
+    raise(L, "bad parameter %d (%s is no value of a prepared statement)", position, luaL_typename(L, index));
+  lua_rawgeti(L, index, 1);
+  if (lua_type(L, -1) != LUA_TSTRING)
+    raise(L, "bad parameter %d (binary holds no string)", position);
+  mp_value value = string_value(L, -1, true);
+  lua_pop(L, 1);
+  return value;
+}
+
+static mp_value value_of(lua_State *L, int index, int position) {
+  if (is_null(L, index))
+    return (mp_value){.kind = MP_VALUE_NULL};
+  switch (lua_type(L, index)) {
+  case LUA_TBOOLEAN:
+    return (mp_value){.kind = MP_VALUE_INTEGER, .as.integer = lua_toboolean(L, index)};
+  case LUA_TNUMBER:
+    return number_value(L, index, position);
+  case LUA_TSTRING:
+    return string_value(L, index, false);
+  default:
+    return binary_value(L, index, position);
+  }
+}
+
+static void read_values(lua_State *L, connection *conn, int first, int wanted) {
+  int given = lua_gettop(L) - first + 1;
+  if (wanted >= 0 && given != wanted)
+    raise(L, "wrong number of parameters (the statement has %d, got %d)", wanted, given);
+  conn->values.length = 0;
+  for (int i = 0; i < given; i++) {
+    mp_value value = value_of(L, first + i, i + 1);
+    mp_buffer_add(&conn->values, (const char *)&value, sizeof value);
+  }
+  if (conn->values.failed)
+    luaL_error(L, "not enough memory");
+}
+
+/* An error that comes later must still be able to tell the values. */
+static void keep_parameters(lua_State *L) {
+  int last = lua_gettop(L);
+  lua_createtable(L, last, 0);
+  for (int i = 5; i <= last; i++) {
+    lua_pushvalue(L, i);
+    lua_rawseti(L, -2, i - 4);
+  }
+  lua_setiuservalue(L, 1, CONNECTION_SQL);
+}
+
+/* execute(connection, shape, options or nil, number, ...) */
+int core_execute(lua_State *L) {
+  connection *conn = check_held(L, "execute");
+  mp_query_options options = {0};
+  mp_wait wait;
+  mp_error err;
+  int shape_asked = (int)luaL_checkinteger(L, 2);
+  luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, 2, "no such shape");
+  uint64_t id = (uint64_t)luaL_checkinteger(L, 4);
+  if (!mp_loan_held(conn->loan))
+    return luaL_error(L, "execute: not checked out");
+  read_values(L, conn, 5, mp_loan_parameters(conn->loan, id));
+  conn->shape = (shape)shape_asked;
+  conn->literals.length = 0;
+  read_options(L, 3, conn, &options);
+  if (conn->shape == SHAPE_VALUE)
+    conn->array_rows = true;
+  connection_begin(L, conn, QUERYING);
+  const mp_value *values = (const mp_value *)(const void *)conn->values.data;
+  mp_status status = mp_execute(conn->loan, id, values, &options, &wait, &err);
+  if (status == MP_WAIT)
+    keep_parameters(L);
+  return connection_proceed(L, conn, status, &wait, &err);
+}
+
+/* close_prepared(connection, number): on a released connection too, where there is nothing left
+   to close. */
+int core_close_prepared(lua_State *L) {
+  connection *conn = luaL_testudata(L, 1, CONNECTION_CLASS);
+  uint64_t id = (uint64_t)luaL_checkinteger(L, 2);
+  if (conn && conn->loan && conn->activity == IDLE)
+    mp_close_prepared(conn->loan, id);
+  return 0;
+}

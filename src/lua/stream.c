@@ -1,0 +1,105 @@
+/* Rows one by one, as the server sends them: whatever their number, one is held at a time. */
+#include "binding.h"
+
+/* When a stream is left, so much is read for the sake of the session; then it is given up. */
+static const uint64_t worth_draining = 64 * 1024;
+
+static bool is_row(const mp_row *row) {
+  return row->cells || row->values;
+}
+
+static uint64_t size_of(const connection *conn, const mp_row *row) {
+  uint64_t size = 8;
+  for (unsigned i = 0; row->lengths && i < conn->columns; i++)
+    size += row->lengths[i];
+  return size;
+}
+
+/* Reads what is left of the statement, further results too; gives the session up rather than
+   read more than conn->drain_limit. */
+static mp_status drain(connection *conn, mp_wait *wait, mp_error *err) {
+  for (;;) {
+    mp_row row;
+    bool more = true;
+    mp_status status = MP_DONE;
+    if (conn->seeking)
+      status = mp_next_result(conn->loan, &more, wait, err);
+    if (status != MP_DONE || !more)
+      return status;
+    conn->seeking = false;
+    status = mp_fetch(conn->loan, &row, wait, err);
+    if (status != MP_DONE)
+      return status;
+    conn->seeking = !is_row(&row);
+    if (conn->seeking || (conn->drained += size_of(conn, &row)) <= conn->drain_limit)
+      continue;
+    mp_loan_lose(conn->loan);
+    return MP_DONE;
+  }
+}
+
+static void begin_draining(connection *conn, uint64_t limit) {
+  conn->activity = DRAINING;
+  conn->drained = 0;
+  conn->drain_limit = limit;
+}
+
+static int push_row(lua_State *L, connection *conn, const mp_row *row) {
+  conn->activity = IDLE;
+  luaL_checkstack(L, (int)conn->columns + 8, "too many columns");
+  lua_pushnil(L);
+  row_push_names(L, 1, conn);
+  row_push(L, conn, row, lua_gettop(L) - (int)conn->columns);
+  lua_pushnil(L);
+  lua_insert(L, -2);
+  return 2;
+}
+
+static int end_stream(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
+  if (status == MP_WAIT)
+    return connection_waits(L, conn, wait);
+  conn->streaming = false;
+  if (status == MP_FAILED)
+    return connection_failed(L, conn, err);
+  conn->activity = IDLE;
+  lua_pushnil(L);
+  return 1;
+}
+
+/* Continues fetch or drain: nil and a row; nil alone at the end. */
+int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
+  if (conn->activity == STREAMING) {
+    mp_row row;
+    mp_status status = mp_fetch(conn->loan, &row, wait, err);
+    if (status == MP_DONE && is_row(&row))
+      return push_row(L, conn, &row);
+    if (status != MP_DONE)
+      return end_stream(L, conn, status, wait, err);
+    conn->seeking = true;
+    begin_draining(conn, UINT64_MAX);
+  }
+  return end_stream(L, conn, drain(conn, wait, err), wait, err);
+}
+
+/* fetch(connection): the next row of the stream that query began. */
+int core_fetch(lua_State *L) {
+  connection *conn = check_held(L, "rows");
+  mp_wait wait;
+  mp_error err;
+  if (!conn->streaming)
+    return 0;
+  connection_begin(L, conn, STREAMING);
+  return stream_step(L, conn, &wait, &err);
+}
+
+/* drain(connection): the end of a stream that is left early. */
+int core_drain(lua_State *L) {
+  connection *conn = check_held(L, "rows");
+  mp_wait wait;
+  mp_error err;
+  if (!conn->streaming)
+    return 0;
+  connection_begin(L, conn, DRAINING);
+  begin_draining(conn, worth_draining);
+  return stream_step(L, conn, &wait, &err);
+}

@@ -1,0 +1,279 @@
+/* Prepared statements of the binary protocol. They are known by number: the session that made
+   them may be gone when the number is used. */
+#include <errmsg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "prepared.h"
+
+static prepared *find(const mp_session *session, uint64_t id) {
+  prepared *statement = session->statements;
+  while (statement && statement->id != id)
+    statement = statement->next;
+  return statement;
+}
+
+static void prepared_free(prepared *statement) {
+  mysql_stmt_close(statement->stmt);
+  free(statement->values);
+  free(statement->scratch);
+  free(statement->binds);
+  free(statement);
+}
+
+static mp_status stmt_fail(mp_session *session, const prepared *statement, mp_phase phase, mp_error *err) {
+  MYSQL_STMT *stmt = statement->stmt;
+  unsigned code = mysql_stmt_errno(stmt);
+  mp_statement_note(session, code);
+  return mp_say(code, mysql_stmt_error(stmt), mysql_stmt_sqlstate(stmt), phase, err);
+}
+
+/* ---- prepare ---- */
+
+static mp_status keep(mp_session *session, prepared *statement, mp_error *err) {
+  unsigned columns = mysql_stmt_field_count(statement->stmt);
+  statement->parameters = (unsigned)mysql_stmt_param_count(statement->stmt);
+  statement->values = calloc(columns + 1, sizeof *statement->values);
+  statement->scratch = malloc(mp_binary_scratch(columns) + 1);
+  statement->binds = calloc(statement->parameters + 1, sizeof *statement->binds);
+  if (!statement->values || !statement->scratch || !statement->binds)
+    return mp_fail(err, MP_ERR_PROTOCOL, CR_OUT_OF_MEMORY, "out of memory");
+  statement->next = session->statements;
+  session->statements = statement;
+  session->preparing = NULL;
+  session->prepared_id = statement->id;
+  return MP_DONE;
+}
+
+static mp_status prepare_done(mp_session *session, mp_error *err) {
+  prepared *statement = session->preparing;
+  mp_status status;
+  if (session->outcome)
+    status = stmt_fail(session, statement, MP_PHASE_REPLY, err);
+  else
+    status = keep(session, statement, err);
+  if (status == MP_FAILED) {
+    session->preparing = NULL;
+    prepared_free(statement);
+  }
+  return status;
+}
+
+static int prepare_cont(mp_session *session, int ready) {
+  return mysql_stmt_prepare_cont(&session->outcome, session->preparing->stmt, ready);
+}
+
+mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t length, mp_error *err) {
+  if (mp_statement_refuse(session, length, err) != MP_DONE)
+    return MP_FAILED;
+  prepared *statement = calloc(1, sizeof *statement);
+  MYSQL_STMT *stmt = statement ? mysql_stmt_init(session->mysql) : NULL;
+  if (!stmt) {
+    free(statement);
+    return mp_fail(err, MP_ERR_PROTOCOL, CR_OUT_OF_MEMORY, "out of memory");
+  }
+  statement->stmt = stmt;
+  statement->id = ++session->driver->last_statement;
+  session->preparing = statement;
+  session->cont = prepare_cont;
+  session->done = prepare_done;
+  int events = mysql_stmt_prepare_start(&session->outcome, stmt, sql, length);
+  return mp_task_settle(session, events, err);
+}
+
+uint64_t mp_prepared_last(const mp_session *session) {
+  return session->prepared_id;
+}
+
+int mp_prepared_parameters(const mp_session *session, uint64_t id) {
+  const prepared *statement = find(session, id);
+  return statement ? (int)statement->parameters : -1;
+}
+
+/* ---- execute ---- */
+
+static void bind_value(MYSQL_BIND *bind, const mp_value *value) {
+  switch (value->kind) {
+  case MP_VALUE_NULL:
+    bind->buffer_type = MYSQL_TYPE_NULL;
+    break;
+  case MP_VALUE_INTEGER:
+  case MP_VALUE_UNSIGNED:
+    bind->buffer_type = MYSQL_TYPE_LONGLONG;
+    bind->buffer = (void *)&value->as.integer;
+    break;
+  case MP_VALUE_FLOAT:
+    bind->buffer_type = MYSQL_TYPE_DOUBLE;
+    bind->buffer = (void *)&value->as.number;
+    break;
+  default:
+    bind->buffer_type = value->kind == MP_VALUE_BINARY ? MYSQL_TYPE_BLOB : MYSQL_TYPE_VAR_STRING;
+    bind->buffer = (void *)value->as.text.bytes;
+    bind->buffer_length = value->as.text.length;
+  }
+}
+
+/* Without rows the statement is over, unless further results follow. */
+static mp_status open_rows(mp_session *session) {
+  MYSQL_STMT *stmt = session->executing->stmt;
+  session->in_rows = mysql_stmt_field_count(stmt) > 0;
+  if (!session->in_rows && !mysql_stmt_more_results(stmt))
+    session->executing = NULL;
+  return MP_DONE;
+}
+
+static mp_status execute_done(mp_session *session, mp_error *err) {
+  prepared *statement = session->executing;
+  if (session->outcome) {
+    session->executing = NULL;
+    unsigned code = mysql_stmt_errno(statement->stmt);
+    mp_phase phase = code == CR_SERVER_GONE_ERROR ? MP_PHASE_SEND : MP_PHASE_REPLY;
+    return stmt_fail(session, statement, phase, err);
+  }
+  return open_rows(session);
+}
+
+static int execute_cont(mp_session *session, int ready) {
+  return mysql_stmt_execute_cont(&session->outcome, session->executing->stmt, ready);
+}
+
+/* The request is built from the values before this returns. */
+mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *values, mp_error *err) {
+  prepared *statement = find(session, id);
+  if (mp_statement_refuse(session, 0, err) != MP_DONE)
+    return MP_FAILED;
+  if (!statement)
+    return mp_fail(err, MP_ERR_PROTOCOL, 0, "the prepared statement is gone: it ended with its session");
+  memset(statement->binds, 0, statement->parameters * sizeof *statement->binds);
+  for (unsigned i = 0; i < statement->parameters; i++)
+    bind_value(&statement->binds[i], &values[i]);
+  if (statement->parameters > 0 && mysql_stmt_bind_param(statement->stmt, statement->binds))
+    return stmt_fail(session, statement, MP_PHASE_SEND, err);
+  mp_statement_begin(session);
+  session->executing = session->executed = statement;
+  session->cont = execute_cont;
+  session->done = execute_done;
+  return mp_task_settle(session, mysql_stmt_execute_start(&session->outcome, statement->stmt), err);
+}
+
+/* ---- rows and results ---- */
+
+static mp_status row_done(mp_session *session, mp_error *err) {
+  prepared *statement = session->executing;
+  if (session->outcome == 0) {
+    mp_binary_decode(statement);
+    return MP_DONE;
+  }
+  session->in_rows = false;
+  if (session->outcome != MYSQL_NO_DATA) {
+    session->executing = NULL;
+    return stmt_fail(session, statement, MP_PHASE_RESULT, err);
+  }
+  if (!mysql_stmt_more_results(statement->stmt))
+    session->executing = NULL;
+  return MP_DONE;
+}
+
+static int row_cont(mp_session *session, int ready) {
+  return mysql_stmt_fetch_cont(&session->outcome, session->executing->stmt, ready);
+}
+
+static mp_status row_start(mp_session *session, mp_error *err) {
+  session->cont = row_cont;
+  session->done = row_done;
+  return mp_task_settle(session, mysql_stmt_fetch_start(&session->outcome, session->executing->stmt), err);
+}
+
+mp_status mp_prepared_fetch(mp_session *session, mp_row *row, mp_error *err) {
+  *row = (mp_row){0};
+  if (!session->in_rows)
+    return MP_DONE;
+  mp_status status = session->cont ? mp_task_step(session, err) : row_start(session, err);
+  if (status == MP_DONE && session->in_rows)
+    row->values = session->executing->values;
+  return status;
+}
+
+/* Another result may have other columns. */
+static mp_status resize(prepared *statement, mp_error *err) {
+  unsigned columns = mysql_stmt_field_count(statement->stmt);
+  mp_value *values = realloc(statement->values, (columns + 1) * sizeof *values);
+  statement->values = values ? values : statement->values;
+  char *scratch = realloc(statement->scratch, mp_binary_scratch(columns) + 1);
+  statement->scratch = scratch ? scratch : statement->scratch;
+  if (!values || !scratch)
+    return mp_fail(err, MP_ERR_PROTOCOL, CR_OUT_OF_MEMORY, "out of memory");
+  return MP_DONE;
+}
+
+static mp_status next_done(mp_session *session, mp_error *err) {
+  prepared *statement = session->executing;
+  if (session->outcome > 0) {
+    session->executing = NULL;
+    return stmt_fail(session, statement, MP_PHASE_RESULT, err);
+  }
+  return resize(statement, err) == MP_DONE ? open_rows(session) : MP_FAILED;
+}
+
+static int next_cont(mp_session *session, int ready) {
+  return mysql_stmt_next_result_cont(&session->outcome, session->executing->stmt, ready);
+}
+
+mp_status mp_prepared_next_result(mp_session *session, bool *more, mp_error *err) {
+  *more = session->cont || (session->executing && mysql_stmt_more_results(session->executing->stmt));
+  if (!*more)
+    return MP_DONE;
+  if (session->cont)
+    return mp_task_step(session, err);
+  session->cont = next_cont;
+  session->done = next_done;
+  return mp_task_settle(session, mysql_stmt_next_result_start(&session->outcome, session->executing->stmt), err);
+}
+
+void mp_prepared_summary(const mp_session *session, mp_summary *summary) {
+  MYSQL_STMT *stmt = session->executed->stmt;
+  bool rows = session->in_rows;
+  *summary = (mp_summary){
+      .columns = rows ? mysql_stmt_field_count(stmt) : 0,
+      .affected_rows = rows ? 0 : mysql_stmt_affected_rows(stmt),
+      .insert_id = rows ? 0 : mysql_stmt_insert_id(stmt),
+      .warning_count = stmt->upsert_status.warning_count,
+      .info = rows ? NULL : mysql_info(session->mysql),
+  };
+}
+
+const MYSQL_FIELD *mp_prepared_field(const mp_session *session, unsigned index) {
+  return &session->executing->stmt->fields[index];
+}
+
+/* ---- the end ---- */
+
+/* In the middle of its result a statement stays, and ends with the loan. */
+void mp_prepared_close(mp_session *session, uint64_t id) {
+  prepared **at = &session->statements;
+  while (*at && (*at)->id != id)
+    at = &(*at)->next;
+  prepared *statement = *at;
+  if (!statement || statement == session->executing || !mp_session_at_rest(session))
+    return;
+  *at = statement->next;
+  prepared_free(statement);
+  if (session->driver->server.tls)
+    mp_set_nonblocking(session->mysql);
+}
+
+/* Once libmariadb has been told to forget them, closing them sends nothing: the server drops
+   them with the reset, or with the connection. */
+void mp_prepared_end(mp_session *session) {
+  if (session->statements || session->preparing)
+    session->mysql->methods->invalidate_stmts(session->mysql, "the end of the loan");
+  if (session->preparing)
+    prepared_free(session->preparing);
+  while (session->statements) {
+    prepared *statement = session->statements;
+    session->statements = statement->next;
+    prepared_free(statement);
+  }
+  session->preparing = session->executing = session->executed = NULL;
+  session->in_rows = false;
+}

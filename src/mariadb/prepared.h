@@ -1,0 +1,21 @@
+/* Prepared statements, as the files that deal with them share them. */
+#ifndef MYPOOL_MARIADB_PREPARED_H
+#define MYPOOL_MARIADB_PREPARED_H
+
+#include "session.h"
+
+typedef struct prepared {
+  MYSQL_STMT *stmt;
+  uint64_t id;
+  unsigned parameters;
+  MYSQL_BIND *binds; /* of the parameters */
+  mp_value *values;  /* of the row just fetched */
+  char *scratch;     /* for its dates and times */
+  struct prepared *next;
+} prepared;
+
+/* binary.c: the row that libmariadb has just read, as values. */
+void mp_binary_decode(prepared *statement);
+size_t mp_binary_scratch(unsigned columns); /* bytes that it needs for dates and times */
+
+#endif
