@@ -233,9 +233,10 @@ uint64_t mp_loan_prepared(const mp_loan *loan);
 /* How many parameters a statement of this loan has; -1 when it is gone. */
 int mp_loan_parameters(const mp_loan *loan, uint64_t statement);
 
-/* Like mp_query, for a prepared statement and as many values as it has parameters. They are
-   copied before it returns. */
-mp_status mp_execute(mp_loan *loan, uint64_t statement, const mp_value *values,
+/* Like mp_query, for a prepared statement and as many values as it has parameters; with `rows`
+   above 0, so many times as many: it runs for each row of them. The values are copied before it
+   returns. */
+mp_status mp_execute(mp_loan *loan, uint64_t statement, const mp_value *values, size_t rows,
                      const mp_query_options *options, mp_wait *wait, mp_error *err);
 
 /* Ends a prepared statement before its loan ends. One that is gone already is fine. */
@@ -266,6 +267,10 @@ void mp_loan_release(mp_loan *loan, bool reset);
 
 /* Gives the session up in the middle of whatever goes on. The loan stays, to be released. */
 void mp_loan_lose(mp_loan *loan);
+
+/* Cuts the connection to the server, from outside of the operation that is going on: that fails at
+   its next step. */
+void mp_loan_cut(mp_loan *loan);
 
 /* Closes the session instead of giving it back. */
 void mp_loan_discard(mp_loan *loan);

@@ -3,6 +3,7 @@
 
 local core = require "mypool.core"
 local options = require "mypool.options"
+local bulk = require "mypool.bulk"
 local prepared = require "mypool.statement"
 local rows = require "mypool.rows"
 local run = require "mypool.run"
@@ -44,6 +45,13 @@ end
 -- conn:prepare(sql): a statement of the binary protocol; see statement.lua.
 function Connection:prepare(sql)
   return prepared(self, run(self, core.prepare(self, sql)))
+end
+
+-- conn:execute_many(sql, rows): runs a statement for each row: an array of parameters. `rows` is an
+-- array of them, or a function that returns one after the other. All of it takes effect, or nothing;
+-- see bulk.lua.
+function Connection:execute_many(sql, many)
+  return bulk(self, sql, many)
 end
 
 -- conn:ping(): true.

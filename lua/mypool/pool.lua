@@ -84,11 +84,12 @@ local function on_a_connection(name)
   end
 end
 
--- pool:query, one, value, ping: as on a connection.
+-- pool:query, one, value, ping, execute_many: as on a connection.
 Pool.query = on_a_connection "query"
 Pool.one = on_a_connection "one"
 Pool.value = on_a_connection "value"
 Pool.ping = on_a_connection "ping"
+Pool.execute_many = on_a_connection "execute_many"
 
 local function owned(conn, ok, iterator, stream, ...)
   if ok and iterator then

@@ -101,8 +101,8 @@ function transaction.begin(conn, what, given, owns)
   return nil, err, errno, sqlstate
 end
 
--- tx:query, one, value: as on a connection.
-for _, name in ipairs { "query", "one", "value" } do
+-- tx:query, one, value, rows, prepare, execute_many: as on a connection.
+for _, name in ipairs { "query", "one", "value", "rows", "prepare", "execute_many" } do
   Transaction[name] = function(self, ...)
     must_be_open(self, name)
     return self.conn[name](self.conn, ...)
@@ -292,10 +292,7 @@ function transaction.run(take, pause, ...)
   end
 end
 
--- tx:transaction(fn): runs fn(tx) up to a savepoint; an error undoes what fn did, and no more.
-function Transaction:transaction(...)
-  must_be_open(self, "transaction")
-  local _, fn = arguments(...)
+local function run_nested(self, fn)
   local tx, err, errno, sqlstate = self:begin()
   if not tx then
     return nil, err, errno, sqlstate
@@ -305,6 +302,24 @@ function Transaction:transaction(...)
     error(values, 0)
   end
   return unpack(values, 1, values.n)
+end
+
+-- tx:transaction(fn): runs fn(tx) up to a savepoint; an error undoes what fn did, and no more.
+-- Options are for the outermost transaction: none here.
+function Transaction:transaction(fn, ...)
+  must_be_open(self, "transaction")
+  if type(fn) == "table" and select("#", ...) > 0 then
+    core.raise "bad argument 'options' to 'transaction' (a transaction within another one has none)"
+  end
+  arguments(fn)
+  return run_nested(self, fn)
+end
+
+-- Runs fn up to a savepoint of the transaction that a connection is in, however that was begun.
+function transaction.within(conn, fn)
+  local outer = new(conn, false)
+  outer.depth = 1000 -- a savepoint with a name of its own
+  return run_nested(outer, fn)
 end
 
 return transaction

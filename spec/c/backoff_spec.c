@@ -5,8 +5,8 @@
 
 static const fake_answer refused = {.status = MP_FAILED, .code = 2002, .phase = MP_PHASE_CONNECT};
 
-it("pauses between attempts, longer each time, at most a second, never twice alike") {
-  int64_t pause = 20 * MP_MILLISECOND, before = 0;
+it("pauses between attempts, longer each time, at most 300 ms, never twice alike") {
+  int64_t longest = 300 * MP_MILLISECOND, pause = 20 * MP_MILLISECOND, before = 0;
   open_pool();
   plan_times(12, ON_OPEN, refused);
   mp_loan *loan = ask(3600 * MP_SECOND);
@@ -18,7 +18,7 @@ it("pauses between attempts, longer each time, at most a second, never twice ali
     pass(left);
     expect_equal(step(loan), MP_WAIT);
     expect_equal(fake.opened, (unsigned)i + 2);
-    pause = pause * 2 < MP_SECOND ? pause * 2 : MP_SECOND;
+    pause = pause * 2 < longest ? pause * 2 : longest;
   }
   pass(MP_SECOND);
   expect_equal(step(loan), MP_DONE);
@@ -194,6 +194,34 @@ it("counts a failed connect that nobody waited for") {
   expect(last.err.retryable);
   pass(20 * MP_MILLISECOND);
   expect_equal(step(loan), MP_DONE);
+}
+
+it("tells why earlier attempts failed when the last was cut short by the deadline") {
+  open_pool();
+  plan(ON_OPEN, refused);
+  mp_loan *loan = ask(MP_SECOND);
+  plan(ON_OPEN, waits);
+  pass(20 * MP_MILLISECOND);
+  expect_equal(step(loan), MP_WAIT);
+  pass(MP_SECOND);
+  answer(session_number(2), fails(2013, MP_PHASE_CONNECT));
+  expect_equal(step(loan), MP_FAILED);
+  expect_equal(last.err.code, 2002);
+  expect(last.err.retryable);
+}
+
+it("tells of a refusal for good, however late it comes") {
+  open_pool();
+  plan(ON_OPEN, refused);
+  mp_loan *loan = ask(MP_SECOND);
+  plan(ON_OPEN, waits);
+  pass(20 * MP_MILLISECOND);
+  expect_equal(step(loan), MP_WAIT);
+  pass(MP_SECOND);
+  answer(session_number(2), fails(1045, MP_PHASE_CONNECT));
+  expect_equal(step(loan), MP_FAILED);
+  expect_equal(last.err.code, 1045);
+  expect(!last.err.retryable);
 }
 
 it("survives a session that could not even be made") {

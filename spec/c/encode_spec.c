@@ -143,12 +143,15 @@ it("writes a decimal point where the locale's mark is more than one byte") {
 
 it("quotes text, doubling the quotes in it") {
   expect_text(string("abc", utf8), "'abc'");
-  expect_text(string("", utf8), "''");
   expect_text(string("it's", utf8), "'it''s'");
   expect_text(string("'", utf8), "''''");
   expect_text(string("''", utf8), "''''''");
   expect_text(string("\"`?#-- /*", utf8), "'\"`?#-- /*'");
   expect_text(string("a\nb\r\t\x1a", utf8), "'a\nb\r\t\x1a'");
+}
+
+it("writes empty text so that no sql_mode takes it for NULL") {
+  expect_text(string("", utf8), "_utf8mb4 x''");
 }
 
 it("writes text with a backslash as hex, under every sql_mode") {

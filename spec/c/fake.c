@@ -270,6 +270,8 @@ static void fake_record(mp_session *session, bool on) {
   expect_manners(session->recording != on, "begin or end a recording twice");
   session->recording = on;
   session->maker = fake.user;
+  if (!on)
+    session->used_by = 0; /* what was run is what the next borrower is to find */
 }
 
 /* One that cannot even begin leaves the statement in progress. */

@@ -22,8 +22,29 @@ static void continue_operation(mp_loan *loan) {
     step(loan);
 }
 
+static bool is_at_rest(const mp_loan *loan) {
+  return mp_loan_held(loan) && !mp_loan_busy(loan) && mp_loan_id(loan) != 0;
+}
+
+/* As a caller with an on_connect does, unless it is interrupted. */
+static void prepare(mp_loan *loan) {
+  bool begun = session_of(loan)->recording;
+  if (!begun)
+    record(loan, true);
+  else if (session_of(loan)->rows > 0)
+    fetch(loan);
+  else if (fake_random(2) == 0)
+    record(loan, false);
+  else
+    query(loan);
+}
+
 static void use(mp_loan *loan) {
-  switch (fake_random(8)) {
+  if (config.hooked && is_at_rest(loan) && mp_loan_fresh(loan) && fake_random(8) > 0) {
+    prepare(loan);
+    return;
+  }
+  switch (fake_random(10)) {
   case 0:
     ping(loan);
     break;
@@ -39,10 +60,16 @@ static void use(mp_loan *loan) {
   case 4:
     discard(loan);
     break;
+  case 5:
+    reset(loan);
+    break;
+  case 6:
+    pause_for(loan, (int64_t)fake_random(300) * MP_MILLISECOND);
+    break;
   default:
     query(loan);
   }
-  if (mp_loan_held(loan) && !mp_loan_busy(loan) && mp_loan_id(loan) != 0 && fake_random(2) == 0)
+  while (is_at_rest(loan) && fake_random(3) > 0 && session_of(loan)->rows > 0)
     fetch(loan);
 }
 
@@ -55,6 +82,8 @@ static void act(mp_loan *loan) {
     continue_operation(loan);
   else if (mp_loan_held(loan))
     use(loan);
+  else if (fake_random(10) == 0)
+    pause_for(loan, (int64_t)fake_random(300) * MP_MILLISECOND);
   else
     free_loan(loan);
 }
@@ -128,9 +157,11 @@ static void come_to_rest(void) {
   recover();
   for (int i = 0; i < 200 && unfinished() > 0; i++) {
     round_of_all();
+    recover();
     pass(10 * MP_MILLISECOND);
   }
   round_of_all();
+  recover();
   expect_equal(unfinished(), 0);
   expect_equal(stats().lent, 0);
   expect_equal(stats().waiting, 0);
@@ -142,6 +173,7 @@ static void lend_everything(void) {
   for (unsigned i = 0; i < config.max_size; i++)
     expect_equal(query(lend()), MP_DONE);
   expect_equal(stats().lent, config.max_size);
+  expect_equal(stats().recovering, 0);
 }
 
 static void run(uint64_t seed) {
@@ -150,6 +182,7 @@ static void run(uint64_t seed) {
   config.max_size = 1 + (unsigned)fake_random(6);
   config.min_idle = (unsigned)fake_random(3);
   config.retries = (unsigned)fake_random(4);
+  config.hooked = fake_random(2) == 0;
   config.seed = seed;
   fake.idle_limit_ns = 300 * MP_SECOND;
   fake.slow_resets = fake_random(2) == 0;

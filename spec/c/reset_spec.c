@@ -258,3 +258,142 @@ it("sends no reset to a session that it closes") {
   release(other);
   expect_equal(fake.calls[ON_RESET_SEND], 0);
 }
+
+/* ---- in the middle of a loan ---- */
+
+it("resets in the middle of a loan, and then not at its release") {
+  open_pool();
+  mp_loan *loan = lend();
+  query(loan);
+  expect_equal(reset(loan), MP_DONE);
+  expect_equal(session_number(1)->resets, 1);
+  expect_equal(session_number(1)->used_by, 0);
+  release(loan);
+  expect_equal(stats().resets_sent, 1);
+  expect_equal(stats().idle, 1);
+}
+
+it("resets again at the release what was used after a reset") {
+  open_pool();
+  mp_loan *loan = lend();
+  query(loan);
+  reset(loan);
+  query(loan);
+  release(loan);
+  expect_equal(session_number(1)->resets, 2);
+}
+
+it("waits for the replies to such a reset") {
+  open_pool();
+  fake.slow_resets = true;
+  mp_loan *loan = lend();
+  query(loan);
+  expect_equal(reset(loan), MP_WAIT);
+  expect_equal(last.wait.until_ns, fake.now_ns + 2 * MP_SECOND);
+  reply(session_number(1));
+  expect(readable(last.wait.fd));
+  expect_equal(step(loan), MP_DONE);
+  expect_equal(query(loan), MP_DONE);
+}
+
+it("retries the first statement after a reset like the first of a loan") {
+  open_pool();
+  mp_loan *loan = lend();
+  query(loan);
+  reset(loan);
+  plan(ON_QUERY, fails(2006, MP_PHASE_SEND));
+  expect_equal(query(loan), MP_DONE);
+  expect_equal(fake.opened, 2);
+}
+
+it("gives the session up whose reset failed in the middle of a loan") {
+  static const unsigned codes[] = {2013, 2006, 1820, 1213};
+  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+    spec_note("errno %u", codes[i]);
+    open_pool();
+    mp_loan *loan = lend();
+    query(loan);
+    plan(ON_RESET_READ, fails(codes[i], MP_PHASE_RESET));
+    expect_equal(reset(loan), MP_FAILED);
+    expect_equal(last.err.executed, MP_EXECUTED_NO);
+    expect(last.err.fatal);
+    expect_equal(mp_loan_id(loan), 0);
+    expect_equal(stats().resets_failed, 1);
+    expect_equal(stats().retries, 0);
+    release(loan);
+    expect_equal(stats().discarded, 1);
+    free_loan(loan);
+    drop_pool();
+  }
+}
+
+it("gives the session up that does not answer a reset in time, without an attempt to recover it") {
+  open_pool();
+  fake.slow_resets = true;
+  mp_loan *loan = lend();
+  query(loan);
+  reset(loan);
+  pass(2 * MP_SECOND);
+  expect_equal(step(loan), MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_TIMEOUT);
+  expect_equal(last.err.executed, MP_EXECUTED_NO);
+  expect(last.err.fatal && session_number(1)->aborted);
+  expect_equal(fake.calls[ON_RECOVER], 0);
+  expect_equal(stats().resets_failed, 1);
+}
+
+it("gives the session up to which a reset cannot be sent, and calls it lost") {
+  open_pool();
+  mp_loan *loan = lend();
+  query(loan);
+  plan(ON_RESET_SEND, (fake_answer){.status = MP_FAILED, .code = 2006, .phase = MP_PHASE_RESET});
+  expect_equal(reset(loan), MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_LOST);
+  expect(last.err.fatal);
+  expect_equal(stats().resets_sent, 0);
+  expect_equal(stats().resets_failed, 1);
+}
+
+it("does not reset a session that is dead already") {
+  open_pool();
+  mp_loan *loan = lend();
+  query(loan);
+  dies(session_number(1));
+  expect_equal(reset(loan), MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_LOST);
+  expect_equal(fake.calls[ON_RESET_SEND], 0);
+}
+
+/* ---- what comes in the middle of a result ---- */
+
+it("refuses what comes in the middle of a result, and leaves the result as it was") {
+  mp_status (*const all[])(mp_loan *) = {query, query_idempotent, ping, reset};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+    spec_note("operation %u", (unsigned)i);
+    open_pool();
+    fake.rows = 2;
+    mp_loan *loan = lend();
+    int64_t start_ns = fake.now_ns;
+    query_for(loan, 7 * MP_SECOND);
+    fetch(loan);
+    expect_equal(all[i](loan), MP_FAILED);
+    expect_equal(last.err.kind, MP_ERR_PROTOCOL);
+    expect_equal(last.err.code, 2014);
+    expect_equal(last.err.executed, MP_EXECUTED_NO);
+    expect(!last.err.fatal && !last.err.retryable);
+    plan(ON_FETCH, waits);
+    expect_equal(fetch(loan), MP_WAIT);
+    expect_equal(last.wait.until_ns, start_ns + 7 * MP_SECOND);
+    answer(session_of(loan), fine);
+    expect_equal(fetch(loan), MP_DONE);
+    expect_equal(query(loan), MP_DONE);
+    while (fetch(loan) == MP_DONE && last.row.cells)
+      continue;
+    release(loan);
+    expect_equal(stats().resets_sent, 1);
+    expect_equal(stats().resets_failed, 0);
+    expect_equal(stats().idle, 1);
+    free_loan(loan);
+    drop_pool();
+  }
+}

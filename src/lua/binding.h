@@ -38,6 +38,7 @@ typedef struct connection {
   mp_loan *loan; /* NULL until there is one */
   pool_data *pool;
   activity activity;
+  bool release_pending; /* once the operation of `user` has ended */
   lua_State *user; /* the coroutine whose operation is unfinished */
   shape shape;
   bool array_rows;
@@ -99,6 +100,8 @@ int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err);
 int core_prepare(lua_State *L);
 int core_execute(lua_State *L);
 int core_close_prepared(lua_State *L);
+int core_execute_many(lua_State *L);
+int core_parameters(lua_State *L);
 
 /* connection.c */
 connection *check_held(lua_State *L, const char *function);

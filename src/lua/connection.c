@@ -120,9 +120,16 @@ int connection_proceed(lua_State *L, connection *conn, mp_status status, mp_wait
   return finish(L, conn, first);
 }
 
-/* step(connection) */
-int core_step(lua_State *L) {
-  connection *conn = check_connection(L, "step");
+static void end_loan(connection *conn, bool reset);
+
+/* An operation that came to its end after another coroutine had released its connection. */
+static int settle_release(connection *conn, int results) {
+  if (conn->release_pending && conn->activity == IDLE)
+    end_loan(conn, false);
+  return results;
+}
+
+static int step(lua_State *L, connection *conn) {
   mp_wait wait;
   mp_error err;
   mp_status status = MP_DONE;
@@ -134,6 +141,12 @@ int core_step(lua_State *L) {
   if (conn->activity <= QUERYING)
     status = mp_loan_step(conn->loan, &wait, &err);
   return connection_proceed(L, conn, status, &wait, &err);
+}
+
+/* step(connection) */
+int core_step(lua_State *L) {
+  connection *conn = check_connection(L, "step");
+  return settle_release(conn, step(L, conn));
 }
 
 /* ---- operations ---- */
@@ -303,6 +316,16 @@ static bool wants_reset(lua_State *L) {
   return reset;
 }
 
+/* While another coroutine waits in an operation, its session can only be cut: that wakes it, and
+   the loan ends when it has seen the error. */
+static bool cut_other(lua_State *L, connection *conn) {
+  if (conn->activity == IDLE || conn->user == L)
+    return false;
+  conn->release_pending = true;
+  mp_loan_cut(conn->loan);
+  return true;
+}
+
 /* connection:release([options]): gives the session back to the pool. Never waits; a second call
    does nothing. { reset = false } leaves the session as it is for the next borrower. */
 static int connection_release(lua_State *L) {
@@ -311,7 +334,8 @@ static int connection_release(lua_State *L) {
   if (!conn->loan)
     return 0;
   conn->ended = place_of_caller(L);
-  end_loan(conn, reset);
+  if (!cut_other(L, conn))
+    end_loan(conn, reset);
   return 0;
 }
 
@@ -321,6 +345,8 @@ static int connection_discard(lua_State *L) {
   if (!conn->loan)
     return 0;
   conn->ended = place_of_caller(L);
+  if (cut_other(L, conn))
+    return 0;
   mp_loan_lose(conn->loan);
   end_loan(conn, false);
   return 0;

@@ -44,6 +44,7 @@ static const luaL_Reg functions[] = {
     {"record", core_record},   {"events", core_events},
     {"fetch", core_fetch},     {"drain", core_drain}, {"prepare", core_prepare},
     {"execute", core_execute}, {"close_prepared", core_close_prepared},
+    {"execute_many", core_execute_many}, {"parameters", core_parameters},
     {"poll", core_poll},       {"raise", core_raise}, {"internal", core_internal},
     {NULL, NULL},
 };

@@ -115,10 +115,61 @@ int core_execute(lua_State *L) {
     conn->array_rows = true;
   connection_begin(L, conn, QUERYING);
   const mp_value *values = (const mp_value *)(const void *)conn->values.data;
-  mp_status status = mp_execute(conn->loan, id, values, &options, &wait, &err);
+  mp_status status = mp_execute(conn->loan, id, values, 0, &options, &wait, &err);
   if (status == MP_WAIT)
     keep_parameters(L);
   return connection_proceed(L, conn, status, &wait, &err);
+}
+
+/* ---- many rows ---- */
+
+static void read_row(lua_State *L, connection *conn, int number, int wanted) {
+  int row = lua_gettop(L);
+  if (!lua_istable(L, row))
+    raise(L, "bad row %d (table expected, got %s)", number, luaL_typename(L, row));
+  if ((int)lua_rawlen(L, row) > wanted)
+    raise(L, "bad row %d (the statement has %d parameters, got %d)", number, wanted, (int)lua_rawlen(L, row));
+  for (int i = 1; i <= wanted; i++) {
+    lua_rawgeti(L, row, i);
+    mp_value value = value_of(L, lua_gettop(L), i);
+    mp_buffer_add(&conn->values, (const char *)&value, sizeof value);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+}
+
+/* execute_many(connection, number, rows, first): rows is an array of arrays; `first` is the number
+   of its first row, for messages. */
+int core_execute_many(lua_State *L) {
+  connection *conn = check_held(L, "execute_many");
+  uint64_t id = (uint64_t)luaL_checkinteger(L, 2);
+  mp_query_options options = {0};
+  mp_wait wait;
+  mp_error err;
+  luaL_checktype(L, 3, LUA_TTABLE);
+  int first = (int)luaL_checkinteger(L, 4), count = (int)lua_rawlen(L, 3);
+  int wanted = mp_loan_held(conn->loan) ? mp_loan_parameters(conn->loan, id) : -1;
+  conn->values.length = conn->literals.length = 0;
+  for (int i = 1; wanted > 0 && i <= count; i++) {
+    lua_rawgeti(L, 3, i);
+    read_row(L, conn, first + i - 1, wanted);
+  }
+  if (conn->values.failed)
+    return luaL_error(L, "not enough memory");
+  lua_settop(L, 3);
+  lua_setiuservalue(L, 1, CONNECTION_SQL); /* keeps the strings alive */
+  conn->shape = SHAPE_RESULT;
+  connection_begin(L, conn, QUERYING);
+  const mp_value *values = (const mp_value *)(const void *)conn->values.data;
+  mp_status status = mp_execute(conn->loan, id, values, (size_t)count, &options, &wait, &err);
+  return connection_proceed(L, conn, status, &wait, &err);
+}
+
+/* parameters(connection, number): how many the statement has; -1 when it is gone. */
+int core_parameters(lua_State *L) {
+  connection *conn = check_held(L, "execute_many");
+  lua_pushinteger(L, mp_loan_parameters(conn->loan, (uint64_t)luaL_checkinteger(L, 2)));
+  return 1;
 }
 
 /* close_prepared(connection, number): on a released connection too, where there is nothing left

@@ -77,7 +77,8 @@ static mp_status recover(mp_session *session, int64_t deadline_ns, mp_error *err
   return mp_task_run(session, mp_reset_read(session, err), deadline_ns, err);
 }
 
+/* A server that does not answer must leave time to those who wait for the slot. */
 mp_status mp_session_recover(mp_session *session, mp_error *err) {
-  int64_t limit_ns = mp_clock_ns() + session->driver->server.connect_timeout_ns;
+  int64_t limit_ns = mp_clock_ns() + session->driver->server.connect_timeout_ns / 2;
   return mp_helper_start(session, recover, limit_ns, err);
 }

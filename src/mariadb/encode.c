@@ -108,7 +108,7 @@ void mp_encode_string(mp_buffer *out, const char *bytes, size_t length, mp_sql_m
   bool ascii = is_ascii(bytes, length);
   if (!ascii && mp_utf8_count(bytes, length) == MP_NOT_UTF8) {
     mp_encode_binary(out, bytes, length);
-  } else if (hex || (length > 0 && memchr(bytes, '\\', length)) || (!ascii && !mode.utf8)) {
+  } else if (hex || length == 0 || memchr(bytes, '\\', length) || (!ascii && !mode.utf8)) {
     add(out, "_utf8mb4 ");
     mp_encode_binary(out, bytes, length);
   } else {

@@ -137,23 +137,43 @@ static int execute_cont(mp_session *session, int ready) {
   return mysql_stmt_execute_cont(&session->outcome, session->executing->stmt, ready);
 }
 
-/* The request is built from the values before this returns. */
-mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *values, mp_error *err) {
-  prepared *statement = find(session, id);
-  if (mp_statement_refuse(session, 0, err) != MP_DONE)
-    return MP_FAILED;
-  if (!statement)
-    return mp_fail(err, MP_ERR_PROTOCOL, 0, "the prepared statement is gone: it ended with its session");
+static mp_status bind(mp_session *session, prepared *statement, const mp_value *values, size_t rows,
+                      mp_error *err) {
+  unsigned array_size = (unsigned)rows;
   memset(statement->binds, 0, statement->parameters * sizeof *statement->binds);
-  for (unsigned i = 0; i < statement->parameters; i++)
+  mysql_stmt_attr_set(statement->stmt, STMT_ATTR_ARRAY_SIZE, &array_size);
+  if (rows > 0 && !mp_bulk_bind(statement, values, rows))
+    return mp_fail(err, MP_ERR_PROTOCOL, CR_OUT_OF_MEMORY, "out of memory");
+  for (unsigned i = 0; rows == 0 && i < statement->parameters; i++)
     bind_value(&statement->binds[i], &values[i]);
   if (statement->parameters > 0 && mysql_stmt_bind_param(statement->stmt, statement->binds))
     return stmt_fail(session, statement, MP_PHASE_SEND, err);
+  return MP_DONE;
+}
+
+/* libmariadb builds the request from the values before mysql_stmt_execute_start returns. */
+static mp_status send(mp_session *session, prepared *statement, mp_error *err) {
   mp_statement_begin(session);
   session->executing = session->executed = statement;
   session->cont = execute_cont;
   session->done = execute_done;
   return mp_task_settle(session, mysql_stmt_execute_start(&session->outcome, statement->stmt), err);
+}
+
+mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *values, size_t rows,
+                              mp_error *err) {
+  prepared *statement = find(session, id);
+  if (mp_statement_refuse(session, 0, err) != MP_DONE)
+    return MP_FAILED;
+  err->phase = MP_PHASE_SEND;
+  if (!statement)
+    return mp_fail(err, MP_ERR_PROTOCOL, 1243, "the prepared statement ended with its session");
+  mp_status status = bind(session, statement, values, rows, err);
+  if (status == MP_DONE)
+    status = send(session, statement, err);
+  if (rows > 0)
+    mp_bulk_unbind(statement);
+  return status;
 }
 
 /* ---- rows and results ---- */

@@ -18,4 +18,9 @@ typedef struct prepared {
 void mp_binary_decode(prepared *statement);
 size_t mp_binary_scratch(unsigned columns); /* bytes that it needs for dates and times */
 
+/* bulk.c: binds `rows` rows of values, one after the other; false for want of memory. What was bound
+   is freed by mp_bulk_unbind in any case, once the request was built. */
+bool mp_bulk_bind(prepared *statement, const mp_value *values, size_t rows);
+void mp_bulk_unbind(prepared *statement);
+
 #endif

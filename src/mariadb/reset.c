@@ -2,13 +2,14 @@
 
    COM_RESET_CONNECTION clears nearly all of a session, but leaves the database, the role and
    the profiles, and sets variables to the server's current globals, not to what the session
-   began with. So more packets follow it in the same flight:
+   began with. So more packets go in the same flight:
 
+     SET profiling …       drops the profiles; fails where a state cannot be taken away
      COM_RESET_CONNECTION
      COM_INIT_DB           the database, and with it character_set_database
-     SET NAMES …           MySQL forgets the charset of the handshake; profiles
+     SET NAMES …           if the collation is the user's, or the server MySQL
      SET ROLE …            if the account has roles to choose from
-     init_connect, init_sql
+     init_connect, init_sql, the statements of on_connect
 
    mysql_reset_connection() is of no use: it never parses the OK packet, after which the
    client's idea of charset and flags is the last borrower's. */
@@ -48,7 +49,7 @@ static void add_built(mp_session *session, mp_buffer *sql) {
   mp_buffer_free(sql);
 }
 
-/* What no command could take away must not be there: if it is, the SET fails and the session
+/* What no command could take away must not be there: if it is, the guard fails and the session
    is closed. The client's own idea of its database is no proof, for a borrower may have
    switched the tracking off. */
 static const char *wrong_state(const mp_session *session) {
@@ -61,16 +62,12 @@ static const char *wrong_state(const mp_session *session) {
   return role ? NULL : "CURRENT_ROLE() IS NOT NULL";
 }
 
-/* Setting profiling_history_size to 0 is the only way to drop the texts of statements that
-   SHOW PROFILES would give to the next borrower. */
-static void add_variables(mp_session *session) {
+static void add_guarded(mp_session *session, const char *variable) {
   const char *wrong = wrong_state(session);
   mp_buffer sql = {0};
-  add_text(&sql, "SET NAMES ");
-  add_text(&sql, session->driver->server.charset);
-  add_text(&sql, " COLLATE ");
-  add_text(&sql, session->base.collation);
-  add_text(&sql, ", profiling_history_size = ");
+  add_text(&sql, "SET ");
+  add_text(&sql, variable);
+  add_text(&sql, " = ");
   if (wrong) {
     add_text(&sql, "IF(");
     add_text(&sql, wrong);
@@ -78,7 +75,32 @@ static void add_variables(mp_session *session) {
   } else {
     add_text(&sql, "0");
   }
-  add_text(&sql, ", profiling_history_size = DEFAULT");
+  add_built(session, &sql);
+}
+
+/* SHOW PROFILES would give the texts of statements to the next borrower. The server drops what
+   exceeds profiling_history_size only at the end of a statement that is profiled itself. Both
+   variables come back with the reset. */
+static void add_before_reset(mp_session *session) {
+  if (session->base.has_profiling) {
+    add_query(session, "SET profiling = 1");
+    add_guarded(session, "profiling_history_size");
+  } else if (wrong_state(session)) {
+    add_guarded(session, "timestamp");
+  }
+}
+
+/* MariaDB returns to the charset of the handshake with its default collation, MySQL to the
+   server's charset. */
+static void add_names(mp_session *session) {
+  const mp_server *server = &session->driver->server;
+  mp_buffer sql = {0};
+  if (session->base.is_mariadb && !server->collation)
+    return;
+  add_text(&sql, "SET NAMES ");
+  add_text(&sql, server->charset);
+  add_text(&sql, " COLLATE ");
+  add_text(&sql, session->base.collation);
   add_built(session, &sql);
 }
 
@@ -111,10 +133,11 @@ static void add_init_connect(mp_session *session) {
 
 mp_status mp_flight_build(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
+  add_before_reset(session);
   add_packet(session, COM_RESET_CONNECTION, NULL, 0);
   if (server->database)
     add_packet(session, COM_INIT_DB, server->database, strlen(server->database));
-  add_variables(session);
+  add_names(session);
   add_role(session);
   add_init_connect(session);
   for (size_t i = 0; i < server->init_sql_count; i++)

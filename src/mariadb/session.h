@@ -34,6 +34,7 @@ typedef struct baseline {
   char *collation;       /* collation_connection after connect */
   unsigned wait_timeout; /* seconds */
   size_t max_packet;     /* bytes */
+  bool has_profiling;
   bool has_roles;        /* the account may SET ROLE */
   bool is_mariadb;
 } baseline;
@@ -138,7 +139,8 @@ mp_column mp_statement_column(const mp_session *session, unsigned index);
 mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t length, mp_error *err);
 uint64_t mp_prepared_last(const mp_session *session);
 int mp_prepared_parameters(const mp_session *session, uint64_t id);
-mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *values, mp_error *err);
+mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *values, size_t rows,
+                              mp_error *err);
 mp_status mp_prepared_fetch(mp_session *session, mp_row *row, mp_error *err);
 mp_status mp_prepared_next_result(mp_session *session, bool *more, mp_error *err);
 void mp_prepared_summary(const mp_session *session, mp_summary *summary);

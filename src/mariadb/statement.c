@@ -64,6 +64,8 @@ static int send_cont(mp_session *session, int ready) {
 
 /* What libmariadb would find out too late, or answer with a lost session. */
 static mp_status refuse(mp_session *session, size_t length, mp_error *err) {
+  if (session->fork_generation != mp_fork_generation())
+    return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "the connection belongs to the parent process");
   if (session->result || session->executing || session->owed || mysql_more_results(session->mysql))
     return mp_fail(err, MP_ERR_PROTOCOL, CR_COMMANDS_OUT_OF_SYNC, "a result has not been read to its end");
   if (session->doomed && !session->rollback)
@@ -173,6 +175,9 @@ static int ping_cont(mp_session *session, int ready) {
 }
 
 mp_status mp_statement_ping(mp_session *session, mp_error *err) {
+  if (mp_statement_refuse(session, 0, err) != MP_DONE && err->kind != MP_ERR_SERVER)
+    return MP_FAILED;
+  *err = (mp_error){0};
   session->cont = ping_cont;
   session->done = pinged;
   return mp_task_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);

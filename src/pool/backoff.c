@@ -2,7 +2,7 @@
 #include "pool.h"
 
 static const int64_t first_pause_ns = 20 * MP_MILLISECOND;
-static const int64_t longest_pause_ns = MP_SECOND;
+static const int64_t longest_pause_ns = 300 * MP_MILLISECOND;
 
 /* xorshift64*: Vigna, "An experimental exploration of Marsaglia's xorshift generators". */
 uint64_t pool_random(mp_pool *pool, uint64_t below) {

@@ -211,6 +211,8 @@ static mp_status open_failed(mp_loan *loan, mp_wait *wait, mp_error *err) {
   judge(err, false);
   slot_close(pool, loan->slot);
   loan->slot = NULL;
+  if (err->retryable && pool->failures > 0 && pool_now(pool) >= loan->deadline_ns)
+    *err = pool->last_failure; /* this attempt was cut short: the earlier one tells more */
   backoff_failed(pool, err);
   if (!err->retryable || pool->config.retries == 0 || pool->retry_at_ns >= loan->deadline_ns)
     return give_up(loan);

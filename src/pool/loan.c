@@ -158,6 +158,11 @@ void mp_loan_lose(mp_loan *loan) {
   loan->operation = OP_NONE;
 }
 
+void mp_loan_cut(mp_loan *loan) {
+  if (loan->stage == LOAN_HELD && loan->slot)
+    loan->pool->driver->abort(loan->slot->session);
+}
+
 void mp_loan_discard(mp_loan *loan) {
   pause_end(loan);
   if (!mp_loan_held(loan))

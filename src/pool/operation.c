@@ -204,7 +204,7 @@ static mp_status call_driver(mp_loan *loan, mp_error *err) {
   case OP_PREPARE:
     return driver->prepare(session, loan->sql, loan->length, err);
   case OP_EXECUTE:
-    return driver->execute(session, loan->prepared, loan->values, err);
+    return driver->execute(session, loan->prepared, loan->values, loan->rows, err);
   default:
     return driver->query(session, loan->sql, loan->length, err);
   }
@@ -277,10 +277,11 @@ mp_status mp_prepare(mp_loan *loan, const char *sql, size_t length, int64_t time
 }
 
 /* A prepared statement lives in its session: it cannot move to another. */
-mp_status mp_execute(mp_loan *loan, uint64_t statement, const mp_value *values,
+mp_status mp_execute(mp_loan *loan, uint64_t statement, const mp_value *values, size_t rows,
                      const mp_query_options *options, mp_wait *wait, mp_error *err) {
   loan->prepared = statement;
   loan->values = values;
+  loan->rows = rows;
   loan->idempotent = false;
   return begin(loan, OP_EXECUTE, limit_of(loan, options->timeout_ns), wait, err);
 }

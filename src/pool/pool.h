@@ -76,6 +76,7 @@ struct mp_loan {
   size_t length;
   uint64_t prepared;        /* of OP_EXECUTE */
   const mp_value *values;
+  size_t rows;
   int64_t statement_deadline_ns;
   bool idempotent;
   char label[64];
