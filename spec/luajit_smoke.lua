@@ -50,14 +50,14 @@ end
 
 local function try_values(pool)
   local row = assert(pool:one(
-    "SELECT ? AS text, ? AS int_, ? AS float_, ? AS null_, ? AS exact, ? AS inexact, ? AS binary_",
+    "SELECT ? AS text, ? AS int_, ? AS float_, ? AS null_, ? AS exact, ? AS binary_ WHERE 1 IN (?)",
     "it's \\ here",
     42,
     0.5,
     mypool.null,
     9007199254740991,
-    mypool.list { 1 },
-    mypool.binary "\0\255"
+    mypool.binary "\0\255",
+    mypool.list { 1, 2 }
   ))
   equal("it's \\ here", row.text, "a string")
   equal(42, row.int_, "an integer")
@@ -82,7 +82,7 @@ local function try_clean_sessions(pool)
   db:release()
   local ok, message = pcall(db.query, db, "SELECT 1")
   equal(false, ok, "a released connection")
-  assert(message:find("^spec/luajit_smoke.lua:%d+: bad call of 'query' %(this connection was released at spec/"), message)
+  assert(message:find "^spec/luajit_smoke.lua:%d+: bad call of 'query' %(this connection was released at spec/", message)
 end
 
 local function try_transactions(pool)
@@ -106,11 +106,15 @@ local function try_transactions(pool)
 end
 
 local function try_errors(pool)
-  local rows, err, errno, sqlstate = pool:query "SELECT * FROM no_such_table"
+  local rows, err = pool:query "SELECT * FROM no_such_table"
   equal(nil, rows, "a refused statement")
   equal("server", err.kind, "kind")
-  equal(1146, errno, "errno")
-  equal("42S02", sqlstate, "sqlstate")
+  equal(1146, err.errno, "errno")
+  equal("42S02", err.sqlstate, "sqlstate")
+  local _, raised = pcall(function()
+    assert(pool:query "SELECT * FROM no_such_table")
+  end)
+  equal(true, mypool.is_error(raised), "assert raises the error itself:")
   equal("no", err.executed, "executed")
   equal(tostring(err) .. "!", err .. "!", "an error joined with text")
   local ok, message = pcall(mypool.new, { max_szie = 1 })

@@ -142,6 +142,8 @@ typedef struct mp_pool_config {
   int64_t max_lifetime_ns;  /* retire sessions older than this, minus up to 10 % at random */
   int64_t query_timeout_ns; /* for statements that name none; MP_NEVER: unlimited */
   int64_t reset_timeout_ns; /* for the replies to a reset, from its sending; then the session is closed */
+  int64_t leak_after_ns;    /* report loans that are out for longer; MP_NEVER or 0: none */
+  char name[32];            /* for messages; "" when it has none */
   uint64_t seed;            /* of the jitter */
 } mp_pool_config;
 
@@ -188,6 +190,17 @@ void mp_pool_stats(const mp_pool *pool, mp_stats *stats);
 enum { MP_EVENT_RESET_REFUSED = 1 /* the server knows no reset: sessions are closed instead */ };
 unsigned mp_pool_take_events(mp_pool *pool);
 
+/* A loan that is out for longer than leak_after_ns. */
+typedef struct mp_overdue {
+  const char *label; /* where it was taken; holds until the loan is freed */
+  uint64_t id;       /* the server's connection id; 0 when the session is lost */
+  int64_t age_ns;
+} mp_overdue;
+
+/* The next overdue loan that was not reported before; false when there is none. Costs nothing
+   worth mentioning until one can be overdue. */
+bool mp_pool_next_overdue(mp_pool *pool, mp_overdue *overdue);
+
 /* The driver's clock. */
 int64_t mp_pool_now(const mp_pool *pool);
 
@@ -207,6 +220,10 @@ mp_loan *mp_loan_new(mp_pool *pool);
 /* Ends the loan as mp_loan_release would, giving up a session in the middle of an
    operation, and frees it. NULL is fine. */
 void mp_loan_free(mp_loan *loan);
+
+/* Says who will hold it: whoever has one already is told of it when the pool is exhausted. The
+   pool only compares owners. */
+void mp_loan_set_owner(mp_loan *loan, const void *owner);
 
 /* Gets a clean, live session: an idle one if there is one, else a new one, else the
    first to be released. Fails with EXHAUSTED when all stayed lent, CONNECT when none could

@@ -14,6 +14,7 @@ local RESET_REFUSED = 1 -- a bit of core.events
 function hooks.keep(pool, options)
   if options.on_connect or options.on_event or options.audit then
     options_of[pool] = {
+      name = options.name,
       on_connect = options.on_connect,
       on_event = options.on_event or function() end,
       audit = options.audit,
@@ -22,11 +23,16 @@ function hooks.keep(pool, options)
   end
 end
 
+local warn = warn or function(text) -- luacheck: ignore
+  io.stderr:write(text, "\n")
+end
+
 -- The user's callback must not spoil a checkout: what it raises becomes a warning.
 local function report(options, event, details)
+  details.pool = options.name
   local ok, message = pcall(options.on_event, event, details)
-  if not ok and warn then -- luacheck: ignore
-    warn("mypool: on_event raised: " .. tostring(message)) -- luacheck: ignore
+  if not ok then
+    warn("mypool: on_event raised: " .. tostring(message))
   end
 end
 
@@ -35,6 +41,23 @@ local function report_events(pool, options)
     report(options, "reset_refused", {
       message = "the server does not answer COM_RESET_CONNECTION: used sessions are closed instead",
     })
+  end
+end
+
+-- ---- leak_after ----
+
+local function warn_of_overdue(_, details)
+  warn(("mypool: a connection checked out at %s is out for %.1f s"):format(details.place, details.age))
+end
+
+-- Gives the options of a new pool the function that C calls, once for each loan that is overdue.
+-- Without on_event it warns.
+function hooks.watch(options)
+  if options.leak_after then
+    local reporter = { name = options.name, on_event = options.on_event or warn_of_overdue }
+    function options.overdue(place, age, id)
+      report(reporter, "loan_overdue", { place = place, age = age, id = id ~= 0 and id or nil })
+    end
   end
 end
 

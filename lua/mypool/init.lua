@@ -6,6 +6,9 @@ local hooks = require "mypool.hooks"
 local options = require "mypool.options"
 require "mypool.connection"
 require "mypool.pool"
+if select(2, pcall(assert, nil, {}, "the last")) == "the last" then
+  require "mypool.luajit"
+end
 
 local mypool = { _VERSION = "0.1.0" }
 
@@ -13,6 +16,7 @@ local mypool = { _VERSION = "0.1.0" }
 -- Does no I/O. Raises for options that are unknown or of the wrong type.
 function mypool.new(given)
   local complete = options.pool(given)
+  hooks.watch(complete)
   local pool = core.new(complete)
   hooks.keep(pool, complete)
   return pool

@@ -32,6 +32,13 @@ local function word(value)
   end
 end
 
+-- As much as fits into messages.
+local function pool_name(value)
+  if text(value) or #value > 31 then
+    return "string of 1 to 31 bytes"
+  end
+end
+
 local function password(value)
   if type(value) ~= "function" and (type(value) ~= "string" or value:find("\0", 1, true)) then
     return "string without NUL bytes, or function,"
@@ -136,6 +143,8 @@ local pool_options = {
   on_connect = of_type "function",
   on_event = of_type "function",
   audit = of_type "boolean",
+  leak_after = seconds,
+  name = pool_name,
   rows = one_of("table", "array"),
   null = anything,
 }

@@ -11,6 +11,7 @@ core.internal()
 local execute = core.execute
 
 local Statement = {}
+core["mypool.statement"] = Statement
 local metatable = { __index = Statement, __name = "mypool.statement", __metatable = false }
 
 -- The shapes that core.execute knows.

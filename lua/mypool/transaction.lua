@@ -7,6 +7,7 @@ core.internal()
 local transaction = {}
 
 local Transaction = {}
+core["mypool.transaction"] = Transaction
 local metatable = { __index = Transaction, __name = "mypool.transaction", __metatable = false }
 
 -- ---- options ----

@@ -3,7 +3,10 @@
    come to rest. */
 #include "world.h"
 
-enum { BORROWERS = 24, STEPS = 2500, SEEDS = 24 };
+enum { BORROWERS = 24, STEPS = 2500, SEEDS = 32 };
+
+static unsigned borrowers; /* at most BORROWERS */
+static unsigned promptness; /* of the server: percent of the chances that it takes to answer */
 
 /* As a scheduler would: only what is due is stepped. */
 static bool due(const mp_loan *loan) {
@@ -52,7 +55,7 @@ static void use(mp_loan *loan) {
     query_idempotent(loan);
     break;
   case 2:
-    query_for(loan, (int64_t)fake_random(3000) * MP_MILLISECOND);
+    query_for(loan, (int64_t)fake_random(1000) * MP_MILLISECOND);
     break;
   case 3:
     release(loan);
@@ -71,6 +74,8 @@ static void use(mp_loan *loan) {
   }
   while (is_at_rest(loan) && fake_random(3) > 0 && session_of(loan)->rows > 0)
     fetch(loan);
+  if (is_at_rest(loan) && fake_random(8) == 0)
+    next_result(loan);
 }
 
 static void act(mp_loan *loan) {
@@ -89,12 +94,10 @@ static void act(mp_loan *loan) {
 }
 
 static void something_happens(void) {
-  if (fake.opened == 0)
+  mp_session *session = pool->slots[fake_random(config.max_size)].session;
+  if (!session || fake_random(100) >= promptness)
     return;
-  mp_session *session = session_number(1 + (unsigned)fake_random(fake.opened));
-  if (session->closed)
-    return;
-  if (fake_random(5) == 0)
+  if (fake_random(60) == 0)
     dies(session);
   else if (session->owes)
     reply(session);
@@ -103,7 +106,7 @@ static void something_happens(void) {
 }
 
 static mp_loan *some_loan(void) {
-  mp_loan **place = &loans[fake_random(BORROWERS)];
+  mp_loan **place = &loans[fake_random(borrowers)];
   return *place;
 }
 
@@ -179,6 +182,8 @@ static void lend_everything(void) {
 static void run(uint64_t seed) {
   spec_note("seed %u", (unsigned)seed);
   fake_seed(seed);
+  borrowers = 1 + (unsigned)fake_random(BORROWERS);
+  promptness = 1 + (unsigned)fake_random(60);
   config.max_size = 1 + (unsigned)fake_random(6);
   config.min_idle = (unsigned)fake_random(3);
   config.retries = (unsigned)fake_random(4);
@@ -214,6 +219,8 @@ it("can be dropped in the middle of anything") {
   for (uint64_t seed = 101; seed <= 100 + SEEDS; seed++) {
     spec_note("seed %u", (unsigned)seed);
     fake_seed(seed);
+    borrowers = 1 + (unsigned)fake_random(BORROWERS);
+    promptness = 10;
     config.max_size = 3;
     fake.chaos = 40;
     fake.slow_resets = true;

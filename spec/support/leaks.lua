@@ -647,6 +647,15 @@ row {
   note = "no command takes a database away",
 }
 row {
+  name = "USE, where no database was named at connect, by an account with roles",
+  database = false,
+  account = "member",
+  dirty = sql "USE app",
+  probe = ask "DATABASE()",
+  clean = "NULL",
+  connection = "discarded",
+}
+row {
   name = "USE that the server does not report, where no database was named",
   database = false,
   dirty = sql("SET session_track_schema = 0", "USE other"),

@@ -13,7 +13,7 @@
 #define BINARY_CLASS "mypool.binary"
 
 /* User values of a pool. */
-enum { POOL_WAIT = 1, POOL_NULL, POOL_VALUES = POOL_NULL };
+enum { POOL_WAIT = 1, POOL_NULL, POOL_OVERDUE, POOL_VALUES = POOL_OVERDUE };
 
 typedef struct pool_data {
   mp_pool *pool;  /* NULL until it is open */
@@ -24,8 +24,15 @@ typedef struct pool_data {
   int64_t checkout_timeout_ns;
 } pool_data;
 
-/* User values of a connection: its pool, the statement's text, the results so far. */
-enum { CONNECTION_POOL = 1, CONNECTION_SQL, CONNECTION_RESULTS, CONNECTION_VALUES = CONNECTION_RESULTS };
+/* User values of a connection: its pool, the coroutine that checked it out, the statement's text,
+   the results so far. */
+enum {
+  CONNECTION_POOL = 1,
+  CONNECTION_OWNER,
+  CONNECTION_SQL,
+  CONNECTION_RESULTS,
+  CONNECTION_VALUES = CONNECTION_RESULTS
+};
 
 typedef enum activity { IDLE, CHECKING_OUT, PAUSING, PINGING, RESETTING, PREPARING, QUERYING, READING_ROWS, SEEKING_RESULT, STREAMING, DRAINING } activity;
 typedef enum shape { SHAPE_RESULT, SHAPE_ROW, SHAPE_VALUE, SHAPE_STREAM } shape;
@@ -125,6 +132,8 @@ int core_record(lua_State *L);
 /* pool_class.c */
 void pool_open(lua_State *L);
 pool_data *check_pool(lua_State *L, int index, const char *function);
+/* Tells the user of the pool at this index. */
+void report_overdue(lua_State *L, int index, const mp_overdue *overdue);
 int core_new(lua_State *L);
 int core_shut(lua_State *L);
 int core_abort(lua_State *L);

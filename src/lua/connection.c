@@ -35,6 +35,16 @@ connection *check_held(lua_State *L, const char *function) {
   return conn;
 }
 
+/* Loans of the pool that are out for too long. May call the user's on_event. */
+static void report_overdue_loans(lua_State *L, connection *conn) {
+  mp_overdue overdue;
+  while (conn->pool->pool && mp_pool_next_overdue(conn->pool->pool, &overdue)) {
+    lua_getiuservalue(L, 1, CONNECTION_POOL);
+    report_overdue(L, lua_gettop(L), &overdue);
+    lua_pop(L, 1);
+  }
+}
+
 void connection_begin(lua_State *L, connection *conn, activity what) {
   conn->user = L;
   conn->activity = what;
@@ -115,17 +125,19 @@ int connection_proceed(lua_State *L, connection *conn, mp_status status, mp_wait
   }
   if (status == MP_WAIT)
     return connection_waits(L, conn, wait);
+  if (conn->activity == CHECKING_OUT)
+    report_overdue_loans(L, conn);
   if (status == MP_FAILED)
     return connection_failed(L, conn, err);
   return finish(L, conn, first);
 }
 
-static void end_loan(connection *conn, bool reset);
+static void end_loan(lua_State *L, connection *conn, bool reset);
 
 /* An operation that came to its end after another coroutine had released its connection. */
-static int settle_release(connection *conn, int results) {
+static int settle_release(lua_State *L, connection *conn, int results) {
   if (conn->release_pending && conn->activity == IDLE)
-    end_loan(conn, false);
+    end_loan(L, conn, false);
   return results;
 }
 
@@ -146,7 +158,7 @@ static int step(lua_State *L, connection *conn) {
 /* step(connection) */
 int core_step(lua_State *L) {
   connection *conn = check_connection(L, "step");
-  return settle_release(conn, step(L, conn));
+  return settle_release(L, conn, step(L, conn));
 }
 
 /* ---- operations ---- */
@@ -175,7 +187,11 @@ int core_checkout(lua_State *L) {
   mp_error err;
   if (mp_loan_held(conn->loan))
     return luaL_error(L, "checkout: done before");
+  report_overdue_loans(L, conn);
   conn->taken = place_of_caller(L);
+  lua_pushthread(L);
+  lua_setiuservalue(L, 1, CONNECTION_OWNER); /* no other coroutine may take its address */
+  mp_loan_set_owner(conn->loan, L);
   connection_begin(L, conn, CHECKING_OUT);
   mp_status status = mp_checkout(conn->loan, timeout_ns, conn->taken.text, &wait, &err);
   return connection_proceed(L, conn, status, &wait, &err);
@@ -285,9 +301,10 @@ int core_record(lua_State *L) {
 
 /* ---- methods ---- */
 
-static void end_loan(connection *conn, bool reset) {
+static void end_loan(lua_State *L, connection *conn, bool reset) {
   if (!conn->loan)
     return;
+  conn->pool->L = L; /* the coroutine that used the pool last may be gone */
   if (conn->activity != IDLE)
     mp_loan_lose(conn->loan);
   conn->activity = IDLE;
@@ -334,8 +351,9 @@ static int connection_release(lua_State *L) {
   if (!conn->loan)
     return 0;
   conn->ended = place_of_caller(L);
+  report_overdue_loans(L, conn);
   if (!cut_other(L, conn))
-    end_loan(conn, reset);
+    end_loan(L, conn, reset);
   return 0;
 }
 
@@ -348,7 +366,7 @@ static int connection_discard(lua_State *L) {
   if (cut_other(L, conn))
     return 0;
   mp_loan_lose(conn->loan);
-  end_loan(conn, false);
+  end_loan(L, conn, false);
   return 0;
 }
 
@@ -379,8 +397,10 @@ static int connection_in_transaction(lua_State *L) {
 
 static int connection_close(lua_State *L) {
   connection *conn = luaL_testudata(L, 1, CONNECTION_CLASS);
-  if (conn && conn->loan)
-    end_loan(conn, true);
+  if (conn && conn->loan) {
+    report_overdue_loans(L, conn);
+    end_loan(L, conn, true);
+  }
   return 0;
 }
 
@@ -391,7 +411,9 @@ static int connection_gc(lua_State *L) {
     lua_pushfstring(L, "mypool: a connection checked out at %s was never released", conn->taken.text);
     lua_warning(L, lua_tostring(L, -1), 0);
   }
-  return connection_close(L);
+  if (conn && conn->loan)
+    end_loan(L, conn, true);
+  return 0;
 }
 
 static int connection_tostring(lua_State *L) {

@@ -105,7 +105,10 @@ static void read_config(lua_State *L, mp_pool_config *config) {
   config->idle_timeout_ns = seconds_option(L, "idle_timeout", MP_NEVER);
   config->max_lifetime_ns = seconds_option(L, "max_lifetime", MP_NEVER);
   config->query_timeout_ns = seconds_option(L, "query_timeout", MP_NEVER);
+  config->leak_after_ns = seconds_option(L, "leak_after", MP_NEVER);
   config->seed = seed(config);
+  const char *name = string_option(L, "name");
+  snprintf(config->name, sizeof config->name, "%s", name ? name : "");
 }
 
 /* ---- the password ---- */
@@ -175,6 +178,7 @@ int core_new(lua_State *L) {
   lua_setmetatable(L, -2);
   keep(L, "wait", POOL_WAIT);
   keep(L, "null", POOL_NULL);
+  keep(L, "overdue", POOL_OVERDUE);
   lua_getfield(L, 1, "password");
   pool->password = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_getfield(L, 1, "forget");
@@ -197,6 +201,18 @@ int core_new(lua_State *L) {
     return luaL_error(L, "not enough memory");
   lua_settop(L, 2);
   return 1;
+}
+
+/* ---- overdue loans ---- */
+
+/* The function is one of lua/mypool/hooks.lua, which raises nothing but for want of memory. */
+void report_overdue(lua_State *L, int index, const mp_overdue *overdue) {
+  lua_getiuservalue(L, index, POOL_OVERDUE);
+  lua_pushstring(L, overdue->label);
+  lua_pushnumber(L, (double)overdue->age_ns / MP_SECOND);
+  lua_pushinteger(L, (lua_Integer)overdue->id);
+  if (lua_pcall(L, 3, 0, 0) != LUA_OK)
+    lua_pop(L, 1);
 }
 
 /* ---- methods ---- */
@@ -232,6 +248,9 @@ static const struct {
 static int pool_stats(lua_State *L) {
   pool_data *pool = check_pool(L, 1, "stats");
   mp_stats stats;
+  mp_overdue overdue;
+  while (mp_pool_next_overdue(pool->pool, &overdue))
+    report_overdue(L, 1, &overdue);
   mp_pool_stats(pool->pool, &stats);
   lua_createtable(L, 0, 24);
   for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {

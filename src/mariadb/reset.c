@@ -79,12 +79,13 @@ static void add_guarded(mp_session *session, const char *variable) {
 }
 
 /* SHOW PROFILES would give the texts of statements to the next borrower. The server drops what
-   exceeds profiling_history_size only at the end of a statement that is profiled itself. Both
-   variables come back with the reset. */
+   exceeds profiling_history_size only at the end of a statement that is profiled itself, from
+   beginning to end. The size comes back with the reset. */
 static void add_before_reset(mp_session *session) {
   if (session->base.has_profiling) {
     add_query(session, "SET profiling = 1");
     add_guarded(session, "profiling_history_size");
+    add_query(session, "SET profiling = 0");
   } else if (wrong_state(session)) {
     add_guarded(session, "timestamp");
   }

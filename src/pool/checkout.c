@@ -34,6 +34,7 @@ static mp_status expired(mp_loan *loan, mp_error *err) {
 static mp_status held(mp_loan *loan) {
   loan->stage = LOAN_HELD;
   loan->since_ns = pool_now(loan->pool);
+  overdue_expect(loan->pool, loan);
   return MP_DONE;
 }
 
@@ -75,7 +76,7 @@ static mp_status wait_in_queue(mp_loan *loan, mp_wait *wait) {
 static mp_status enqueue(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   if (!pool->config.may_queue && !held_back(pool)) {
-    explain_exhausted(pool, err);
+    explain_exhausted(loan, err);
     return give_up(loan);
   }
   if (queue_enter(loan, err) == MP_FAILED)

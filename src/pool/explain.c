@@ -29,12 +29,28 @@ static void add_holders(const mp_pool *pool, char *text, size_t size) {
   }
 }
 
-mp_status explain_exhausted(const mp_pool *pool, mp_error *err) {
-  char holders[320] = "";
+/* A connection that the one who asks holds already, NULL when there is none. */
+static const mp_loan *own_loan(const mp_loan *asking) {
+  const mp_loan *loan = NULL;
+  while (asking->owner && (loan = next_oldest(asking->pool, loan)))
+    if (loan->owner == asking->owner)
+      return loan;
+  return NULL;
+}
+
+/* `asking`: the loan that got no session. */
+mp_status explain_exhausted(const mp_loan *asking, mp_error *err) {
+  const mp_pool *pool = asking->pool;
+  const mp_loan *own = own_loan(asking);
+  const char *name = pool->config.name;
+  char holders[320] = "", hint[160] = "";
   add_holders(pool, holders, sizeof holders);
+  if (own)
+    snprintf(hint, sizeof hint, "; this coroutine itself holds one, taken at %s: a nested checkout waits for itself",
+             own->label);
   err->retryable = true;
-  return mp_fail(err, MP_ERR_EXHAUSTED, 0, "pool exhausted, %u of %u connections are lent%s",
-                 pool->counts[SLOT_LENT], pool->config.max_size, holders);
+  return mp_fail(err, MP_ERR_EXHAUSTED, 0, "pool %s%s%sexhausted, %u of %u connections are lent%s%s", *name ? "'" : "",
+                 name, *name ? "' " : "", pool->counts[SLOT_LENT], pool->config.max_size, holders, hint);
 }
 
 mp_status explain_closed(mp_error *err) {
@@ -53,7 +69,7 @@ mp_status explain_expired(mp_loan *loan, mp_error *err) {
   if (pool->failures > 0)
     return explain_down(pool, err);
   if (loan->stage == LOAN_QUEUED)
-    return explain_exhausted(pool, err);
+    return explain_exhausted(loan, err);
   err->retryable = true;
   return mp_fail(err, MP_ERR_TIMEOUT, 0, "no connection was ready in time");
 }

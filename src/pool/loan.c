@@ -21,6 +21,10 @@ void mp_loan_free(mp_loan *loan) {
   free(loan);
 }
 
+void mp_loan_set_owner(mp_loan *loan, const void *owner) {
+  loan->owner = owner;
+}
+
 /* ---- facts ---- */
 
 bool mp_loan_held(const mp_loan *loan) {

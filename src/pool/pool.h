@@ -79,6 +79,8 @@ struct mp_loan {
   size_t rows;
   int64_t statement_deadline_ns;
   bool idempotent;
+  bool reported; /* as overdue */
+  const void *owner;
   char label[64];
 };
 
@@ -98,6 +100,7 @@ struct mp_pool {
   unsigned failures;   /* connects that failed in a row */
   int64_t retry_at_ns; /* no connect before, while failures > 0 */
   mp_error last_failure;
+  int64_t overdue_at_ns; /* no loan that was not reported is overdue before */
   bool reset_answered; /* by the server, once */
   bool reset_refused;  /* the server does not know how: reconnect instead */
   unsigned events;
@@ -147,9 +150,12 @@ void reset_refused(mp_pool *pool);
 bool reset_overdue(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 
 /* explain.c */
-mp_status explain_exhausted(const mp_pool *pool, mp_error *err);
+mp_status explain_exhausted(const mp_loan *loan, mp_error *err);
 mp_status explain_closed(mp_error *err);
 mp_status explain_expired(mp_loan *loan, mp_error *err);
+
+/* overdue.c */
+void overdue_expect(mp_pool *pool, const mp_loan *loan); /* it begins now */
 
 /* pause.c */
 mp_status pause_step(mp_loan *loan, mp_wait *wait);
