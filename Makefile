@@ -2,6 +2,8 @@
 
 PREFIX ?= /usr/local
 DESTDIR ?=
+INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
+INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
 LUA ?= lua5.4
 LUA_VERSION ?= 5.4
 CC ?= cc
@@ -12,15 +14,17 @@ LUA_CFLAGS ?= $(shell pkg-config --cflags $(LUA))
 MARIADB_CFLAGS ?= $(shell pkg-config --cflags libmariadb)
 MARIADB_LIBS ?= $(shell pkg-config --libs libmariadb)
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+SPEC_CFLAGS = -std=c11 -D_GNU_SOURCE -O2 $(WARNINGS)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(CFLAGS) -MMD
 
 ifdef SANITIZE
 BUILD := $(BUILD)/sanitize
 CFLAGS += -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-SANITIZED = LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
-  ASAN_OPTIONS=detect_leaks=1:fast_unwind_on_malloc=0 LSAN_OPTIONS=suppressions=spec/support/lsan.txt:print_suppressions=0
+SANITIZED = env LD_PRELOAD="$$($(CC) -print-file-name=libasan.so):$$($(CC) -print-file-name=libubsan.so):$(CURDIR)/$(UNPRELOAD)" \
+  LSAN_OPTIONS=suppressions=$(CURDIR)/spec/support/lsan.txt:print_suppressions=0
 endif
 
+LUA_RUN = LUA_PATH="./lua/?.lua;./lua/?/init.lua;./?.lua;;" LUA_CPATH="./$(BUILD)/?.so;./build/?.so;;" $(LUA)
 SOURCES = $(wildcard src/pool/*.c src/mariadb/*.c src/lua/*.c)
 OBJECTS = $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 CORE = $(BUILD)/mypool/core.so
@@ -28,7 +32,9 @@ CORE = $(BUILD)/mypool/core.so
 SQL = buffer encode rollback scan utf8
 C_SPEC = $(BUILD)/spec/c
 C_SPEC_SOURCES = $(wildcard spec/c/*.c src/pool/*.c) $(SQL:%=src/mariadb/%.c)
-RELAY = $(BUILD)/spec/relay
+RELAY = build/spec/relay
+PLAIN = build/spec/plain.so
+UNPRELOAD = build/spec/unpreload.so
 
 all: $(CORE)
 
@@ -52,15 +58,24 @@ $(C_SPEC): $(C_SPEC_SOURCES) $(wildcard spec/c/*.h src/*.h src/*/*.h) Makefile
 
 $(RELAY): $(wildcard spec/support/relay/*.c spec/support/relay/*.h) Makefile
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD,$(ALL_CFLAGS)) $(wildcard spec/support/relay/*.c) -o $@
+	$(CC) $(SPEC_CFLAGS) $(wildcard spec/support/relay/*.c) -o $@
+
+# libmariadb bare, to compare with.
+$(PLAIN): spec/support/plain.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(SPEC_CFLAGS) -fPIC -shared $(LUA_CFLAGS) $(MARIADB_CFLAGS) $< $(MARIADB_LIBS) -o $@
+
+$(UNPRELOAD): spec/support/unpreload.c
+	@mkdir -p $(@D)
+	$(CC) -fPIC -shared $< -o $@
 
 demo: install-build install-server
 	@$(MAKE) --no-print-directory all >/dev/null
-	@LUA_PATH="./lua/?.lua;./lua/?/init.lua;./?.lua;;" LUA_CPATH="./$(BUILD)/?.so;;" $(LUA) examples/tour.lua
+	@$(LUA_RUN) examples/tour.lua
 
 test: install-build install-server install-test
-	$(MAKE) --no-print-directory all $(RELAY) check-exports test-c
-	$(SANITIZED) busted --cpath='./$(BUILD)/?.so' $(BUSTED_FLAGS)
+	$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(if $(SANITIZE),$(UNPRELOAD)) check-exports test-c
+	$(SANITIZED) $(LUA) $$(command -v busted) --ignore-lua --cpath='./$(BUILD)/?.so;./build/?.so' $(BUSTED_FLAGS)
 
 test-c: install-build $(C_SPEC)
 	$(C_SPEC)
@@ -80,16 +95,19 @@ format: install-lint
 	clang-format -i $$(find src spec bench -name '*.[ch]')
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/mypool/wait $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/mypool
-	cd lua && find mypool -name '*.lua' -exec install -m 644 -D {} $(abspath $(DESTDIR)$(PREFIX))/share/lua/$(LUA_VERSION)/{} \;
-	install -m 755 $(CORE) $(DESTDIR)$(PREFIX)/lib/lua/$(LUA_VERSION)/mypool/core.so
+	cd lua && find mypool -name '*.lua' -exec install -D -m 644 {} $(abspath $(DESTDIR)$(INST_LUADIR))/{} \;
+	install -D -m 755 $(CORE) $(DESTDIR)$(INST_LIBDIR)/mypool/core.so
+
+doc: install-build install-server install-test
+	@$(MAKE) --no-print-directory all $(PLAIN) >/dev/null
+	$(LUA_RUN) spec/support/isolation_doc.lua > doc/isolation.md
 
 install-build:
 	@spec/support/install.sh build run
 install-server:
 	@spec/support/install.sh server
 install-test:
-	@spec/support/install.sh test cqueues openssl
+	@spec/support/install.sh test cqueues luv openssl
 install-lint:
 	@spec/support/install.sh lint
 install-valgrind:
@@ -98,6 +116,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-c test-valgrind check-exports lint format install clean install-build install-server \
+.PHONY: all demo test test-c test-valgrind check-exports lint format install doc clean install-build install-server \
   install-test install-lint install-valgrind
 -include $(OBJECTS:.o=.d)

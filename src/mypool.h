@@ -190,16 +190,19 @@ void mp_pool_stats(const mp_pool *pool, mp_stats *stats);
 enum { MP_EVENT_RESET_REFUSED = 1 /* the server knows no reset: sessions are closed instead */ };
 unsigned mp_pool_take_events(mp_pool *pool);
 
-/* A loan that is out for longer than leak_after_ns. */
-typedef struct mp_overdue {
+/* A loan that is out. */
+typedef struct mp_holder {
   const char *label; /* where it was taken; holds until the loan is freed */
   uint64_t id;       /* the server's connection id; 0 when the session is lost */
   int64_t age_ns;
-} mp_overdue;
+} mp_holder;
 
-/* The next overdue loan that was not reported before; false when there is none. Costs nothing
-   worth mentioning until one can be overdue. */
-bool mp_pool_next_overdue(mp_pool *pool, mp_overdue *overdue);
+/* Up to `size` of those that are out, the oldest first. Returns how many. */
+unsigned mp_pool_holders(const mp_pool *pool, mp_holder *holders, unsigned size);
+
+/* The next loan that is out for longer than leak_after_ns and was not reported before; false when
+   there is none. Costs nothing worth mentioning until one can be overdue. */
+bool mp_pool_next_overdue(mp_pool *pool, mp_holder *holder);
 
 /* The driver's clock. */
 int64_t mp_pool_now(const mp_pool *pool);

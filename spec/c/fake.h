@@ -43,7 +43,7 @@ struct mp_session {
   bool recording;   /* its baseline is being made ... */
   unsigned maker;   /* ... by that loan */
   unsigned queries, pings, resets, recoveries;
-  unsigned recorded; /* statements of its baseline */
+  unsigned recorded;   /* statements of its baseline */
   int64_t deadline_ns; /* given to open */
 };
 

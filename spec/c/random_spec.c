@@ -5,7 +5,7 @@
 
 enum { BORROWERS = 24, STEPS = 2500, SEEDS = 32 };
 
-static unsigned borrowers; /* at most BORROWERS */
+static unsigned borrowers;  /* at most BORROWERS */
 static unsigned promptness; /* of the server: percent of the chances that it takes to answer */
 
 /* As a scheduler would: only what is due is stepped. */

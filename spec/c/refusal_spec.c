@@ -29,13 +29,16 @@ it("closes used sessions instead of resetting them once the server said that it 
 }
 
 it("tells of that once") {
+  config.retries = 0;
   open_pool();
   expect_equal(mp_pool_take_events(pool), 0);
   make_idle(2, (mp_session *[2]){0});
   plan_times(2, ON_RESET_READ, unknown_command);
-  lend();
-  expect_equal(stats().resets_failed, 2);
+  ask(MP_SECOND);
   expect_equal(mp_pool_take_events(pool), MP_EVENT_RESET_REFUSED);
+  expect_equal(mp_pool_take_events(pool), 0);
+  ask(MP_SECOND);
+  expect_equal(stats().resets_failed, 2);
   expect_equal(mp_pool_take_events(pool), 0);
 }
 
@@ -94,6 +97,23 @@ it("takes no other failure of a reset for a refusal") {
     expect_resets(true);
     drop_pool();
   }
+}
+
+it("takes no other failure for one in the middle of a loan, nor one that comes late") {
+  config.max_size = 1;
+  open_pool();
+  mp_loan *loan = lend();
+  plan(ON_RESET_READ, fails(1820, MP_PHASE_RESET));
+  expect_equal(reset(loan), MP_FAILED);
+  release(loan);
+  fake.slow_resets = true;
+  mp_session *s = make_one_idle();
+  mp_loan *waiter = ask_and_wait();
+  pass(3 * MP_SECOND);
+  answer(s, fails(1820, MP_PHASE_RESET));
+  expect_equal(step(waiter), MP_DONE);
+  release(waiter);
+  expect_resets(true);
 }
 
 it("asks a server again that has answered once, whatever it says later") {

@@ -377,6 +377,7 @@ it("refuses what comes in the middle of a result, and leaves the result as it wa
     query_for(loan, 7 * MP_SECOND);
     fetch(loan);
     expect_equal(all[i](loan), MP_FAILED);
+    expect_equal(all[i](loan), MP_FAILED);
     expect_equal(last.err.kind, MP_ERR_PROTOCOL);
     expect_equal(last.err.code, 2014);
     expect_equal(last.err.executed, MP_EXECUTED_NO);

@@ -22,6 +22,7 @@ typedef struct pool_data {
   int forget;     /* reference to the function that is told of fds, or nil */
   bool array_rows;
   int64_t checkout_timeout_ns;
+  lua_Integer forgotten; /* connections that came back by garbage collection */
 } pool_data;
 
 /* User values of a connection: its pool, the coroutine that checked it out, the statement's text,
@@ -133,12 +134,13 @@ int core_record(lua_State *L);
 void pool_open(lua_State *L);
 pool_data *check_pool(lua_State *L, int index, const char *function);
 /* Tells the user of the pool at this index. */
-void report_overdue(lua_State *L, int index, const mp_overdue *overdue);
+void report_overdue(lua_State *L, int index, const mp_holder *overdue);
 int core_new(lua_State *L);
 int core_shut(lua_State *L);
 int core_abort(lua_State *L);
 int core_now(lua_State *L);
 int core_events(lua_State *L);
+int core_holders(lua_State *L);
 int core_wait(lua_State *L);
 /* Seconds, which may be absent (then `absent_ns`), as nanoseconds. */
 int64_t check_seconds(lua_State *L, int index, const char *function, const char *argument, int64_t absent_ns);

@@ -37,7 +37,7 @@ connection *check_held(lua_State *L, const char *function) {
 
 /* Loans of the pool that are out for too long. May call the user's on_event. */
 static void report_overdue_loans(lua_State *L, connection *conn) {
-  mp_overdue overdue;
+  mp_holder overdue;
   while (conn->pool->pool && mp_pool_next_overdue(conn->pool->pool, &overdue)) {
     lua_getiuservalue(L, 1, CONNECTION_POOL);
     report_overdue(L, lua_gettop(L), &overdue);
@@ -410,6 +410,7 @@ static int connection_gc(lua_State *L) {
   if (conn && conn->loan && mp_loan_held(conn->loan)) {
     lua_pushfstring(L, "mypool: a connection checked out at %s was never released", conn->taken.text);
     lua_warning(L, lua_tostring(L, -1), 0);
+    conn->pool->forgotten++;
   }
   if (conn && conn->loan)
     end_loan(L, conn, true);

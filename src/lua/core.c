@@ -41,7 +41,7 @@ static const luaL_Reg functions[] = {
     {"held", core_held},       {"wait", core_wait},
     {"checkout", core_checkout}, {"ping", core_ping}, {"step", core_step},
     {"pause", core_pause},     {"reset", core_reset}, {"fresh", core_fresh},
-    {"record", core_record},   {"events", core_events},
+    {"record", core_record},   {"events", core_events}, {"holders", core_holders},
     {"fetch", core_fetch},     {"drain", core_drain}, {"prepare", core_prepare},
     {"execute", core_execute}, {"close_prepared", core_close_prepared},
     {"execute_many", core_execute_many}, {"parameters", core_parameters},

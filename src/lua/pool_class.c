@@ -206,7 +206,7 @@ int core_new(lua_State *L) {
 /* ---- overdue loans ---- */
 
 /* The function is one of lua/mypool/hooks.lua, which raises nothing but for want of memory. */
-void report_overdue(lua_State *L, int index, const mp_overdue *overdue) {
+void report_overdue(lua_State *L, int index, const mp_holder *overdue) {
   lua_getiuservalue(L, index, POOL_OVERDUE);
   lua_pushstring(L, overdue->label);
   lua_pushnumber(L, (double)overdue->age_ns / MP_SECOND);
@@ -248,7 +248,7 @@ static const struct {
 static int pool_stats(lua_State *L) {
   pool_data *pool = check_pool(L, 1, "stats");
   mp_stats stats;
-  mp_overdue overdue;
+  mp_holder overdue;
   while (mp_pool_next_overdue(pool->pool, &overdue))
     report_overdue(L, 1, &overdue);
   mp_pool_stats(pool->pool, &stats);
@@ -260,6 +260,8 @@ static int pool_stats(lua_State *L) {
   }
   lua_pushnumber(L, (double)stats.reset_wait_ns / MP_SECOND);
   lua_setfield(L, -2, "reset_wait");
+  lua_pushinteger(L, pool->forgotten);
+  lua_setfield(L, -2, "forgotten");
   return 1;
 }
 
@@ -304,6 +306,19 @@ int core_wait(lua_State *L) {
 /* events(pool): the bits of what happened since the last call. */
 int core_events(lua_State *L) {
   lua_pushinteger(L, mp_pool_take_events(check_pool(L, 1, "events")->pool));
+  return 1;
+}
+
+/* holders(pool): the places where those connections were checked out that are lent, the oldest first;
+   at most 100. */
+int core_holders(lua_State *L) {
+  mp_holder holders[100];
+  unsigned count = mp_pool_holders(check_pool(L, 1, "holders")->pool, holders, 100);
+  lua_createtable(L, (int)count, 0);
+  for (unsigned i = 0; i < count; i++) {
+    lua_pushstring(L, holders[i].label);
+    lua_rawseti(L, -2, (int)i + 1);
+  }
   return 1;
 }
 

@@ -19,13 +19,26 @@ static const mp_loan *next_oldest(const mp_pool *pool, const mp_loan *after) {
   return found;
 }
 
-static void add_holders(const mp_pool *pool, char *text, size_t size) {
+mp_holder holder_of(const mp_loan *loan, int64_t now_ns) {
+  return (mp_holder){.label = loan->label, .id = mp_loan_id(loan), .age_ns = now_ns - loan->since_ns};
+}
+
+unsigned mp_pool_holders(const mp_pool *pool, mp_holder *holders, unsigned size) {
+  int64_t now_ns = pool_now(pool);
   const mp_loan *loan = NULL;
-  for (int i = 0; i < 3 && (loan = next_oldest(pool, loan)); i++) {
+  unsigned count = 0;
+  while (count < size && (loan = next_oldest(pool, loan)))
+    holders[count++] = holder_of(loan, now_ns);
+  return count;
+}
+
+static void add_holders(const mp_pool *pool, char *text, size_t size) {
+  mp_holder holders[3];
+  unsigned count = mp_pool_holders(pool, holders, 3);
+  for (unsigned i = 0; i < count; i++) {
     size_t used = strlen(text);
-    double seconds = (double)(pool_now(pool) - loan->since_ns) / MP_SECOND;
     snprintf(text + used, size - used, "%s %s for %.1f s", i == 0 ? ":" : ",",
-             *loan->label ? loan->label : "unnamed", seconds);
+             *holders[i].label ? holders[i].label : "unnamed", (double)holders[i].age_ns / MP_SECOND);
   }
 }
 

@@ -18,14 +18,9 @@ void overdue_expect(mp_pool *pool, const mp_loan *loan) {
     pool->overdue_at_ns = at_ns;
 }
 
-static void report(mp_loan *loan, int64_t now_ns, mp_overdue *overdue) {
-  loan->reported = true;
-  *overdue = (mp_overdue){.label = loan->label, .id = mp_loan_id(loan), .age_ns = now_ns - loan->since_ns};
-}
-
 /* Loans that have ended leave the time at which they would have been overdue: then, and only
    then, all are looked at. */
-bool mp_pool_next_overdue(mp_pool *pool, mp_overdue *overdue) {
+bool mp_pool_next_overdue(mp_pool *pool, mp_holder *holder) {
   if (pool->overdue_at_ns == MP_NEVER)
     return false;
   int64_t now_ns = pool_now(pool);
@@ -36,8 +31,8 @@ bool mp_pool_next_overdue(mp_pool *pool, mp_overdue *overdue) {
   for (unsigned i = 0; i < pool->config.max_size; i++) {
     mp_loan *loan = is_held(&pool->slots[i]) ? pool->slots[i].loan : NULL;
     if (loan && !found && !loan->reported && now_ns >= due_ns(pool, loan)) {
-      report(loan, now_ns, overdue);
-      found = true;
+      found = loan->reported = true;
+      *holder = holder_of(loan, now_ns);
     } else if (loan) {
       overdue_expect(pool, loan);
     }

@@ -68,13 +68,13 @@ struct mp_loan {
   int64_t limit_ns;         /* of the replies to a reset */
   int64_t since_ns;         /* when it got its session, or began to read a reset */
   int64_t pause_until_ns;
-  unsigned tries;           /* sessions that failed it in this operation */
-  unsigned statements;      /* that ran to an answer: after the first nothing is retried */
-  bool touched;             /* something was sent: the session needs a reset */
-  bool maybe_executed;      /* an earlier try of this operation may have taken effect */
-  const char *sql;          /* of OP_QUERY and OP_PREPARE, for a retry */
+  unsigned tries;      /* sessions that failed it in this operation */
+  unsigned statements; /* that ran to an answer: after the first nothing is retried */
+  bool touched;        /* something was sent: the session needs a reset */
+  bool maybe_executed; /* an earlier try of this operation may have taken effect */
+  const char *sql;     /* of OP_QUERY and OP_PREPARE, for a retry */
   size_t length;
-  uint64_t prepared;        /* of OP_EXECUTE */
+  uint64_t prepared; /* of OP_EXECUTE */
   const mp_value *values;
   size_t rows;
   int64_t statement_deadline_ns;
@@ -101,8 +101,8 @@ struct mp_pool {
   int64_t retry_at_ns; /* no connect before, while failures > 0 */
   mp_error last_failure;
   int64_t overdue_at_ns; /* no loan that was not reported is overdue before */
-  bool reset_answered; /* by the server, once */
-  bool reset_refused;  /* the server does not know how: reconnect instead */
+  bool reset_answered;   /* by the server, once */
+  bool reset_refused;    /* the server does not know how: reconnect instead */
   unsigned events;
   mp_stats stats;
 };
@@ -113,8 +113,8 @@ mp_slot *slot_find(mp_pool *pool, slot_state state); /* one without a loan, or N
 mp_slot *slot_find_other(mp_pool *pool);             /* what there is to use besides idle sessions */
 void slot_opened(mp_pool *pool, mp_slot *slot);
 void slot_make_idle(mp_pool *pool, mp_slot *slot); /* from now on */
-void slot_close(mp_pool *pool, mp_slot *slot); /* ends in SLOT_EMPTY */
-void slot_discard(mp_pool *pool, mp_slot *slot); /* ... for a session that was used */
+void slot_close(mp_pool *pool, mp_slot *slot);     /* ends in SLOT_EMPTY */
+void slot_discard(mp_pool *pool, mp_slot *slot);   /* ... for a session that was used */
 bool slot_expired(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 bool slot_reusable(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 
@@ -153,6 +153,7 @@ bool reset_overdue(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 mp_status explain_exhausted(const mp_loan *loan, mp_error *err);
 mp_status explain_closed(mp_error *err);
 mp_status explain_expired(mp_loan *loan, mp_error *err);
+mp_holder holder_of(const mp_loan *loan, int64_t now_ns);
 
 /* overdue.c */
 void overdue_expect(mp_pool *pool, const mp_loan *loan); /* it begins now */

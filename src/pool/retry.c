@@ -35,8 +35,9 @@ static const retry_rule rules[] = {
     {1161, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* timeout writing packets */
     {1180, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* error during COMMIT */
     {1927, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* connection was killed */
-    {2057, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* a table changed under a prepared statement */
-    {4031, MP_ERR_LOST, MP_EXECUTED_NO, true, true, false},       /* closed for inactivity, MySQL */
+    {2057, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true,
+     false},                                                /* a table changed under a prepared statement */
+    {4031, MP_ERR_LOST, MP_EXECUTED_NO, true, true, false}, /* closed for inactivity, MySQL */
 };
 
 static const retry_rule other_server_error = {0, MP_ERR_SERVER, MP_EXECUTED_NO, false, false, false};

@@ -1,0 +1,117 @@
+-- mypool in specs that busted runs: each test in a transaction that is rolled back, and an error
+-- for connections that were not given back.
+--
+--   local testing = require "mypool.busted"
+--
+--   describe("the shop", function()
+--     local pool = mypool.new { … }              -- without the option wait
+--     local db = testing.rolled_back(pool)
+--     testing.all_released(pool)
+--
+--     it("sells", function()
+--       shop.sell(db, "tea")                     -- db stands in for the pool
+--       assert.equal(1, db:value "SELECT COUNT(*) FROM orders")
+--     end)
+--   end)
+
+local busted = require "busted"
+local core = require "mypool.core"
+local Transaction = core["mypool.transaction"]
+core.internal()
+
+local testing = {}
+
+-- A pool that a setup will make can be given as a function that returns it.
+local function resolve(pool)
+  return type(pool) == "function" and pool() or pool
+end
+
+-- ---- transactions that are rolled back ----
+
+local function begin(pool)
+  local tx, err = resolve(pool):begin()
+  return tx or error("mypool.busted: no transaction for this test: " .. err, 0)
+end
+
+-- A statement that commits by itself (CREATE TABLE, ALTER TABLE, …) leaves nothing to roll back.
+local function was_ended(tx)
+  return tx.conn:is_held() and tx.conn:id() ~= nil and not tx.conn:in_transaction()
+end
+
+local function roll_back(tx)
+  local ended = was_ended(tx)
+  local ok, err = tx:rollback()
+  if not ok then
+    error("mypool.busted: the test's transaction could not be rolled back: " .. err, 0)
+  elseif ended then
+    error("mypool.busted: the test ended its transaction, by COMMIT or by a statement that commits"
+      .. " such as CREATE TABLE: what it did before stays", 0)
+  end
+end
+
+-- What stands in for the pool. The transaction is not the test's to end, nor the connection.
+local function stand_in(current)
+  local db = {}
+  for name, method in pairs(Transaction) do
+    if name ~= "commit" and name ~= "rollback" then
+      db[name] = function(_, ...)
+        return method(current(), ...)
+      end
+    end
+  end
+  function db.checkout()
+    current()
+    return db
+  end
+  function db.with(_, fn)
+    return fn(db)
+  end
+  function db.release() end
+  return setmetatable(db, { __close = db.release })
+end
+
+-- Runs each test of the block it is called in, and of the blocks in that, in a transaction of its own
+-- that is rolled back afterwards. Returns an object that all these tests use in the place of the pool: it
+-- has query, one, value, begin, transaction, with, checkout and release. Its transactions are savepoints,
+-- and what it checks out is itself. A test that commits all the same is an error.
+function testing.rolled_back(pool)
+  local tx
+  busted.before_each(function()
+    tx = begin(pool)
+  end)
+  busted.after_each(function()
+    if tx then
+      local ended = tx
+      tx = nil
+      roll_back(ended)
+    end
+  end)
+  return stand_in(function()
+    return tx or core.raise "mypool.busted: used outside of a test"
+  end)
+end
+
+-- ---- connections that were not given back ----
+
+-- Raises when connections of the pool are lent, naming the places where they were checked out, or
+-- came back only because the garbage collector found them.
+function testing.assert_released(pool)
+  pool = resolve(pool)
+  local places, forgotten = core.holders(pool), pool:stats().forgotten
+  if #places > 0 then
+    error(("mypool.busted: %d not released: checked out at %s"):format(#places, table.concat(places, ", ")), 0)
+  elseif forgotten > 0 then
+    error(("mypool.busted: %d not released, but collected as garbage (lua -W says where they were checked out)"):format(
+      forgotten
+    ), 0)
+  end
+end
+
+-- Calls assert_released at the end of the block it is called in, which fails the suite.
+function testing.all_released(pool)
+  busted.teardown(function()
+    testing.assert_released(pool)
+  end)
+end
+
+return testing
