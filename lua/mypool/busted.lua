@@ -59,6 +59,13 @@ local function stand_in(current)
       end
     end
   end
+  function db.begin()
+    return current():begin()
+  end
+  function db.transaction(_, ...)
+    local given, fn = ...
+    return current():transaction(fn or given)
+  end
   function db.checkout()
     current()
     return db
@@ -73,7 +80,8 @@ end
 -- Runs each test of the block it is called in, and of the blocks in that, in a transaction of its own
 -- that is rolled back afterwards. Returns an object that all these tests use in the place of the pool: it
 -- has query, one, value, begin, transaction, with, checkout and release. Its transactions are savepoints,
--- and what it checks out is itself. A test that commits all the same is an error.
+-- whatever options they are given, and what it checks out is itself. A test that commits all the same is
+-- an error.
 function testing.rolled_back(pool)
   local tx
   busted.before_each(function()

@@ -173,7 +173,9 @@ static bool send_each(mp_session *session) {
   bool sent = true;
   while (sent && at < end) {
     size_t size = (unsigned char)at[0] | (size_t)(unsigned char)at[1] << 8 | (size_t)(unsigned char)at[2] << 16;
-    sent = mysql->methods->db_command(mysql, (enum enum_server_command)at[4], at + 5, size - 1, 1, NULL) == 0;
+    const char *argument = size > 1 ? at + 5 : NULL; /* of length 0 it would be measured to its NUL */
+    enum enum_server_command command = (enum enum_server_command)at[4];
+    sent = mysql->methods->db_command(mysql, command, argument, size - 1, 1, NULL) == 0;
     at += 4 + size;
   }
   mp_set_nonblocking(mysql);
