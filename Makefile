@@ -63,7 +63,7 @@ $(RELAY): $(wildcard spec/support/relay/*.c spec/support/relay/*.h) Makefile
 # libmariadb bare, to compare with.
 $(PLAIN): spec/support/plain.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(SPEC_CFLAGS) -fPIC -shared $(LUA_CFLAGS) $(MARIADB_CFLAGS) $< $(MARIADB_LIBS) -o $@
+	$(CC) $(SPEC_CFLAGS) -fPIC -shared -Wl,-z,nodelete $(LUA_CFLAGS) $(MARIADB_CFLAGS) $< $(MARIADB_LIBS) -o $@
 
 $(UNPRELOAD): spec/support/unpreload.c
 	@mkdir -p $(@D)

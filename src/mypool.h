@@ -272,7 +272,8 @@ mp_status mp_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error *err
 /* Asks the server for a sign of life. */
 mp_status mp_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *err);
 
-/* Resets the session in the middle of the loan. When it fails the session is lost. */
+/* Resets the session in the middle of the loan. When it fails the session is lost, unless a
+   result was still open: then it is refused (2014) and nothing was sent. */
 mp_status mp_reset(mp_loan *loan, mp_wait *wait, mp_error *err);
 
 /* Does nothing, on any loan, for so long. */

@@ -9,7 +9,7 @@ local function decode(text)
   end))
 end
 
-local texts = { host = true, socket = true, user = true, password = true, database = true }
+local texts = { name = true, host = true, socket = true, user = true, password = true, database = true }
 
 -- "true", "false" and numbers are what they look like, unless the option is a text.
 local function value_of(name, text)

@@ -278,7 +278,7 @@ int core_shut(lua_State *L) {
   mp_stats stats;
   mp_pool_close(pool->pool);
   mp_pool_stats(pool->pool, &stats);
-  lua_pushinteger(L, stats.lent + stats.opening);
+  lua_pushinteger(L, stats.lent + stats.opening + stats.recovering);
   lua_pushinteger(L, mp_pool_ended_fd(pool->pool));
   lua_getiuservalue(L, 1, POOL_WAIT);
   return 3;
