@@ -2,6 +2,7 @@
 -- settings are different; and a session that cannot be led back is never lent.
 
 local isolation = require "spec.support.isolation"
+local mypool = require "mypool"
 local plain = require "spec.plain"
 local pools = require "spec.support.pools"
 local server = require "spec.support.server"
@@ -133,8 +134,10 @@ local function picture(conn)
   for _, row in ipairs(assert(conn:query "SELECT * FROM information_schema.USER_VARIABLES")) do
     shown["@" .. row.VARIABLE_NAME] = row.VARIABLE_VALUE
   end
+  shown["plain text that is sent"] = conn:value("SELECT HEX(CONVERT(? USING utf8mb4))", "\u{e9}")
   shown["text that is sent"] = conn:value("SELECT HEX(CONVERT(? USING utf8mb4))", "\u{e9}\\")
   shown["text that comes back"] = conn:value "SELECT _latin1 x'e9'"
+  shown["a name beyond ASCII"] = tostring(pcall(conn.query, conn, "SELECT 1 AS ?", mypool.ident "\u{e9}"))
   shown.in_transaction = tostring(conn:in_transaction())
   return shown
 end
@@ -349,6 +352,15 @@ describe("after each reset the pool's own SQL is in force again:", function()
     assert.equal(1, pool:stats().opened)
   end)
 
+  it("another character set that on_connect asked for", function()
+    local shown = assert_restored(new_pool("plainone", {
+      on_connect = function(conn)
+        assert(conn:query "SET NAMES latin1")
+      end,
+    }))
+    assert_shows({ character_set_client = "latin1", ["plain text that is sent"] = "C3A9" }, shown)
+  end)
+
   it("what on_connect did", function()
     local shown = assert_restored(new_pool("plainone", {
       on_connect = function(conn)
@@ -401,6 +413,13 @@ describe("the server's init_connect", function()
     init_connect [[SET @a = 'c:\'; SET @b = 'd:\']]
     sql "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES'"
     assert_shows({ ["@a"] = [[c:\]], ["@b"] = [[d:\]] }, assert_restored(new_pool "plainone"))
+  end)
+
+  it("is read as the server's sql_mode says, whatever the pool's own SQL sets", function()
+    init_connect [[SET @a = 'it\'s; one'; SET @b = 'two']]
+    sql "SET GLOBAL sql_mode = ''"
+    local shown = assert_restored(new_pool("plainone", { init_sql = "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'" }))
+    assert_shows({ ["@a"] = "it's; one", ["@b"] = "two", sql_mode = "NO_BACKSLASH_ESCAPES" }, shown)
   end)
 
   it("may return rows", function()

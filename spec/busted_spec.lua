@@ -1,6 +1,7 @@
 -- mypool.busted: what it promises is seen from outside, in spec files that another busted runs.
 
 local mypool = require "mypool"
+local program = require "spec.support.program"
 local server = require "spec.support.server"
 local testing = require "mypool.busted"
 
@@ -9,10 +10,6 @@ local s
 setup(function()
   s = server.shared()
 end)
-
-local function quote(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
 
 -- ---- in this busted ----
 
@@ -81,33 +78,19 @@ end)
 
 -- ---- in another one ----
 
--- The search path, made right for other working folders.
-local function absolute(path)
-  return ((";" .. path):gsub(";%./", ";" .. os.getenv "PWD" .. "/"):sub(2))
-end
-
+-- A file that starts busted by itself; the arguments outdo our .busted.
 local preamble = [[
-require "busted.runner" ()
+arg = { [0] = "busted", "--ignore-lua", "--lpath=" .. package.path, "--cpath=" .. package.cpath }
+require "busted.runner" { output = "plainTerminal" }
 local mypool, testing = require "mypool", require "mypool.busted"
 local pool = mypool.new(%q)
 ]]
 
 -- Runs the text as a spec file with `pool` and `testing` in reach; returns whether its suite passed, and
--- what busted printed. In the root folder, since busted would heed our .busted here.
+-- what busted printed.
 local function run_suite(text)
-  local name = os.tmpname()
-  do
-    local file <close> = assert(io.open(name, "w"))
-    file:write(preamble:format(s:dsn()), text, "\n")
-  end
-  local pipe = assert(io.popen(("cd / && LUA_PATH=%s LUA_CPATH=%s lua5.4 %s -o plainTerminal 2>&1"):format(
-    quote(absolute(package.path)),
-    quote(absolute(package.cpath)),
-    name
-  )))
-  local printed = pipe:read "a"
-  os.remove(name)
-  return pipe:close() == true, printed
+  local printed, passed = program(preamble:format(s:dsn()) .. text)
+  return passed, printed
 end
 
 describe("a suite with mypool.busted", function()
@@ -175,7 +158,7 @@ describe("a suite with mypool.busted", function()
       end)]]
     assert.falsy(passed)
     assert.match("1 success / 0 failures / 1 error", printed)
-    assert.match("1 not released: checked out at [^\n]*:7\n", printed)
+    assert.match("1 not released: checked out at [^\n]*:8\n", printed)
   end)
 
   it("fails when a loan was left to the garbage collector", function()
@@ -228,6 +211,6 @@ describe("a suite with mypool.busted", function()
       local db = testing.rolled_back(pool)
       db:query "DO 0"]]
     assert.falsy(passed)
-    assert.match(":5: mypool.busted: used outside of a test", printed)
+    assert.match(":6: mypool.busted: used outside of a test", printed)
   end)
 end)

@@ -18,6 +18,8 @@ describe("under LuaJIT", function()
       pending "needs luajit and libluajit-5.1-dev"
       return
     end
+    local _, commands = run(clean .. "make --dry-run --always-make LUA=luajit")
+    assert.falsy(commands:find " %-o build/[^l]", "it would overwrite what was built for Lua 5.4")
     local built, log = run(clean .. "make LUA=luajit")
     assert(built, log)
     local ok, printed = run(

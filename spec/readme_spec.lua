@@ -1,7 +1,8 @@
--- The README's examples do what the README says. Its Lua blocks run in order in one environment, in
--- which what one block made local at its top level is there for the next, and mypool.new connects
--- to a private server whatever address it is given. What a line prints is compared with the comment
--- `--> …` behind it, blanks being equal. A block that requires a module that is not installed is skipped.
+-- The examples of the README and of doc/ do what these say. The Lua blocks of a page run in order in one
+-- environment, in which what one block made local at its top level is there for the next, and mypool.new
+-- connects to a private server whatever address it is given. What a line prints is compared with the comment
+-- `--> …` behind it, blanks being equal. A block that requires a module that is not installed is skipped; one that
+-- is marked ```lua not run is only compiled.
 
 local mypool = require "mypool"
 local server = require "spec.support.server"
@@ -12,12 +13,13 @@ local function read(path)
 end
 
 local readme = read "README.md"
+local pages = { "README.md", "doc/reset.md", "doc/waiting.md" }
 
--- Arrays of { language =, text =, line = }, of the fenced blocks in the README.
-local function blocks(language)
+-- Arrays of { language =, text =, line =, not_run = }, of the fenced blocks of a page.
+local function blocks(page, language)
   local found, current = {}, nil
   local number = 0
-  for line in readme:gmatch "([^\n]*)\n" do
+  for line in read(page):gmatch "([^\n]*)\n" do
     number = number + 1
     if current and line == "```" then
       found[#found + 1] = current.language == language and current or nil
@@ -25,10 +27,12 @@ local function blocks(language)
     elseif current then
       current.text = current.text .. line .. "\n"
     elseif line:match "^```" then
-      current = { language = line:match "^```(.*)$", text = "", line = number + 1 }
+      local first, rest = line:match "^```(%S*)%s*(.*)$"
+      assert(rest == "" or rest == "not run", page .. ": a block is marked " .. rest)
+      current = { language = first, text = "", line = number + 1, not_run = rest ~= "" }
     end
   end
-  assert(current == nil, "a block of the README has no end")
+  assert(current == nil, "a block of " .. page .. " has no end")
   return found
 end
 
@@ -82,16 +86,13 @@ local function missing_module(text)
   end
 end
 
--- Makes the locals of the top level globals of the environment, and keeps the README's line numbers.
-local function compile(block, env)
+-- Makes the locals of the top level globals of the environment, and keeps the page's line numbers.
+local function compile(page, block, env)
   local text = ("\n" .. block.text):gsub("\nlocal function ", "\nfunction "):gsub("\nlocal ", "\n")
-  return assert(load(("\n"):rep(block.line - 2) .. text, "@README.md", "t", env))
+  return assert(load(("\n"):rep(block.line - 2) .. text, "@" .. page, "t", env))
 end
 
-describe("README.md", function()
-  local printed = {}
-  local env = environment(printed)
-
+describe("the documentation", function()
   lazy_setup(function()
     private = server.start()
   end)
@@ -100,51 +101,86 @@ describe("README.md", function()
     private:remove()
   end)
 
-  for _, block in ipairs(blocks "lua") do
-    it(("says the truth from line %d on"):format(block.line), function()
+  local function say_the_truth(page)
+    local printed = {}
+    local env = environment(printed)
+
+    local function run(block)
       local missing = missing_module(block.text)
-      if missing then
+      if block.not_run then
+        compile(page, block, env)
+      elseif missing then
         pending(("needs the module %s"):format(missing))
-        return
+      else
+        for i = #printed, 1, -1 do
+          printed[i] = nil
+        end
+        compile(page, block, env)()
+        assert.same(expected(block.text), printed)
       end
-      for i = #printed, 1, -1 do
-        printed[i] = nil
-      end
-      compile(block, env)()
-      assert.same(expected(block.text), printed)
-    end)
+    end
+
+    for _, block in ipairs(blocks(page, "lua")) do
+      it(("%s says the truth from line %d on"):format(page, block.line), function()
+        run(block)
+      end)
+    end
+  end
+
+  for _, page in ipairs(pages) do
+    say_the_truth(page)
   end
 
   -- ---- shell ----
 
-  it("names only make targets that exist", function()
-    local makefile = "\n" .. read "Makefile"
+  local function targets(page)
     local named = {}
-    for _, block in ipairs(blocks "sh") do
+    for _, block in ipairs(blocks(page, "sh")) do
       for target in ("\n" .. block.text):gmatch "\nmake ([%l-]+)" do
         named[#named + 1] = target
       end
     end
-    for target in readme:gmatch "`make ([%l-]+)" do
+    for target in read(page):gmatch "`make ([%l-]+)" do
       named[#named + 1] = target
     end
-    assert.truthy(#named >= 5)
-    for _, target in ipairs(named) do
-      assert.truthy(makefile:find("\n" .. target .. ":", 1, true), "no target " .. target)
+    return named
+  end
+
+  it("names only make targets that exist", function()
+    local makefile = "\n" .. read "Makefile"
+    assert.truthy(#targets "README.md" >= 5)
+    for _, page in ipairs(pages) do
+      for _, target in ipairs(targets(page)) do
+        assert.truthy(makefile:find("\n" .. target .. ":", 1, true), page .. ": no target " .. target)
+      end
     end
   end)
 
-  it("links only to what exists", function()
-    local anchors = {}
-    for title in readme:gmatch "\n#+ ([^\n]+)" do
-      anchors[title:lower():gsub("[^%w ]", ""):gsub(" ", "-")] = true
+  local function anchors(path)
+    local found = {}
+    for title in ("\n" .. read(path)):gmatch "\n#+ ([^\n]+)" do
+      found[title:lower():gsub("[^%w_ -]", ""):gsub(" ", "-")] = true
     end
-    for link in readme:gmatch "%]%(([^)]+)%)" do
-      if link:match "^#" then
-        assert.truthy(anchors[link:sub(2)], "no section " .. link)
-      else
-        assert.truthy(io.open(link), "no file " .. link)
+    return found
+  end
+
+  it("links only to what exists", function()
+    for _, page in ipairs(pages) do
+      local folder = page:match "^.*/" or ""
+      for link in read(page):gmatch "%]%(([^)]+)%)" do
+        local file, anchor = link:match "^([^#]*)#?(.*)$"
+        local path = file == "" and page or folder .. file
+        if not file:find("://", 1, true) then
+          assert.truthy(io.open(path), page .. ": no file " .. link)
+          assert.truthy(anchor == "" or anchors(path)[anchor], page .. ": no section " .. link)
+        end
       end
+    end
+  end)
+
+  it("is all within reach of the README", function()
+    for path in io.popen("ls doc/*.md"):lines() do
+      assert.truthy(readme:find("](" .. path, 1, true), "no link to " .. path)
     end
   end)
 
@@ -165,6 +201,63 @@ describe("README.md", function()
     end
     return names
   end
+
+  -- The methods named in the first cells of a section's tables: `self:name(…)`, and what follows in its cell.
+  local function methods(title, self)
+    local names = {}
+    for cell in section(title):gmatch "\n| ([^|]+) |" do
+      if cell:match "^`(%l+):" == self then
+        for span in cell:gmatch "`([^`]+)`" do
+          names[span:gsub("^%l+:", ""):match "^[%l_]+"] = true
+        end
+      end
+    end
+    return names
+  end
+
+  for self, place in pairs {
+    pool = { "Pool", "mypool.pool" },
+    conn = { "Connection", "mypool.connection" },
+    statement = { "Many rows", "mypool.statement" },
+    tx = { "Transactions", "mypool.transaction" },
+  } do
+    it(("lists every method of %s, and no other"):format(place[2]), function()
+      local names = {}
+      for name in pairs(require("mypool.core")[place[2]]) do
+        names[name] = true
+      end
+      assert.same(names, methods(place[1], self))
+    end)
+  end
+
+  it("lists every event, and no other", function()
+    local names = {}
+    for name in read("lua/mypool/hooks.lua"):gmatch 'report%(%l+, "([%l_]+)"' do
+      names[name] = true
+    end
+    local found = {}
+    for name in section("Events"):gmatch "\n| `([%l_]+)` |" do
+      found[name] = true
+    end
+    assert.same(names, found)
+  end)
+
+  it("lists every option of a statement and of TLS, and no other", function()
+    local source = read "lua/mypool/options.lua"
+    for title, list in pairs { Connection = "statement_options", TLS = "tls_options" } do
+      local names = {}
+      for name in source:match("\nlocal " .. list .. " = (%b{})"):gmatch "([%l_]+) =" do
+        names[name] = true
+      end
+      local found = {}
+      for cell in section(title):gmatch "\n| (`[%l_]+`[^|:(]*) |" do
+        for name in cell:gmatch "`([%l_]+)`" do
+          found[name] = true
+        end
+      end
+      assert.same(names, found)
+    end
+  end)
 
   it("lists every number of stats, and no other", function()
     local names = {}

@@ -80,10 +80,44 @@ typedef enum mp_type {
   MP_TYPE_BIT       /* BIT(n): big-endian bytes */
 } mp_type;
 
+/* What SQL calls it. */
+typedef enum mp_sql_type {
+  MP_SQL_NULL,
+  MP_SQL_TINYINT,
+  MP_SQL_SMALLINT,
+  MP_SQL_MEDIUMINT,
+  MP_SQL_INT,
+  MP_SQL_BIGINT,
+  MP_SQL_YEAR,
+  MP_SQL_BIT,
+  MP_SQL_FLOAT,
+  MP_SQL_DOUBLE,
+  MP_SQL_DECIMAL,
+  MP_SQL_DATE,
+  MP_SQL_TIME,
+  MP_SQL_DATETIME,
+  MP_SQL_TIMESTAMP,
+  MP_SQL_CHAR,
+  MP_SQL_VARCHAR,
+  MP_SQL_BINARY,
+  MP_SQL_VARBINARY,
+  MP_SQL_TEXT, /* of all sizes, as BLOB */
+  MP_SQL_BLOB,
+  MP_SQL_ENUM,
+  MP_SQL_SET,
+  MP_SQL_JSON,
+  MP_SQL_UUID,
+  MP_SQL_INET4,
+  MP_SQL_INET6,
+  MP_SQL_GEOMETRY, /* POINT and all others */
+  MP_SQL_TYPES
+} mp_sql_type;
+
 typedef struct mp_column {
   const char *name;
   size_t name_length;
   mp_type type;
+  mp_sql_type sql_type;
 } mp_column;
 
 /* What a statement said about itself. */

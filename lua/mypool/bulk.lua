@@ -6,9 +6,11 @@ local run = require "mypool.run"
 local transaction = require "mypool.transaction"
 core.internal()
 
--- So many rows travel together: enough to hide the round trip, few enough for max_allowed_packet.
-local BATCH = 1000
-local NOT_SUPPORTED = 5003 -- libmariadb: the server knows no array binding
+-- So much travels together: enough to hide the round trip, little enough for max_allowed_packet.
+local BATCH_ROWS, BATCH_BYTES = 1000, 1024 * 1024
+local TOO_LARGE, NOT_SUPPORTED = 1153, 1235
+
+local unpack = table.unpack or unpack -- luacheck: ignore
 
 -- An iterator over the rows, from an array or a function.
 local function each(rows)
@@ -24,45 +26,88 @@ local function each(rows)
   end
 end
 
-local function next_batch(next_row, size)
-  local batch = {}
-  while #batch < size do
+local function size_of(row)
+  local bytes = 0
+  if type(row) == "table" then
+    for i = 1, #row do
+      local value = row[i]
+      bytes = bytes + (type(value) == "string" and #value or 8)
+    end
+  end
+  return bytes
+end
+
+local function next_batch(next_row)
+  local batch, count, bytes = {}, 0, 0
+  while count < BATCH_ROWS and bytes < BATCH_BYTES do
     local row = next_row()
     if row == nil then
       break
     end
-    batch[#batch + 1] = row
+    count = count + 1
+    batch[count] = row
+    bytes = bytes + size_of(row)
   end
   return batch
 end
 
--- Sends all batches; returns the number of affected rows and of rows, or nil, error, errno, sqlstate.
-local function send(conn, id, next_row)
-  local affected, count, size = 0, 0, BATCH
-  local batch = next_batch(next_row, size)
-  while #batch > 0 do
-    local result, err, errno, sqlstate = run(conn, core.execute_many(conn, id, batch, count + 1))
+-- For servers without array binding. A row may be shorter than the statement has parameters: the
+-- rest is NULL.
+local function one_by_one(conn, id, batch)
+  local parameters, affected = core.parameters(conn, id), 0
+  for i = 1, #batch do
+    local result, err, errno, sqlstate = run(conn, core.execute(conn, 0, nil, id, unpack(batch[i], 1, parameters)))
     if not result then
       return nil, err, errno, sqlstate
     end
     affected = affected + result.affected_rows
-    count = count + #batch
-    batch = next_batch(next_row, size)
   end
-  return { affected_rows = affected, rows = count }
+  return affected
 end
 
-local function one_by_one(conn, id, next_row)
+local send
+
+-- Rows that are larger than they looked go in two halves.
+local function halve(conn, id, batch, first)
+  local middle = math.floor(#batch / 2)
+  local left, right = { unpack(batch, 1, middle) }, { unpack(batch, middle + 1) }
+  local affected, err, errno, sqlstate = send(conn, id, left, first)
+  if not affected then
+    return nil, err, errno, sqlstate
+  end
+  local more
+  more, err, errno, sqlstate = send(conn, id, right, first + middle)
+  if not more then
+    return nil, err, errno, sqlstate
+  end
+  return affected + more
+end
+
+-- Sends rows, of which the first is number `first`. Returns the number of affected rows, or nil,
+-- error, errno, sqlstate.
+function send(conn, id, batch, first)
+  local result, err, errno, sqlstate = run(conn, core.execute_many(conn, id, batch, first))
+  if result then
+    return result.affected_rows
+  elseif errno == TOO_LARGE and err.executed == "no" and not err.fatal and #batch > 1 then
+    return halve(conn, id, batch, first)
+  elseif errno == NOT_SUPPORTED and err.executed == "no" then
+    return one_by_one(conn, id, batch)
+  end
+  return nil, err, errno, sqlstate
+end
+
+local function send_all(conn, id, next_row)
   local affected, count = 0, 0
-  for row in next_row do
-    count = count + 1
-    local parameters = core.parameters(conn, id)
-    local result, err, errno, sqlstate =
-      run(conn, core.execute(conn, 0, nil, id, (table.unpack or unpack)(row, 1, parameters))) -- luacheck: ignore
-    if not result then
+  local batch = next_batch(next_row)
+  while #batch > 0 do
+    local more, err, errno, sqlstate = send(conn, id, batch, count + 1)
+    if not more then
       return nil, err, errno, sqlstate
     end
-    affected = affected + result.affected_rows
+    affected = affected + more
+    count = count + #batch
+    batch = next_batch(next_row)
   end
   return { affected_rows = affected, rows = count }
 end
@@ -76,6 +121,14 @@ local function in_transaction(conn, fn)
   end, nil, { retries = 0 }, fn)
 end
 
+local function finish(conn, id, ok, ...)
+  core.close_prepared(conn, id)
+  if not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
 -- conn:execute_many(sql, rows): { affected_rows =, rows = }, or nil, error, errno, sqlstate.
 return function(conn, sql, rows)
   local next_row = each(rows)
@@ -84,19 +137,10 @@ return function(conn, sql, rows)
     return nil, err, errno, sqlstate
   end
   if core.parameters(conn, id) == 0 then
+    core.close_prepared(conn, id)
     core.raise "bad argument 'sql' to 'execute_many' (it has no parameters)"
   end
-  local function work()
-    return send(conn, id, next_row)
-  end
-  local result
-  result, err, errno, sqlstate = in_transaction(conn, work)
-  if not result and errno == NOT_SUPPORTED and type(rows) == "table" then
-    next_row = each(rows)
-    result, err, errno, sqlstate = in_transaction(conn, function()
-      return one_by_one(conn, id, next_row)
-    end)
-  end
-  core.close_prepared(conn, id)
-  return result, err, errno, sqlstate
+  return finish(conn, id, pcall(in_transaction, conn, function()
+    return send_all(conn, id, next_row)
+  end))
 end

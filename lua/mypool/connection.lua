@@ -54,6 +54,20 @@ function Connection:execute_many(sql, many)
   return bulk(self, sql, many)
 end
 
+-- conn:warnings(): what the last statement warned of: an array of { level =, code =, message = }.
+function Connection:warnings()
+  core.held(self, "warnings")
+  local found, err, errno, sqlstate = run(self, query(self, RESULT, { rows = "array" }, "SHOW WARNINGS"))
+  if not found then
+    return nil, err, errno, sqlstate
+  end
+  local warnings = {}
+  for i = 1, #found do
+    warnings[i] = { level = found[i][1], code = found[i][2], message = found[i][3] }
+  end
+  return warnings
+end
+
 -- conn:ping(): true.
 function Connection:ping()
   return run(self, ping(self))

@@ -117,6 +117,21 @@ local function tls(value)
   end
 end
 
+-- Functions by the name of a type, in upper or lower case.
+local function types(value)
+  if type(value) ~= "table" then
+    return "table of functions by type"
+  end
+  for name, converter in pairs(value) do
+    if type(name) == "string" then
+      names.check({ [name:lower()] = true }, core.sql_types, "new: types")
+    end
+    if type(name) ~= "string" or type(converter) ~= "function" then
+      return "table of functions by type"
+    end
+  end
+end
+
 -- ---- the options of a pool ----
 
 local pool_options = {
@@ -147,6 +162,8 @@ local pool_options = {
   name = pool_name,
   rows = one_of("table", "array"),
   null = anything,
+  types = types,
+  max_result_bytes = integer(1, 2 ^ 53),
 }
 
 local defaults = {
@@ -188,6 +205,12 @@ local function complete(given)
   for name, value in pairs(type(given.tls) == "table" and given.tls or {}) do
     options["tls_" .. name] = value
   end
+  if given.types then
+    options.types = {}
+    for name, converter in pairs(given.types) do
+      options.types[core.sql_types[name:lower()]] = converter
+    end
+  end
   local adapter = type(given.wait) == "table" and given.wait or { wait = given.wait }
   options.scheduler = given.wait ~= nil
   options.wait = adapter.wait or core.poll
@@ -222,6 +245,7 @@ local statement_options = {
   timeout = seconds,
   idempotent = of_type "boolean",
   rows = one_of("table", "array"),
+  max_result_bytes = integer(1, 2 ^ 53),
 }
 
 -- Looks at the options of one statement: { "SELECT …", timeout = 1 }. Returns its text.

@@ -22,6 +22,10 @@ server      command mariadb              mariadb-client-core  looking at the ser
 test        command busted               lua-busted           running the specs
 cqueues     module  cqueues              lua-cqueues          specs of the cqueues adapter
 luv         module  luv                  lua-luv              specs of the luv adapter
+handlers    command wrk                  wrk                  the load of make demo-handlers
+handlers    module  cjson                lua-cjson            JSON in examples/handlers
+luajit      command luajit               luajit               specs under LuaJIT
+luajit      library luajit               libluajit-5.1-dev    lua.h of LuaJIT
 lint        command luacheck             lua-check            checking Lua files
 lint        command clang-format         clang-format         formatting C files
 openssl     command openssl              openssl              certificates for specs of TLS

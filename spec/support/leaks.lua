@@ -350,6 +350,7 @@ row {
     return try("START TRANSACTION", "ROLLBACK")(conn) .. " " .. value(conn, "SELECT COUNT(*) FROM t")
   end,
   clean = "ok 0",
+  connection = "discarded",
   alone = true,
 }
 row {
@@ -359,6 +360,7 @@ row {
     return try("START TRANSACTION", "ROLLBACK")(conn) .. " " .. value(conn, "SELECT COUNT(*) FROM t")
   end,
   clean = "ok 0",
+  connection = "discarded",
   alone = true,
 }
 
@@ -732,25 +734,28 @@ row {
   probe = try "SELECT * FROM other.secret",
   clean = "ok",
 }
-row {
-  name = "SET ROLE to one granted after the connect",
-  account = "late",
-  dirty = function(conn, env)
-    for _, host in ipairs { "'%'", "'localhost'" } do
-      run(env.observer, "GRANT keeper TO late@" .. host)
-    end
-    run(conn, "SET ROLE keeper")
-  end,
-  probe = ask "CURRENT_ROLE()",
-  clean = "NULL",
-  connection = "discarded",
-  cleanup = function(env)
-    for _, host in ipairs { "'%'", "'localhost'" } do
-      run(env.observer, "REVOKE keeper FROM late@" .. host)
-    end
-  end,
-  alone = true,
-}
+for _, database in ipairs { "app", false } do
+  row {
+    name = "SET ROLE to one granted after the connect" .. (database and "" or ", where no database was named"),
+    account = "late",
+    database = database,
+    dirty = function(conn, env)
+      for _, host in ipairs { "'%'", "'localhost'" } do
+        run(env.observer, "GRANT keeper TO late@" .. host)
+      end
+      run(conn, "SET ROLE keeper")
+    end,
+    probe = ask "CURRENT_ROLE()",
+    clean = "NULL",
+    connection = "discarded",
+    cleanup = function(env)
+      for _, host in ipairs { "'%'", "'localhost'" } do
+        run(env.observer, "REVOKE keeper FROM late@" .. host)
+      end
+    end,
+    alone = true,
+  }
+end
 
 -- ------------------------------------------------------------------------------------------------
 
@@ -1143,7 +1148,26 @@ row {
 }
 
 -- ------------------------------------------------------------------------------------------------
--- Streamed rows, prepared statements of the binary protocol, cursors: sections of their own, here.
+
+section "Streamed rows"
+
+row {
+  name = "streamed rows, released half-way",
+  dirty = function(conn)
+    local next_row, state = conn:rows(long_result)
+    assert(next_row(state))
+  end,
+  plain = function(conn)
+    assert(conn:stream(long_result))
+  end,
+  probe = ask "'mine'",
+  clean = "mine",
+  connection = "discarded",
+  alone = true,
+}
+
+-- ------------------------------------------------------------------------------------------------
+-- Prepared statements of the binary protocol, cursors: sections of their own, here.
 
 -- Calls fn(row, group) for each row, in order.
 function leaks.each(fn)

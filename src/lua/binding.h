@@ -13,7 +13,7 @@
 #define BINARY_CLASS "mypool.binary"
 
 /* User values of a pool. */
-enum { POOL_WAIT = 1, POOL_NULL, POOL_OVERDUE, POOL_VALUES = POOL_OVERDUE };
+enum { POOL_WAIT = 1, POOL_NULL, POOL_OVERDUE, POOL_TYPES, POOL_VALUES = POOL_TYPES };
 
 typedef struct pool_data {
   mp_pool *pool;  /* NULL until it is open */
@@ -21,22 +21,33 @@ typedef struct pool_data {
   int password;   /* reference to a string, a function or nil */
   int forget;     /* reference to the function that is told of fds, or nil */
   bool array_rows;
+  bool converting;           /* there are POOL_TYPES: converters by mp_sql_type */
+  uint64_t max_result_bytes; /* 0: unlimited */
   int64_t checkout_timeout_ns;
   lua_Integer forgotten; /* connections that came back by garbage collection */
 } pool_data;
 
 /* User values of a connection: its pool, the coroutine that checked it out, the statement's text,
-   the results so far. */
+   the results so far, what a converter raised. */
 enum {
   CONNECTION_POOL = 1,
   CONNECTION_OWNER,
   CONNECTION_SQL,
   CONNECTION_RESULTS,
-  CONNECTION_VALUES = CONNECTION_RESULTS
+  CONNECTION_RAISED,
+  CONNECTION_VALUES = CONNECTION_RAISED
 };
 
 typedef enum activity { IDLE, CHECKING_OUT, PAUSING, PINGING, RESETTING, PREPARING, QUERYING, READING_ROWS, SEEKING_RESULT, STREAMING, DRAINING } activity;
 typedef enum shape { SHAPE_RESULT, SHAPE_ROW, SHAPE_VALUE, SHAPE_STREAM } shape;
+
+/* Why a result is read to its end and not returned. */
+typedef enum rejection { NOT_REJECTED, TOO_LARGE, NOT_CONVERTED } rejection;
+
+typedef struct column_type {
+  mp_type type;
+  mp_sql_type sql_type;
+} column_type;
 
 typedef struct code_place {
   char text[80]; /* "file.lua:12", or "" */
@@ -53,7 +64,10 @@ typedef struct connection {
   int results;        /* finished ones */
   unsigned columns;   /* of the current one */
   lua_Integer rows;
-  mp_buffer types; /* of its columns: of type mp_type */
+  mp_buffer types; /* of its columns: of type column_type */
+  rejection rejected;
+  bool in_converter; /* of the option `types`, a function of the user's */
+  uint64_t result_bytes, max_result_bytes; /* of all results of the statement; 0: unlimited */
   mp_buffer values;   /* parameters of a prepared statement: of type mp_value */
   bool streaming;     /* rows are fetched one by one, and not all have been */
   bool seeking;       /* ... at the end of a result: another one may follow */
@@ -88,8 +102,9 @@ bool is_class(lua_State *L, int index, const char *class);
 void scrub(mp_error *err, const connection *conn);
 
 /* cells.c */
+void push_unsigned(lua_State *L, uint64_t value);
 void push_cell(lua_State *L, mp_type type, const char *cell, size_t length);
-void push_binary(lua_State *L, mp_type type, const mp_value *value, int null);
+void push_binary(lua_State *L, mp_type type, const mp_value *value);
 
 /* rows.c */
 mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err);
@@ -98,8 +113,19 @@ void results_restore(lua_State *L, int self, connection *conn);
 
 void row_push(lua_State *L, connection *conn, const mp_row *row, int null);
 void row_push_names(lua_State *L, int self, connection *conn);
+uint64_t row_size(const connection *conn, const mp_row *row);
+int results_refuse(lua_State *L, connection *conn, mp_error *err);
+
+/* When a result is not wanted any more, so much is read for the sake of the session; then it is
+   given up. */
+enum { WORTH_DRAINING = 64 * 1024 };
+
+/* types.c */
+const char *sql_type_name(mp_sql_type type);
+void types_open(lua_State *L);
 
 /* stream.c */
+int refuse_within_stream(lua_State *L);
 int core_fetch(lua_State *L);
 int core_drain(lua_State *L);
 int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err);
@@ -113,6 +139,7 @@ int core_parameters(lua_State *L);
 
 /* connection.c */
 connection *check_held(lua_State *L, const char *function);
+void connection_settle(lua_State *L, connection *conn);
 void connection_begin(lua_State *L, connection *conn, activity what);
 int connection_proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err);
 int connection_waits(lua_State *L, connection *conn, const mp_wait *wait);

@@ -25,8 +25,15 @@ static void settle_unfinished(lua_State *L, connection *conn, const char *functi
   conn->activity = IDLE;
 }
 
+/* A converter is called in the middle of a result. */
+static void check_outside_converter(lua_State *L, const connection *conn, const char *function) {
+  if (conn->in_converter)
+    raise(L, "bad call of '%s' (a converter cannot use the connection of its value)", function);
+}
+
 connection *check_held(lua_State *L, const char *function) {
   connection *conn = check_connection(L, function);
+  check_outside_converter(L, conn, function);
   if (!conn->loan)
     raise(L, "bad call of '%s' (this connection was released%s%s)", function, *conn->ended.text ? " at " : "",
           conn->ended.text);
@@ -49,6 +56,8 @@ void connection_begin(lua_State *L, connection *conn, activity what) {
   conn->user = L;
   conn->activity = what;
   conn->results = 0;
+  conn->rejected = NOT_REJECTED;
+  conn->result_bytes = 0;
 }
 
 /* held(connection, function): raises for what is no connection, or none any more. */
@@ -129,16 +138,17 @@ int connection_proceed(lua_State *L, connection *conn, mp_status status, mp_wait
     report_overdue_loans(L, conn);
   if (status == MP_FAILED)
     return connection_failed(L, conn, err);
+  if (conn->rejected)
+    return results_refuse(L, conn, err);
   return finish(L, conn, first);
 }
 
 static void end_loan(lua_State *L, connection *conn, bool reset);
 
 /* An operation that came to its end after another coroutine had released its connection. */
-static int settle_release(lua_State *L, connection *conn, int results) {
+void connection_settle(lua_State *L, connection *conn) {
   if (conn->release_pending && conn->activity == IDLE)
     end_loan(L, conn, false);
-  return results;
 }
 
 static int step(lua_State *L, connection *conn) {
@@ -158,7 +168,9 @@ static int step(lua_State *L, connection *conn) {
 /* step(connection) */
 int core_step(lua_State *L) {
   connection *conn = check_connection(L, "step");
-  return settle_release(L, conn, step(L, conn));
+  int results = step(L, conn);
+  connection_settle(L, conn);
+  return results;
 }
 
 /* ---- operations ---- */
@@ -200,6 +212,7 @@ int core_checkout(lua_State *L) {
 /* Per-call options; the Lua side has looked at their names and types. */
 void read_options(lua_State *L, int index, connection *conn, mp_query_options *options) {
   conn->array_rows = conn->pool->array_rows;
+  conn->max_result_bytes = conn->pool->max_result_bytes;
   if (!lua_istable(L, index))
     return;
   lua_getfield(L, index, "timeout");
@@ -210,7 +223,10 @@ void read_options(lua_State *L, int index, connection *conn, mp_query_options *o
   lua_getfield(L, index, "rows");
   if (lua_isstring(L, -1))
     conn->array_rows = strcmp(lua_tostring(L, -1), "array") == 0;
-  lua_pop(L, 3);
+  lua_getfield(L, index, "max_result_bytes");
+  if (lua_isnumber(L, -1))
+    conn->max_result_bytes = (uint64_t)lua_tonumber(L, -1);
+  lua_pop(L, 4);
 }
 
 /* Without a parameter and without a question mark the text goes out as it is. */
@@ -242,6 +258,8 @@ int core_query(lua_State *L) {
     return raise_type(L, names[shape_asked], "sql", "string", 4);
   if (!mp_loan_held(conn->loan))
     return luaL_error(L, "query: not checked out");
+  if (conn->streaming)
+    return refuse_within_stream(L);
   conn->shape = (shape)shape_asked;
   read_options(L, 3, conn, &options);
   if (conn->shape == SHAPE_VALUE)
@@ -350,6 +368,7 @@ static int connection_release(lua_State *L) {
   bool reset = wants_reset(L);
   if (!conn->loan)
     return 0;
+  check_outside_converter(L, conn, "release");
   conn->ended = place_of_caller(L);
   report_overdue_loans(L, conn);
   if (!cut_other(L, conn))
@@ -362,6 +381,7 @@ static int connection_discard(lua_State *L) {
   connection *conn = check_connection(L, "discard");
   if (!conn->loan)
     return 0;
+  check_outside_converter(L, conn, "discard");
   conn->ended = place_of_caller(L);
   if (cut_other(L, conn))
     return 0;
@@ -398,6 +418,7 @@ static int connection_in_transaction(lua_State *L) {
 static int connection_close(lua_State *L) {
   connection *conn = luaL_testudata(L, 1, CONNECTION_CLASS);
   if (conn && conn->loan) {
+    check_outside_converter(L, conn, "release");
     report_overdue_loans(L, conn);
     end_loan(L, conn, true);
   }

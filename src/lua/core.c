@@ -55,6 +55,7 @@ int luaopen_mypool_core(lua_State *L) {
   luaL_newlib(L, functions);
   errors_open(L);
   classes_open(L);
+  types_open(L);
   connection_open(L);
   pool_open(L);
   lua_pushlightuserdata(L, NULL);

@@ -179,6 +179,7 @@ int core_new(lua_State *L) {
   keep(L, "wait", POOL_WAIT);
   keep(L, "null", POOL_NULL);
   keep(L, "overdue", POOL_OVERDUE);
+  keep(L, "types", POOL_TYPES);
   lua_getfield(L, 1, "password");
   pool->password = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_getfield(L, 1, "forget");
@@ -194,6 +195,10 @@ int core_new(lua_State *L) {
   server.context = pool;
   config.reset_timeout_ns = server.connect_timeout_ns;
   pool->array_rows = is_word(L, "rows", "array");
+  lua_getfield(L, 1, "types");
+  pool->converting = lua_istable(L, -1);
+  lua_getfield(L, 1, "max_result_bytes");
+  pool->max_result_bytes = (uint64_t)lua_tonumber(L, -1);
   pool->checkout_timeout_ns = seconds_option(L, "checkout_timeout", 5 * MP_SECOND);
   mp_driver *driver = mp_mariadb_new(&server);
   pool->pool = driver ? mp_pool_new(&config, driver) : NULL;

@@ -14,6 +14,8 @@ int core_prepare(lua_State *L) {
     return raise_type(L, "prepare", "sql", "string", 2);
   if (!mp_loan_held(conn->loan))
     return luaL_error(L, "prepare: not checked out");
+  if (conn->streaming)
+    return refuse_within_stream(L);
   lua_settop(L, 2);
   lua_pushvalue(L, 2);
   lua_setiuservalue(L, 1, CONNECTION_SQL);
@@ -107,6 +109,8 @@ int core_execute(lua_State *L) {
   uint64_t id = (uint64_t)luaL_checkinteger(L, 4);
   if (!mp_loan_held(conn->loan))
     return luaL_error(L, "execute: not checked out");
+  if (conn->streaming)
+    return refuse_within_stream(L);
   read_values(L, conn, 5, mp_loan_parameters(conn->loan, id));
   conn->shape = (shape)shape_asked;
   conn->literals.length = 0;
@@ -123,7 +127,21 @@ int core_execute(lua_State *L) {
 
 /* ---- many rows ---- */
 
-static void read_row(lua_State *L, connection *conn, int number, int wanted) {
+/* The string of a value stays alive with the array at index `kept`: the program may change its rows
+   while they are on their way. */
+static void keep_string(lua_State *L, int kept) {
+  int type = lua_type(L, -1);
+  if (type == LUA_TTABLE)
+    lua_rawgeti(L, -1, 1);
+  else
+    lua_pushvalue(L, -1);
+  if (type == LUA_TSTRING || type == LUA_TTABLE)
+    lua_rawseti(L, kept, (int)lua_rawlen(L, kept) + 1);
+  else
+    lua_pop(L, 1);
+}
+
+static void read_row(lua_State *L, connection *conn, int number, int wanted, int kept) {
   int row = lua_gettop(L);
   if (!lua_istable(L, row))
     raise(L, "bad row %d (table expected, got %s)", number, luaL_typename(L, row));
@@ -133,6 +151,7 @@ static void read_row(lua_State *L, connection *conn, int number, int wanted) {
     lua_rawgeti(L, row, i);
     mp_value value = value_of(L, lua_gettop(L), i);
     mp_buffer_add(&conn->values, (const char *)&value, sizeof value);
+    keep_string(L, kept);
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
@@ -147,17 +166,20 @@ int core_execute_many(lua_State *L) {
   mp_wait wait;
   mp_error err;
   luaL_checktype(L, 3, LUA_TTABLE);
+  if (conn->streaming)
+    return refuse_within_stream(L);
   int first = (int)luaL_checkinteger(L, 4), count = (int)lua_rawlen(L, 3);
   int wanted = mp_loan_held(conn->loan) ? mp_loan_parameters(conn->loan, id) : -1;
   conn->values.length = conn->literals.length = 0;
+  lua_settop(L, 4);
+  lua_createtable(L, count, 0);
   for (int i = 1; wanted > 0 && i <= count; i++) {
     lua_rawgeti(L, 3, i);
-    read_row(L, conn, first + i - 1, wanted);
+    read_row(L, conn, first + i - 1, wanted, 5);
   }
   if (conn->values.failed)
     return luaL_error(L, "not enough memory");
-  lua_settop(L, 3);
-  lua_setiuservalue(L, 1, CONNECTION_SQL); /* keeps the strings alive */
+  lua_setiuservalue(L, 1, CONNECTION_SQL);
   conn->shape = SHAPE_RESULT;
   connection_begin(L, conn, QUERYING);
   const mp_value *values = (const mp_value *)(const void *)conn->values.data;

@@ -1,18 +1,8 @@
 /* Rows one by one, as the server sends them: whatever their number, one is held at a time. */
 #include "binding.h"
 
-/* When a stream is left, so much is read for the sake of the session; then it is given up. */
-static const uint64_t worth_draining = 64 * 1024;
-
 static bool is_row(const mp_row *row) {
   return row->cells || row->values;
-}
-
-static uint64_t size_of(const connection *conn, const mp_row *row) {
-  uint64_t size = 8;
-  for (unsigned i = 0; row->lengths && i < conn->columns; i++)
-    size += row->lengths[i];
-  return size;
 }
 
 /* Reads what is left of the statement, further results too; gives the session up rather than
@@ -31,7 +21,7 @@ static mp_status drain(connection *conn, mp_wait *wait, mp_error *err) {
     if (status != MP_DONE)
       return status;
     conn->seeking = !is_row(&row);
-    if (conn->seeking || (conn->drained += size_of(conn, &row)) <= conn->drain_limit)
+    if (conn->seeking || (conn->drained += row_size(conn, &row)) <= conn->drain_limit)
       continue;
     mp_loan_lose(conn->loan);
     return MP_DONE;
@@ -46,10 +36,12 @@ static void begin_draining(connection *conn, uint64_t limit) {
 
 static int push_row(lua_State *L, connection *conn, const mp_row *row) {
   conn->activity = IDLE;
-  luaL_checkstack(L, (int)conn->columns + 8, "too many columns");
-  lua_pushnil(L);
+  luaL_checkstack(L, 2 * (int)conn->columns + 16, "too many columns");
+  int null = lua_gettop(L) + 1;
   row_push_names(L, 1, conn);
-  row_push(L, conn, row, lua_gettop(L) - (int)conn->columns);
+  row_push(L, conn, row, null);
+  if (conn->rejected)
+    return results_refuse(L, conn, NULL);
   lua_pushnil(L);
   lua_insert(L, -2);
   return 2;
@@ -81,6 +73,15 @@ int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
   return end_stream(L, conn, drain(conn, wait, err), wait, err);
 }
 
+/* While a stream is open its connection can do nothing else. Returns what an operation that was
+   refused returns. */
+int refuse_within_stream(lua_State *L) {
+  mp_error err = {.phase = MP_PHASE_SEND, .executed = MP_EXECUTED_NO};
+  mp_fail(&err, MP_ERR_PROTOCOL, 2014, "rows are being read one by one: end that loop first");
+  lua_pushnil(L);
+  return 1 + push_failure(L, &err);
+}
+
 /* fetch(connection): the next row of the stream that query began. */
 int core_fetch(lua_State *L) {
   connection *conn = check_held(L, "rows");
@@ -100,6 +101,6 @@ int core_drain(lua_State *L) {
   if (!conn->streaming)
     return 0;
   connection_begin(L, conn, DRAINING);
-  begin_draining(conn, worth_draining);
+  begin_draining(conn, WORTH_DRAINING);
   return stream_step(L, conn, &wait, &err);
 }

@@ -17,13 +17,6 @@ static const char old_mysql_sql[] =
     "SELECT @@init_connect, @@wait_timeout, @@max_allowed_packet, @@collation_connection, @@have_profiling, "
     "NULL, 0";
 
-/* The server skips init_connect for accounts that could repair it (MariaDB knowledge base,
-   "init_connect"). */
-static const char exempt_sql[] =
-    "SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES "
-    "WHERE PRIVILEGE_TYPE IN ('SUPER', 'CONNECTION ADMIN', 'CONNECTION_ADMIN') "
-    "AND GRANTEE = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''')";
-
 enum { INIT_CONNECT, WAIT_TIMEOUT, MAX_PACKET, COLLATION, PROFILING, ROLE, ROLES };
 
 static const char *question(const mp_session *session) {
@@ -51,18 +44,42 @@ static mp_status take(mp_session *session, mp_error *err) {
   return MP_DONE;
 }
 
-static mp_status forget_init_connect_of_exempt(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  if (!*session->base.init_connect)
-    return MP_DONE;
-  if (mp_run_row(session, exempt_sql, deadline_ns, err) != MP_DONE)
-    return MP_FAILED;
-  if (strcmp(session->row[0], "0") != 0)
-    *session->base.init_connect = '\0';
+/* ---- init_connect ---- */
+
+/* The server skips init_connect for accounts that could repair it (MariaDB knowledge base,
+   "init_connect"). Their privileges may come with a role, which only SHOW GRANTS tells. */
+static bool exempts(const char *grant) {
+  static const char *const privileges[] = {"ALL PRIVILEGES", "SUPER", "CONNECTION ADMIN", "CONNECTION_ADMIN"};
+  const char *scope = strstr(grant, " ON *.* ");
+  for (size_t i = 0; scope && i < sizeof privileges / sizeof *privileges; i++) {
+    const char *found = strstr(grant, privileges[i]);
+    if (found && found < scope)
+      return true;
+  }
+  return false;
+}
+
+static mp_status find_exemption(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  mp_row row;
+  while (session->result) {
+    if (session->row && exempts(session->row[0]))
+      *session->base.init_connect = '\0';
+    if (mp_task_run(session, mp_statement_fetch(session, &row, err), deadline_ns, err) != MP_DONE)
+      return MP_FAILED;
+  }
   return mp_run_end(session, deadline_ns, err);
 }
 
+static mp_status forget_init_connect_of_exempt(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  if (!*session->base.init_connect)
+    return MP_DONE;
+  if (mp_run_row(session, "SHOW GRANTS", deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  return find_exemption(session, deadline_ns, err);
+}
+
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  session->base.charset = session->mysql->charset;
+  session->base.no_backslash_escapes = session->mysql->server_status & SERVER_STATUS_NO_BACKSLASH_ESCAPES;
   session->base.is_mariadb = mariadb_connection(session->mysql);
   if (mp_run_row(session, question(session), deadline_ns, err) != MP_DONE || take(session, err) != MP_DONE ||
       mp_run_end(session, deadline_ns, err) != MP_DONE)
@@ -70,7 +87,17 @@ mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error 
   return forget_init_connect_of_exempt(session, deadline_ns, err);
 }
 
+/* Once the user's SQL has run. It may have chosen a database, and a role even where the server
+   counts none: then the role is restored in any case. */
+void mp_baseline_settle(baseline *base, const MYSQL *mysql, bool user_sql) {
+  free(base->database);
+  base->charset = mysql->charset;
+  base->database = mysql->db && *mysql->db ? strdup(mysql->db) : NULL;
+  base->has_roles |= user_sql || base->role;
+}
+
 void mp_baseline_free(baseline *base) {
+  free(base->database);
   free(base->role);
   free(base->init_connect);
   free(base->collation);

@@ -2,7 +2,9 @@
    bytes stand in the row (NULL for NULL); they are read there, without a copy. The formats are
    those of the MariaDB knowledge base, "Resultset row". Dates and times become the text that
    the text protocol would have sent. */
+#include <float.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "prepared.h"
@@ -21,27 +23,35 @@ static void read_integer(mp_value *value, const unsigned char *at, unsigned byte
   value->as.integer = is_unsigned ? (int64_t)bits : (int64_t)(bits << shift) >> shift;
 }
 
-/* The text protocol shows six digits of a FLOAT (MariaDB knowledge base, "FLOAT"): the binary
-   one must not show others. */
-static double as_shown(float number) {
-  char text[32];
-  double shown = number;
-  snprintf(text, sizeof text, "%.6g", (double)number);
-  sscanf(text, "%lf", &shown);
-  return shown;
+/* With FLOAT(m,d) and DOUBLE(m,d) the text protocol shows d digits behind the point, else six of
+   a FLOAT (MariaDB knowledge base, "FLOAT"): the binary one must not show others. */
+static double as_shown(double number, const char *format, int digits) {
+  char text[384];
+  snprintf(text, sizeof text, format, digits, number);
+  return strtod(text, NULL);
 }
 
-static void read_float(mp_value *value, const unsigned char *at) {
+enum { NOT_FIXED = 31 };
+
+static bool has_fixed_decimals(const MYSQL_FIELD *field) {
+  return field->decimals < NOT_FIXED;
+}
+
+static void read_float(mp_value *value, const MYSQL_FIELD *field, const unsigned char *at) {
   uint32_t bits = (uint32_t)little_endian(at, 4);
   float number;
   memcpy(&number, &bits, sizeof number);
-  *value = (mp_value){.kind = MP_VALUE_FLOAT, .as.number = as_shown(number)};
+  value->kind = MP_VALUE_FLOAT;
+  value->as.number = has_fixed_decimals(field) ? as_shown(number, "%.*f", (int)field->decimals)
+                                               : as_shown(number, "%.*g", FLT_DIG);
 }
 
-static void read_double(mp_value *value, const unsigned char *at) {
+static void read_double(mp_value *value, const MYSQL_FIELD *field, const unsigned char *at) {
   uint64_t bits = little_endian(at, 8);
   value->kind = MP_VALUE_FLOAT;
   memcpy(&value->as.number, &bits, sizeof bits);
+  if (has_fixed_decimals(field))
+    value->as.number = as_shown(value->as.number, "%.*f", (int)field->decimals);
 }
 
 /* A length of one, three, four or nine bytes, then so many bytes. */
@@ -54,11 +64,14 @@ static void read_string(mp_value *value, const unsigned char *at) {
 
 /* ---- dates and times ---- */
 
-enum { LONGEST_TIME = 40 };
+enum { LONGEST_TIME = 40, LONGEST_PACKED = 12 };
 
+/* More than six decimals stand for "as many as there are". */
 static int add_fraction(char *text, uint64_t microseconds, unsigned decimals) {
   char digits[8];
-  if (decimals == 0 || decimals > 6)
+  if (decimals > 6)
+    decimals = microseconds ? 6 : 0;
+  if (decimals == 0)
     return 0;
   snprintf(digits, sizeof digits, "%06u", (unsigned)(microseconds % 1000000));
   return snprintf(text, 8, ".%.*s", (int)decimals, digits);
@@ -66,7 +79,7 @@ static int add_fraction(char *text, uint64_t microseconds, unsigned decimals) {
 
 /* length, year (2), month, day, hour, minute, second, microsecond (4): cut off where the rest is 0. */
 static int write_datetime(char *text, const unsigned char *at, bool with_time, unsigned decimals) {
-  unsigned char all[12] = {0};
+  unsigned char all[LONGEST_PACKED + 1] = {0};
   memcpy(all, at, *at + 1u);
   int used = sprintf(text, "%04u-%02u-%02u", (unsigned)little_endian(all + 1, 2), all[3], all[4]);
   if (!with_time)
@@ -77,7 +90,7 @@ static int write_datetime(char *text, const unsigned char *at, bool with_time, u
 
 /* length, negative, days (4), hour, minute, second, microsecond (4) */
 static int write_time(char *text, const unsigned char *at, unsigned decimals) {
-  unsigned char all[13] = {0};
+  unsigned char all[LONGEST_PACKED + 1] = {0};
   memcpy(all, at, *at + 1u);
   unsigned hours = (unsigned)little_endian(all + 2, 4) * 24 + all[6];
   int used = sprintf(text, "%s%02u:%02u:%02u", all[1] ? "-" : "", hours, all[7], all[8]);
@@ -86,7 +99,7 @@ static int write_time(char *text, const unsigned char *at, unsigned decimals) {
 
 static size_t read_time(mp_value *value, const MYSQL_FIELD *field, const unsigned char *at, char *scratch) {
   int length;
-  if (*at > 12) /* longer than any there is */
+  if (*at > LONGEST_PACKED)
     length = 0;
   else if (field->type == MYSQL_TYPE_TIME)
     length = write_time(scratch, at, field->decimals);
@@ -117,10 +130,10 @@ static size_t decode(mp_value *value, const MYSQL_FIELD *field, const unsigned c
     read_integer(value, at, 8, is_unsigned);
     return 0;
   case MYSQL_TYPE_FLOAT:
-    read_float(value, at);
+    read_float(value, field, at);
     return 0;
   case MYSQL_TYPE_DOUBLE:
-    read_double(value, at);
+    read_double(value, field, at);
     return 0;
   case MYSQL_TYPE_DATE:
   case MYSQL_TYPE_DATETIME:

@@ -20,12 +20,23 @@ static const mp_value *cell(const bulk_column *column, size_t row) {
   return &column->first[row * column->stride];
 }
 
+/* Beyond, a double cannot tell an integer from its neighbours. */
+static bool is_exact_as_double(const mp_value *value) {
+  const int64_t limit = INT64_C(1) << 53;
+  return value->kind != MP_VALUE_INTEGER || (value->as.integer >= -limit && value->as.integer <= limit);
+}
+
+/* Large integers beside floats go as text, so that all stay exact. */
 static mp_value_kind widest(const bulk_column *column) {
   mp_value_kind kind = MP_VALUE_INTEGER;
-  for (size_t row = 0; row < column->rows; row++)
-    if (cell(column, row)->kind > kind)
-      kind = cell(column, row)->kind;
-  return kind;
+  bool exact = true;
+  for (size_t row = 0; row < column->rows; row++) {
+    const mp_value *value = cell(column, row);
+    exact &= is_exact_as_double(value);
+    if (value->kind > kind)
+      kind = value->kind;
+  }
+  return kind == MP_VALUE_FLOAT && !exact ? MP_VALUE_STRING : kind;
 }
 
 /* One block of memory for each column, so that there is one thing to free. */
@@ -38,7 +49,8 @@ static void *reserve(MYSQL_BIND *bind, size_t rows, size_t per_row) {
 
 static void note_nulls(MYSQL_BIND *bind, const bulk_column *column) {
   for (size_t row = 0; row < column->rows; row++)
-    bind->u.indicator[row] = cell(column, row)->kind == MP_VALUE_NULL ? STMT_INDICATOR_NULL : STMT_INDICATOR_NONE;
+    bind->u.indicator[row] =
+        cell(column, row)->kind == MP_VALUE_NULL ? STMT_INDICATOR_NULL : STMT_INDICATOR_NONE;
 }
 
 static bool bind_integers(MYSQL_BIND *bind, const bulk_column *column) {
@@ -65,13 +77,23 @@ static bool bind_doubles(MYSQL_BIND *bind, const bulk_column *column) {
   return true;
 }
 
+/* As the text protocol has it: whatever the locale. */
+static unsigned long write_float(char *room, double number) {
+  mp_buffer text = {0};
+  mp_encode_float(&text, number);
+  size_t length = text.length < NUMBER_ROOM ? text.length : NUMBER_ROOM;
+  memcpy(room, text.data, length);
+  mp_buffer_free(&text);
+  return (unsigned long)length;
+}
+
 /* A number among strings becomes one, in the place that its row has for it. */
 static void set_string(const mp_value *value, char *room, const char **bytes, unsigned long *length) {
   *bytes = room;
   if (value->kind == MP_VALUE_INTEGER) {
     *length = (unsigned long)snprintf(room, NUMBER_ROOM, "%lld", (long long)value->as.integer);
   } else if (value->kind == MP_VALUE_FLOAT) {
-    *length = (unsigned long)snprintf(room, NUMBER_ROOM, "%.17g", value->as.number);
+    *length = write_float(room, value->as.number);
   } else if (value->kind != MP_VALUE_NULL) {
     *bytes = value->as.text.bytes;
     *length = (unsigned long)value->as.text.length;
@@ -104,6 +126,12 @@ static bool bind_column(MYSQL_BIND *bind, const bulk_column *column) {
   if (bound)
     note_nulls(bind, column);
   return bound;
+}
+
+bool mp_bulk_supported(const mp_session *session) {
+  unsigned long extended = 0;
+  mariadb_get_infov(session->mysql, MARIADB_CONNECTION_EXTENDED_SERVER_CAPABILITIES, &extended);
+  return extended & (unsigned long)(MARIADB_CLIENT_STMT_BULK_OPERATIONS >> 32);
 }
 
 bool mp_bulk_bind(prepared *statement, const mp_value *values, size_t rows) {

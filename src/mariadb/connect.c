@@ -112,7 +112,8 @@ mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error 
   if (mp_session_login(session, deadline_ns, err) != MP_DONE ||
       set_collation(session, deadline_ns, err) != MP_DONE ||
       mp_baseline_record(session, deadline_ns, err) != MP_DONE ||
-      run_init_sql(session, deadline_ns, err) != MP_DONE || mp_flight_build(session, err) != MP_DONE)
+      run_init_sql(session, deadline_ns, err) != MP_DONE)
     return failed(err);
-  return MP_DONE;
+  mp_baseline_settle(&session->base, session->mysql, session->driver->server.init_sql_count > 0);
+  return mp_flight_build(session, err) == MP_DONE ? MP_DONE : failed(err);
 }

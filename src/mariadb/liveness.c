@@ -31,6 +31,19 @@ static bool has_cached(const mp_session *session) {
   return pvio->cache && pvio->cache_pos < pvio->cache + pvio->cache_size;
 }
 
+/* Whether libmariadb holds the whole of the packet that it reads next: then a call cannot block. A
+   packet is three bytes of length, one of a number, and so many more (MariaDB knowledge base,
+   "Protocol Overview"). */
+bool mp_session_has_packet(const mp_session *session) {
+  const MARIADB_PVIO *pvio = session->mysql->net.pvio;
+  if (!pvio || !pvio->cache || !pvio->cache_pos || session->mysql->net.compress)
+    return false;
+  const unsigned char *at = pvio->cache_pos, *end = pvio->cache + pvio->cache_size;
+  if (end < at + 4)
+    return false;
+  return (size_t)(end - at) - 4 >= ((size_t)at[0] | (size_t)at[1] << 8 | (size_t)at[2] << 16);
+}
+
 /* With no reply owed, anything to read is the server's farewell. POLLRDHUP tells of the end
    also behind replies that have not been read. */
 mp_liveness mp_session_peek(mp_session *session) {

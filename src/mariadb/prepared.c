@@ -1,6 +1,7 @@
 /* Prepared statements of the binary protocol. They are known by number: the session that made
    them may be gone when the number is used. */
 #include <errmsg.h>
+#include <mysqld_error.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,12 +32,9 @@ static mp_status stmt_fail(mp_session *session, const prepared *statement, mp_ph
 /* ---- prepare ---- */
 
 static mp_status keep(mp_session *session, prepared *statement, mp_error *err) {
-  unsigned columns = mysql_stmt_field_count(statement->stmt);
   statement->parameters = (unsigned)mysql_stmt_param_count(statement->stmt);
-  statement->values = calloc(columns + 1, sizeof *statement->values);
-  statement->scratch = malloc(mp_binary_scratch(columns) + 1);
   statement->binds = calloc(statement->parameters + 1, sizeof *statement->binds);
-  if (!statement->values || !statement->scratch || !statement->binds)
+  if (!statement->binds)
     return mp_fail(err, MP_ERR_PROTOCOL, CR_OUT_OF_MEMORY, "out of memory");
   statement->next = session->statements;
   session->statements = statement;
@@ -113,13 +111,28 @@ static void bind_value(MYSQL_BIND *bind, const mp_value *value) {
   }
 }
 
-/* Without rows the statement is over, unless further results follow. */
-static mp_status open_rows(mp_session *session) {
-  MYSQL_STMT *stmt = session->executing->stmt;
-  session->in_rows = mysql_stmt_field_count(stmt) > 0;
-  if (!session->in_rows && !mysql_stmt_more_results(stmt))
-    session->executing = NULL;
+/* The columns of a CALL are known only now, and those of a further result are others. */
+static mp_status make_room(prepared *statement, mp_error *err) {
+  unsigned columns = mysql_stmt_field_count(statement->stmt);
+  if (columns <= statement->room)
+    return MP_DONE;
+  mp_value *values = realloc(statement->values, columns * sizeof *values);
+  statement->values = values ? values : statement->values;
+  char *scratch = realloc(statement->scratch, mp_binary_scratch(columns));
+  statement->scratch = scratch ? scratch : statement->scratch;
+  if (!values || !scratch)
+    return mp_fail(err, MP_ERR_PROTOCOL, CR_OUT_OF_MEMORY, "out of memory");
+  statement->room = columns;
   return MP_DONE;
+}
+
+/* Without rows the statement is over, unless further results follow. */
+static mp_status open_rows(mp_session *session, mp_error *err) {
+  prepared *statement = session->executing;
+  session->in_rows = mysql_stmt_field_count(statement->stmt) > 0;
+  if (!session->in_rows && !mysql_stmt_more_results(statement->stmt))
+    session->executing = NULL;
+  return make_room(statement, err);
 }
 
 static mp_status execute_done(mp_session *session, mp_error *err) {
@@ -130,7 +143,7 @@ static mp_status execute_done(mp_session *session, mp_error *err) {
     mp_phase phase = code == CR_SERVER_GONE_ERROR ? MP_PHASE_SEND : MP_PHASE_REPLY;
     return stmt_fail(session, statement, phase, err);
   }
-  return open_rows(session);
+  return open_rows(session, err);
 }
 
 static int execute_cont(mp_session *session, int ready) {
@@ -151,6 +164,14 @@ static mp_status bind(mp_session *session, prepared *statement, const mp_value *
   return MP_DONE;
 }
 
+/* About as many bytes as the request will have. */
+static size_t request_size(const mp_value *values, size_t count) {
+  size_t size = 16;
+  for (size_t i = 0; i < count; i++)
+    size += values[i].kind >= MP_VALUE_STRING ? values[i].as.text.length + 10 : 10;
+  return size;
+}
+
 /* libmariadb builds the request from the values before mysql_stmt_execute_start returns. */
 static mp_status send(mp_session *session, prepared *statement, mp_error *err) {
   mp_statement_begin(session);
@@ -163,11 +184,14 @@ static mp_status send(mp_session *session, prepared *statement, mp_error *err) {
 mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *values, size_t rows,
                               mp_error *err) {
   prepared *statement = find(session, id);
-  if (mp_statement_refuse(session, 0, err) != MP_DONE)
+  size_t count = statement ? statement->parameters * (rows > 0 ? rows : 1) : 0;
+  if (mp_statement_refuse(session, request_size(values, count), err) != MP_DONE)
     return MP_FAILED;
   err->phase = MP_PHASE_SEND;
   if (!statement)
     return mp_fail(err, MP_ERR_PROTOCOL, 1243, "the prepared statement ended with its session");
+  if (rows > 0 && !mp_bulk_supported(session))
+    return mp_fail(err, MP_ERR_SERVER, ER_NOT_SUPPORTED_YET, "the server knows no bulk execution");
   mp_status status = bind(session, statement, values, rows, err);
   if (status == MP_DONE)
     status = send(session, statement, err);
@@ -199,6 +223,10 @@ static int row_cont(mp_session *session, int ready) {
 }
 
 static mp_status row_start(mp_session *session, mp_error *err) {
+  if (mp_session_has_packet(session)) {
+    session->outcome = mysql_stmt_fetch(session->executing->stmt);
+    return row_done(session, err);
+  }
   session->cont = row_cont;
   session->done = row_done;
   return mp_task_settle(session, mysql_stmt_fetch_start(&session->outcome, session->executing->stmt), err);
@@ -214,25 +242,13 @@ mp_status mp_prepared_fetch(mp_session *session, mp_row *row, mp_error *err) {
   return status;
 }
 
-/* Another result may have other columns. */
-static mp_status resize(prepared *statement, mp_error *err) {
-  unsigned columns = mysql_stmt_field_count(statement->stmt);
-  mp_value *values = realloc(statement->values, (columns + 1) * sizeof *values);
-  statement->values = values ? values : statement->values;
-  char *scratch = realloc(statement->scratch, mp_binary_scratch(columns) + 1);
-  statement->scratch = scratch ? scratch : statement->scratch;
-  if (!values || !scratch)
-    return mp_fail(err, MP_ERR_PROTOCOL, CR_OUT_OF_MEMORY, "out of memory");
-  return MP_DONE;
-}
-
 static mp_status next_done(mp_session *session, mp_error *err) {
   prepared *statement = session->executing;
   if (session->outcome > 0) {
     session->executing = NULL;
     return stmt_fail(session, statement, MP_PHASE_RESULT, err);
   }
-  return resize(statement, err) == MP_DONE ? open_rows(session) : MP_FAILED;
+  return open_rows(session, err);
 }
 
 static int next_cont(mp_session *session, int ready) {
@@ -247,7 +263,8 @@ mp_status mp_prepared_next_result(mp_session *session, bool *more, mp_error *err
     return mp_task_step(session, err);
   session->cont = next_cont;
   session->done = next_done;
-  return mp_task_settle(session, mysql_stmt_next_result_start(&session->outcome, session->executing->stmt), err);
+  return mp_task_settle(session, mysql_stmt_next_result_start(&session->outcome, session->executing->stmt),
+                        err);
 }
 
 void mp_prepared_summary(const mp_session *session, mp_summary *summary) {

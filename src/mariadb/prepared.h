@@ -9,6 +9,7 @@ typedef struct prepared {
   uint64_t id;
   unsigned parameters;
   MYSQL_BIND *binds; /* of the parameters */
+  unsigned room;     /* columns that the next two hold */
   mp_value *values;  /* of the row just fetched */
   char *scratch;     /* for its dates and times */
   struct prepared *next;
@@ -18,7 +19,10 @@ typedef struct prepared {
 void mp_binary_decode(prepared *statement);
 size_t mp_binary_scratch(unsigned columns); /* bytes that it needs for dates and times */
 
-/* bulk.c: binds `rows` rows of values, one after the other; false for want of memory. What was bound
+/* bulk.c: whether the server takes more than one row. */
+bool mp_bulk_supported(const mp_session *session);
+
+/* Binds `rows` rows of values, one after the other; false for want of memory. What was bound
    is freed by mp_bulk_unbind in any case, once the request was built. */
 bool mp_bulk_bind(prepared *statement, const mp_value *values, size_t rows);
 void mp_bulk_unbind(prepared *statement);

@@ -4,6 +4,7 @@
    the profiles, and sets variables to the server's current globals, not to what the session
    began with. So more packets go in the same flight:
 
+     ROLLBACK              if the session is in a transaction
      SET profiling …       drops the profiles; fails where a state cannot be taken away
      COM_RESET_CONNECTION
      COM_INIT_DB           the database, and with it character_set_database
@@ -17,6 +18,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "scan.h"
 #include "session.h"
@@ -53,7 +55,7 @@ static void add_built(mp_session *session, mp_buffer *sql) {
    is closed. The client's own idea of its database is no proof, for a borrower may have
    switched the tracking off. */
 static const char *wrong_state(const mp_session *session) {
-  bool database = session->driver->server.database != NULL;
+  bool database = session->base.database != NULL;
   bool role = session->base.has_roles || !session->base.is_mariadb;
   if (!database && !role)
     return "DATABASE() IS NOT NULL OR CURRENT_ROLE() IS NOT NULL";
@@ -122,7 +124,7 @@ static void add_role(mp_session *session) {
 static void add_init_connect(mp_session *session) {
   const char *text = session->base.init_connect, *end = text + strlen(text);
   mp_scanner scanner;
-  mp_scanner_init(&scanner, text, strlen(text), false);
+  mp_scanner_init(&scanner, text, strlen(text), session->base.no_backslash_escapes);
   while (text < end) {
     const char *stop = mp_scanner_find(&scanner, ';');
     size_t length = (size_t)((stop ? stop : end) - text);
@@ -134,42 +136,75 @@ static void add_init_connect(mp_session *session) {
 
 mp_status mp_flight_build(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
+  const char *database = session->base.database;
+  session->flight.length = session->flight_replies = 0;
   add_before_reset(session);
   add_packet(session, COM_RESET_CONNECTION, NULL, 0);
-  if (server->database)
-    add_packet(session, COM_INIT_DB, server->database, strlen(server->database));
+  if (database)
+    add_packet(session, COM_INIT_DB, database, strlen(database));
   add_names(session);
   add_role(session);
   add_init_connect(session);
   for (size_t i = 0; i < server->init_sql_count; i++)
     add_query(session, server->init_sql[i]);
+  session->built_length = session->flight.length;
+  session->built_replies = session->flight_replies;
   if (session->flight.failed)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
   return MP_DONE;
 }
 
+/* ---- the statements of on_connect ---- */
+
 void mp_flight_add(mp_session *session, const char *sql, size_t length) {
   add_packet(session, COM_QUERY, sql, length);
 }
 
+/* They may have chosen a database or a role, which the beginning of the flight must know. */
+static void rebuild(mp_session *session) {
+  mp_error ignored = {0};
+  mp_buffer before = session->flight;
+  size_t built = session->built_length;
+  unsigned recorded = session->flight_replies - session->built_replies;
+  session->flight = (mp_buffer){0};
+  mp_baseline_settle(&session->base, session->mysql, true);
+  mp_flight_build(session, &ignored);
+  mp_buffer_add(&session->flight, before.data + built, before.length - built);
+  session->flight_replies += recorded;
+  mp_buffer_free(&before);
+}
+
 void mp_flight_record(mp_session *session, bool on) {
   session->recording = on;
+  if (!on && session->flight_replies > session->built_replies)
+    rebuild(session);
 }
 
 /* ---- sending ---- */
 
-/* One system call for all of it: half the cost of a call for each command. */
-static bool send_at_once(mp_session *session) {
-  const mp_buffer *flight = &session->flight;
-  int fd = mysql_get_socket(session->mysql);
-  return send(fd, flight->data, flight->length, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)flight->length;
+/* The packet of a ROLLBACK, for a session that is in a transaction. The reset would undo an
+   ordinary one by itself; but an XA transaction that is prepared it takes from the session and
+   breaks: then this fails, and the session is closed, which leaves the transaction whole. */
+static const char rollback[] = "\x09\0\0\0\x03ROLLBACK";
+enum { ROLLBACK_LENGTH = sizeof rollback - 1 };
+
+static bool in_transaction(const mp_session *session) {
+  return session->mysql->server_status & SERVER_STATUS_IN_TRANS;
 }
 
-/* Under TLS libmariadb must write, which sets the socket to blocking. The flight is small, and
-   nothing else is on its way: it cannot block. */
-static bool send_each(mp_session *session) {
-  MYSQL *mysql = session->mysql;
-  const char *at = session->flight.data, *end = at + session->flight.length;
+/* One system call for all of it: half the cost of a call for each command. */
+static bool send_at_once(mp_session *session) {
+  struct iovec parts[] = {
+      {.iov_base = (char *)rollback, .iov_len = in_transaction(session) ? ROLLBACK_LENGTH : 0},
+      {.iov_base = session->flight.data, .iov_len = session->flight.length},
+  };
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+  ssize_t sent = sendmsg(mysql_get_socket(session->mysql), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  return sent == (ssize_t)(parts[0].iov_len + parts[1].iov_len);
+}
+
+static bool send_packets(MYSQL *mysql, const char *at, size_t length) {
+  const char *end = at + length;
   bool sent = true;
   while (sent && at < end) {
     size_t size = (unsigned char)at[0] | (size_t)(unsigned char)at[1] << 8 | (size_t)(unsigned char)at[2] << 16;
@@ -178,6 +213,15 @@ static bool send_each(mp_session *session) {
     sent = mysql->methods->db_command(mysql, command, argument, size - 1, 1, NULL) == 0;
     at += 4 + size;
   }
+  return sent;
+}
+
+/* Under TLS libmariadb must write, which sets the socket to blocking. The flight is small, and
+   nothing else is on its way: it cannot block. */
+static bool send_each(mp_session *session) {
+  MYSQL *mysql = session->mysql;
+  bool sent = send_packets(mysql, rollback, in_transaction(session) ? ROLLBACK_LENGTH : 0) &&
+              send_packets(mysql, session->flight.data, session->flight.length);
   mp_set_nonblocking(mysql);
   return sent;
 }
@@ -187,7 +231,7 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
   mp_prepared_end(session);
   if (!(session->driver->server.tls ? send_each(session) : send_at_once(session)))
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "cannot send the reset: %s", strerror(errno));
-  session->owed = session->flight_replies;
+  session->owed = session->flight_replies + in_transaction(session);
   session->doomed = false;
   return MP_DONE;
 }
@@ -206,13 +250,31 @@ static mp_status reply_done(mp_session *session, mp_error *err) {
 
 static mp_status after_result(mp_session *session, mp_error *err);
 
+static mp_status skip_row(mp_session *session, mp_error *err);
+
 static int skip_cont(mp_session *session, int ready) {
-  return mysql_free_result_cont(session->result, ready);
+  return mysql_fetch_row_cont(&session->row, session->result, ready);
 }
 
+/* A statement may fail in the middle of its rows. */
 static mp_status skipped(mp_session *session, mp_error *err) {
+  if (session->row)
+    return skip_row(session, err);
+  bool failed = mysql_errno(session->mysql) != 0;
+  mysql_free_result(session->result);
   session->result = NULL;
-  return after_result(session, err);
+  return failed ? mp_mysql_fail(session, MP_PHASE_RESET, err) : after_result(session, err);
+}
+
+/* A loop, not a recursion, over the rows that are there already. */
+static mp_status skip_row(mp_session *session, mp_error *err) {
+  int events = 0;
+  do
+    events = mysql_fetch_row_start(&session->row, session->result);
+  while (!events && session->row);
+  session->cont = skip_cont;
+  session->done = skipped;
+  return mp_task_settle(session, events, err);
 }
 
 static mp_status got_result(mp_session *session, mp_error *err) {
@@ -223,9 +285,7 @@ static mp_status got_result(mp_session *session, mp_error *err) {
   session->result = mysql_use_result(session->mysql);
   if (!session->result)
     return mp_mysql_fail(session, MP_PHASE_RESET, err);
-  session->cont = skip_cont;
-  session->done = skipped;
-  return mp_task_settle(session, mysql_free_result_start(session->result), err);
+  return skip_row(session, err);
 }
 
 static mp_status got_next(mp_session *session, mp_error *err) {

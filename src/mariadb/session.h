@@ -31,9 +31,11 @@ typedef struct baseline {
   char *role;            /* in force after connect; NULL: none */
   char *init_connect;    /* the server's own init SQL for this account; "": none */
   const struct ma_charset_info_st *charset; /* the client's, after connect */
+  char *database;        /* NULL: none */
   char *collation;       /* collation_connection after connect */
   unsigned wait_timeout; /* seconds */
   size_t max_packet;     /* bytes */
+  bool no_backslash_escapes; /* after connect: how init_connect is read */
   bool has_profiling;
   bool has_roles;        /* the account may SET ROLE */
   bool is_mariadb;
@@ -65,6 +67,8 @@ struct mp_session {
 
   mp_buffer flight;    /* the packets of a reset, ready to send */
   unsigned flight_replies;
+  size_t built_length;    /* of the flight without the statements of on_connect */
+  unsigned built_replies;
   unsigned owed;       /* replies of a reset not read yet */
   bool doomed;         /* the server has rolled the transaction back: only ROLLBACK makes sense */
   bool in_transaction; /* ... as it was before the statement in progress */
@@ -112,6 +116,7 @@ mp_status mp_session_open(mp_driver *driver, int64_t deadline_ns, mp_session **o
 
 /* baseline.c */
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err);
+void mp_baseline_settle(baseline *base, const MYSQL *mysql, bool user_sql);
 void mp_baseline_free(baseline *base);
 
 /* cancel.c */
@@ -135,6 +140,9 @@ mp_status mp_statement_ping(mp_session *session, mp_error *err);
 void mp_statement_summary(const mp_session *session, mp_summary *summary);
 mp_column mp_statement_column(const mp_session *session, unsigned index);
 
+/* column.c */
+mp_column mp_column_of(const MYSQL_FIELD *field);
+
 /* prepared.c */
 mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t length, mp_error *err);
 uint64_t mp_prepared_last(const mp_session *session);
@@ -150,6 +158,7 @@ void mp_prepared_end(mp_session *session);
 
 /* liveness.c */
 mp_liveness mp_session_peek(mp_session *session);
+bool mp_session_has_packet(const mp_session *session);
 bool mp_session_at_rest(const mp_session *session);
 void mp_session_abort(mp_session *session);
 void mp_session_close(mp_session *session);

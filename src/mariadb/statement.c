@@ -125,7 +125,12 @@ static int fetch_cont(mp_session *session, int ready) {
   return mysql_fetch_row_cont(&session->row, session->result, ready);
 }
 
+/* The resumable call costs a change of stacks: not for what is here already. */
 static mp_status fetch_start(mp_session *session, mp_error *err) {
+  if (mp_session_has_packet(session)) {
+    session->row = mysql_fetch_row(session->result);
+    return fetched(session, err);
+  }
   session->cont = fetch_cont;
   session->done = fetched;
   return mp_task_settle(session, mysql_fetch_row_start(&session->row, session->result), err);
@@ -199,28 +204,8 @@ void mp_statement_summary(const mp_session *session, mp_summary *summary) {
   };
 }
 
-static mp_type type_of(const MYSQL_FIELD *field) {
-  switch (field->type) {
-  case MYSQL_TYPE_TINY:
-  case MYSQL_TYPE_SHORT:
-  case MYSQL_TYPE_INT24:
-  case MYSQL_TYPE_LONG:
-  case MYSQL_TYPE_YEAR:
-    return MP_TYPE_INTEGER;
-  case MYSQL_TYPE_LONGLONG:
-    return field->flags & UNSIGNED_FLAG ? MP_TYPE_UNSIGNED : MP_TYPE_INTEGER;
-  case MYSQL_TYPE_FLOAT:
-  case MYSQL_TYPE_DOUBLE:
-    return MP_TYPE_FLOAT;
-  case MYSQL_TYPE_BIT:
-    return MP_TYPE_BIT;
-  default:
-    return MP_TYPE_STRING;
-  }
-}
-
 mp_column mp_statement_column(const mp_session *session, unsigned index) {
   const MYSQL_FIELD *field = session->executing ? mp_prepared_field(session, index)
                                                 : mysql_fetch_field_direct(session->result, index);
-  return (mp_column){.name = field->name, .name_length = field->name_length, .type = type_of(field)};
+  return mp_column_of(field);
 }
