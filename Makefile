@@ -100,7 +100,8 @@ install: all
 
 doc: install-build install-server install-test
 	@$(MAKE) --no-print-directory all $(PLAIN) >/dev/null
-	$(LUA_RUN) spec/support/isolation_doc.lua > doc/isolation.md
+	$(LUA_RUN) spec/support/isolation_doc.lua >build/isolation.md
+	mv build/isolation.md doc/isolation.md
 
 install-build:
 	@spec/support/install.sh build run

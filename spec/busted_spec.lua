@@ -78,9 +78,11 @@ end)
 
 -- ---- in another one ----
 
--- A file that starts busted by itself; the arguments outdo our .busted.
+-- A program that is a spec file as well. In the root folder busted finds no .busted to heed.
 local preamble = [[
-arg = { [0] = "busted", "--ignore-lua", "--lpath=" .. package.path, "--cpath=" .. package.cpath }
+local root = os.getenv "PWD" .. "/"
+package.path, package.cpath = package.path:gsub("%%f[^;%%z]%%./", root), package.cpath:gsub("%%f[^;%%z]%%./", root)
+arg = { [0] = "busted", "--directory=/" }
 require "busted.runner" { output = "plainTerminal" }
 local mypool, testing = require "mypool", require "mypool.busted"
 local pool = mypool.new(%q)
@@ -158,7 +160,7 @@ describe("a suite with mypool.busted", function()
       end)]]
     assert.falsy(passed)
     assert.match("1 success / 0 failures / 1 error", printed)
-    assert.match("1 not released: checked out at [^\n]*:8\n", printed)
+    assert.match("1 not released: checked out at [^\n]*:10\n", printed)
   end)
 
   it("fails when a loan was left to the garbage collector", function()
@@ -211,6 +213,6 @@ describe("a suite with mypool.busted", function()
       local db = testing.rolled_back(pool)
       db:query "DO 0"]]
     assert.falsy(passed)
-    assert.match(":6: mypool.busted: used outside of a test", printed)
+    assert.match(":8: mypool.busted: used outside of a test", printed)
   end)
 end)
