@@ -5,10 +5,10 @@ DESTDIR ?=
 INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
 INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
 LUA ?= lua5.4
-LUA_VERSION ?= 5.4
+LUA_VERSION ?= $(if $(findstring luajit,$(LUA)),5.1,5.4)
 CC ?= cc
 CFLAGS ?= -O2 -g
-BUILD ?= build
+BUILD ?= build$(if $(findstring luajit,$(LUA)),/luajit)
 
 LUA_CFLAGS ?= $(shell pkg-config --cflags $(LUA))
 MARIADB_CFLAGS ?= $(shell pkg-config --cflags libmariadb)
@@ -20,7 +20,8 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread $(WARNING
 ifdef SANITIZE
 BUILD := $(BUILD)/sanitize
 CFLAGS += -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-SANITIZED = env LD_PRELOAD="$$($(CC) -print-file-name=libasan.so):$$($(CC) -print-file-name=libubsan.so):$(CURDIR)/$(UNPRELOAD)" \
+PRELOAD = $$($(CC) -print-file-name=libasan.so):$$($(CC) -print-file-name=libubsan.so):$(CURDIR)/$(UNPRELOAD)
+SANITIZED = env LD_PRELOAD="$(PRELOAD)" MYPOOL_PRELOAD="$(PRELOAD)" \
   LSAN_OPTIONS=suppressions=$(CURDIR)/spec/support/lsan.txt:print_suppressions=0
 endif
 
@@ -73,6 +74,14 @@ demo: install-build install-server
 	@$(MAKE) --no-print-directory all >/dev/null
 	@$(LUA_RUN) examples/tour.lua
 
+demo-handlers: install-build install-server install-handlers
+	@$(MAKE) --no-print-directory all >/dev/null
+	@$(LUA_RUN) examples/handlers/demo.lua
+
+bench: install-build install-server install-test
+	@$(MAKE) --no-print-directory all $(RELAY) >/dev/null
+	@$(LUA_RUN) bench/hidden_reset.lua
+
 test: install-build install-server install-test
 	$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(if $(SANITIZE),$(UNPRELOAD)) check-exports test-c
 	$(SANITIZED) $(LUA) $$(command -v busted) --ignore-lua --cpath='./$(BUILD)/?.so;./build/?.so' $(BUSTED_FLAGS)
@@ -108,7 +117,9 @@ install-build:
 install-server:
 	@spec/support/install.sh server
 install-test:
-	@spec/support/install.sh test cqueues luv openssl
+	@spec/support/install.sh test cqueues luv openssl luajit
+install-handlers:
+	@spec/support/install.sh cqueues handlers
 install-lint:
 	@spec/support/install.sh lint
 install-valgrind:
@@ -117,6 +128,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-c test-valgrind check-exports lint format install doc clean install-build install-server \
-  install-test install-lint install-valgrind
+.PHONY: all demo test test-c test-valgrind check-exports demo-handlers bench lint format install doc clean install-build install-server \
+  install-test install-handlers install-lint install-valgrind
 -include $(OBJECTS:.o=.d)

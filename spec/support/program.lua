@@ -4,12 +4,18 @@ local function quote(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
+-- Under sanitizers a child that loads mypool needs them as well. It may end as it likes, so it is not asked
+-- for leaks.
+local preload = os.getenv "MYPOOL_PRELOAD"
+local sanitized = preload and ("ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=" .. quote(preload)) or ""
+
 -- Runs the program; returns what it printed on both outputs, whether it ended well, and its
 -- exit status or signal. `environment` is like "NAME=value OTHER=value".
 return function(text, environment)
-  local command = ("LUA_PATH=%s LUA_CPATH=%s %s lua5.4 -W -e %s 2>&1"):format(
+  local command = ("LUA_PATH=%s LUA_CPATH=%s %s %s lua5.4 -W -e %s 2>&1"):format(
     quote(package.path),
     quote(package.cpath),
+    sanitized,
     environment or "",
     quote(text)
   )

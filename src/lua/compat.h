@@ -5,6 +5,7 @@
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 
 #define LUA_OK 0
 #define lua_rawlen lua_objlen
+#define LUA_MAXINTEGER PTRDIFF_MAX
 
 /* LuaJIT 2.1 declares some of these, Lua 5.1 does not: ours have names of their own. */
 #define luaL_testudata compat_testudata

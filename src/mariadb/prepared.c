@@ -22,10 +22,13 @@ static void prepared_free(prepared *statement) {
   free(statement);
 }
 
+/* Of what goes wrong while rows are fetched libmariadb tells at the connection only. */
 static mp_status stmt_fail(mp_session *session, const prepared *statement, mp_phase phase, mp_error *err) {
   MYSQL_STMT *stmt = statement->stmt;
   unsigned code = mysql_stmt_errno(stmt);
-  mp_statement_note(session, code);
+  mp_statement_note(session, code ? code : mysql_errno(session->mysql));
+  if (code == 0)
+    return mp_mysql_fail(session, phase, err);
   return mp_say(code, mysql_stmt_error(stmt), mysql_stmt_sqlstate(stmt), phase, err);
 }
 
