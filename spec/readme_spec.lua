@@ -99,6 +99,10 @@ describe("the documentation", function()
 
   lazy_teardown(function()
     private:remove()
+    if package.loaded.luv then -- crashes at the end of the process when a handle is still being closed
+      collectgarbage()
+      require("luv").run()
+    end
   end)
 
   local function say_the_truth(page)
@@ -196,6 +200,7 @@ describe("the documentation", function()
     local names = {}
     for cell in text:gmatch "\n| ([^|]+) |" do
       for name in cell:gmatch "`([%l_]+)`" do
+        assert(names[name] == nil, "listed twice: " .. name)
         names[name] = true
       end
     end
@@ -276,6 +281,7 @@ describe("the documentation", function()
         values[#values + 1] = value:match '^`"(.*)"`%s*$' or value:match "^`?(%w+)`?%s*$" or ""
       end
       for name in names:gmatch "`([%l_]+)`" do
+        assert(options[name] == nil, "listed twice: " .. name)
         options[name] = table.remove(values, 1) or ""
       end
     end

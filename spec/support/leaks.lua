@@ -1167,7 +1167,97 @@ row {
 }
 
 -- ------------------------------------------------------------------------------------------------
--- Prepared statements of the binary protocol, cursors: sections of their own, here.
+section "Binary prepared statements"
+
+-- How many there are on the whole server: what the connections of other rows held goes with them, soon.
+local function prepared_count(_, env)
+  local count
+  for _ = 1, 50 do
+    count = value(
+      env.observer,
+      "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'PREPARED_STMT_COUNT'"
+    )
+    if count == "0" then
+      break
+    end
+    env.observer:query "DO SLEEP(0.01)"
+  end
+  return count
+end
+
+row {
+  name = "prepared statement, left open",
+  dirty = function(conn, env)
+    env.statement = assert(conn:prepare "SELECT 'not yours'")
+    assert(env.statement:execute())
+  end,
+  plain = function(conn, env)
+    env.statement = assert(conn:prepare "SELECT 'not yours'")
+  end,
+  probe = prepared_count,
+  clean = "0",
+  alone = true,
+}
+row {
+  name = "prepared statement, used by the last borrower after its loan",
+  dirty = function(conn, env)
+    env.statement = assert(conn:prepare "SELECT 'not yours'")
+  end,
+  plain = function(conn, env)
+    local statement = assert(conn:prepare "SELECT 'not yours'")
+    env.statement = {
+      execute = function()
+        return assert(statement:execute() and statement:fetch())
+      end,
+    }
+  end,
+  probe = function(_, env)
+    local ok = env.statement and pcall(env.statement.execute, env.statement)
+    return ok and "it runs" or "refused"
+  end,
+  clean = "refused",
+  alone = true,
+}
+
+local long_column = "SELECT CONCAT(IF(seq IN (1, 2000), SLEEP(0.1), 0), REPEAT('x', 1000)) FROM seq_1_to_3000"
+
+row {
+  name = "rows of a prepared statement, half-read",
+  dirty = function(conn)
+    local statement = assert(conn:prepare(long_column))
+    local next_row, state = statement:rows()
+    assert(next_row(state))
+  end,
+  plain = function(conn, env)
+    env.statement = assert(conn:prepare(long_column))
+    assert(env.statement:execute())
+    assert(env.statement:fetch())
+  end,
+  probe = ask "'mine'",
+  clean = "mine",
+  connection = "discarded",
+  alone = true,
+}
+row {
+  name = "cursor of a prepared statement, open",
+  dirty = function(conn, env)
+    env.statement = assert(conn:prepare "SELECT seq FROM seq_1_to_3")
+    local next_row, state = env.statement:rows()
+    assert(next_row(state))
+  end,
+  plain = function(conn, env)
+    env.statement = assert(conn:prepare("SELECT seq FROM seq_1_to_3", true))
+    assert(env.statement:execute())
+    assert(env.statement:fetch())
+  end,
+  probe = prepared_count,
+  clean = "0",
+  connection = "discarded",
+  alone = true,
+  note = "mypool opens no cursors: it reads rows as the server sends them",
+}
+
+-- ------------------------------------------------------------------------------------------------
 
 -- Calls fn(row, group) for each row, in order.
 function leaks.each(fn)

@@ -205,6 +205,17 @@ mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *
 
 /* ---- rows and results ---- */
 
+/* libmariadb passes over what the packet behind the last row says: 0xFE, warnings, status, each of
+   two bytes (MariaDB knowledge base, "EOF_Packet"). */
+static void read_end(MYSQL_STMT *stmt) {
+  MYSQL *mysql = stmt->mysql;
+  const unsigned char *packet = mysql->net.read_pos;
+  if (!packet || *packet != 0xFE)
+    return;
+  stmt->upsert_status.warning_count = packet[1] | (unsigned)packet[2] << 8;
+  stmt->upsert_status.server_status = mysql->server_status = packet[3] | (unsigned)packet[4] << 8;
+}
+
 static mp_status row_done(mp_session *session, mp_error *err) {
   prepared *statement = session->executing;
   if (session->outcome == 0) {
@@ -216,6 +227,7 @@ static mp_status row_done(mp_session *session, mp_error *err) {
     session->executing = NULL;
     return stmt_fail(session, statement, MP_PHASE_RESULT, err);
   }
+  read_end(statement->stmt);
   if (!mysql_stmt_more_results(statement->stmt))
     session->executing = NULL;
   return MP_DONE;

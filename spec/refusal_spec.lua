@@ -1,0 +1,167 @@
+-- Servers and proxies that know no reset: they refuse it, or never answer it.
+
+local pools = require "spec.support.pools"
+local scheduler = require "spec.support.scheduler"
+local scripted_server = require "spec.support.scripted_server"
+
+local s, events
+
+local function new_pool(more)
+  local options = s:options(more)
+  options.connect_timeout = 0.4
+  options.checkout_timeout = 3
+  options.on_event = function(event, details)
+    events[#events + 1] = { event, details }
+  end
+  return pools.new(options)
+end
+
+before_each(function()
+  events = {}
+end)
+
+after_each(function()
+  pools.close()
+  s:stop()
+end)
+
+local function monotime()
+  return require("cqueues").monotime()
+end
+
+-- A loan that leaves a variable behind. Returns its connection's number.
+local function dirty(pool)
+  local conn = assert(pool:checkout())
+  assert.is_nil((conn:value "SELECT @mine"))
+  assert(conn:query "SET @mine = 7")
+  assert.equal("7", conn:value "SELECT @mine")
+  local id = conn:id()
+  conn:release()
+  return id
+end
+
+local function number(pool, sql)
+  return math.tointeger(tonumber((assert(pool:value(sql)))))
+end
+
+for how, most in pairs { refuse = 0.2, silent = 0.4 + 0.2 } do
+  describe("a server that meets a reset with " .. how, function()
+    before_each(function()
+      s = scripted_server.start { reset = how }
+    end)
+
+    it("costs the session, within connect_timeout", function()
+      local pool = new_pool { max_size = 1 }
+      local id, began = dirty(pool), monotime()
+      local conn = assert(pool:checkout())
+      local took = monotime() - began
+      assert.is_true(took < most, ("the checkout took %.3f s"):format(took))
+      assert.not_equal(id, conn:id())
+      assert.is_nil((conn:value "SELECT @mine"))
+      conn:release()
+      local stats = pool:stats()
+      assert.same({ 1, 1 }, { stats.resets_sent, stats.resets_failed })
+    end)
+
+    it("is not asked again: used sessions are closed", function()
+      local pool = new_pool { max_size = 1 }
+      local ids = {}
+      for i = 1, 6 do
+        ids[i] = dirty(pool)
+      end
+      for i = 2, 6 do
+        assert.not_equal(ids[i - 1], ids[i])
+      end
+      assert.equal(1, number(pool, "SHOW RESETS"))
+      local stats = pool:stats()
+      assert.same({ 1, 1 }, { stats.resets_sent, stats.resets_failed })
+      assert.same({ 7, 7 }, { stats.opened, stats.closed })
+      assert.equal(6, stats.discarded)
+    end)
+
+    it("keeps the session of a loan that ran nothing", function()
+      local pool = new_pool { max_size = 1 }
+      dirty(pool)
+      local conn = assert(pool:checkout())
+      local id = conn:id()
+      conn:release()
+      conn = assert(pool:checkout())
+      assert.equal(id, conn:id())
+      conn:release()
+    end)
+
+    it("is told of once", function()
+      local pool = new_pool { max_size = 1, name = "orders" }
+      for _ = 1, 4 do
+        dirty(pool)
+      end
+      assert.equal(1, #events)
+      assert.equal("reset_refused", events[1][1])
+      assert.equal("orders", events[1][2].pool)
+      assert.truthy(events[1][2].message:find "COM_RESET_CONNECTION")
+    end)
+
+    it("refuses conn:reset() too: the session is lost, the slot is not", function()
+      local pool = new_pool { max_size = 1 }
+      local conn = assert(pool:checkout())
+      assert(conn:query "SET @mine = 7")
+      local began = monotime()
+      local ok, err = conn:reset()
+      assert.is_true(monotime() - began < most)
+      assert.is_nil(ok)
+      assert.equal("no", err.executed)
+      assert.is_true(err.fatal)
+      assert.is_nil(conn:id())
+      conn:release()
+      dirty(pool)
+      conn = assert(pool:checkout())
+      assert(conn:query "SET @mine = 7")
+      ok, err = conn:reset() -- not sent any more
+      assert.is_nil(ok)
+      assert.truthy(err.message:find "reset")
+      conn:release()
+      dirty(pool)
+      assert.equal(1, number(pool, "SHOW RESETS"))
+      assert.equal(1, #events)
+    end)
+
+    it("loses no checkout of many at once", function()
+      local pool = new_pool { max_size = 2, wait = scheduler.wait }
+      local tasks, done = {}, 0
+      for i = 1, 6 do
+        tasks[i] = function()
+          for _ = 1, 3 do
+            local conn = assert(pool:checkout())
+            assert.is_nil((conn:value "SELECT @mine"))
+            assert(conn:query "SET @mine = 7")
+            scheduler.sleep(0.002)
+            conn:release()
+            done = done + 1
+          end
+        end
+      end
+      scheduler.run(table.unpack(tasks))
+      assert.equal(18, done)
+      assert.equal(1, #events)
+      assert.is_true(number(pool, "SHOW RESETS") <= 2)
+      assert.equal(0, pool:stats().lent)
+    end)
+  end)
+end
+
+describe("a server that answers resets", function()
+  before_each(function()
+    s = scripted_server.start { reset = "answer" }
+  end)
+
+  it("is asked each time, on one connection, and nothing is told", function()
+    local pool = new_pool { max_size = 1 }
+    local id = dirty(pool)
+    for _ = 1, 5 do
+      assert.equal(id, dirty(pool))
+    end
+    assert.equal(6, number(pool, "SHOW RESETS"))
+    assert.equal(1, number(pool, "SHOW CONNECTIONS"))
+    assert.same({}, events)
+  end)
+end)
