@@ -141,11 +141,14 @@ describe("a session variable", function()
       SELECT * FROM information_schema.SYSTEM_VARIABLES
       WHERE VARIABLE_SCOPE LIKE 'SESSION%' AND READ_ONLY = 'NO' ORDER BY VARIABLE_NAME]])
     conn:release()
-    local changed = 0
+    local changed, last = 0, nil
     for _, variable in ipairs(variables) do
       local name = variable.VARIABLE_NAME
       conn = assert(pool:checkout())
-      assert.equal(id, conn:id(), "the connection was lost after " .. name)
+      if last ~= "PROFILING" then -- after which there are texts that no command drops
+        assert.equal(id, conn:id(), "the connection was lost before " .. name)
+      end
+      id, last = conn:id(), name
       local before = value_of(conn, name)
       local took_effect = not exempt[name] and change(conn, variable)
       conn:release()

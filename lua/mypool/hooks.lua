@@ -2,6 +2,7 @@
 -- worth knowing, the audit for those who want to see that sessions are clean.
 
 local core = require "mypool.core"
+local is_error = require "mypool.is_error"
 core.internal()
 
 local hooks = {}
@@ -63,7 +64,7 @@ end
 
 -- ---- on_connect ----
 
--- Passes on what on_connect returned or raised.
+-- Passes on what on_connect returned, and an error of mypool's that it raised; raises all else.
 local function prepared(conn, ok, first, ...)
   core.held(conn, "on_connect")
   core.record(conn, false)
@@ -72,10 +73,12 @@ local function prepared(conn, ok, first, ...)
     return conn
   end
   conn:discard()
-  if not ok then
-    error(first, 0)
+  if ok then
+    return first, ...
+  elseif is_error(first) then
+    return nil, first, first.errno, first.sqlstate
   end
-  return first, ...
+  error(first, 0)
 end
 
 local function prepare(conn, on_connect)
@@ -158,8 +161,8 @@ function hooks.after_checkout(pool, conn, ...)
   end
   local fresh = core.fresh(conn)
   local err, errno, sqlstate
-  if fresh and options.on_connect then
-    conn, err, errno, sqlstate = prepare(conn, options.on_connect)
+  if fresh then
+    conn, err, errno, sqlstate = prepare(conn, options.on_connect or function() end)
   end
   if conn and options.audit then
     return audit(conn, options, fresh)

@@ -3,6 +3,7 @@
 local core = require "mypool.core"
 core.internal()
 local hooks = require "mypool.hooks"
+local is_error = require "mypool.is_error"
 local options = require "mypool.options"
 require "mypool.connection"
 require "mypool.pool"
@@ -69,8 +70,6 @@ mypool.binary = wrapper("binary", function(bytes)
 end)
 
 -- mypool.is_error(value): whether it is an error of mypool's.
-function mypool.is_error(value)
-  return type(value) == "table" and getmetatable(value) == core.error_metatable
-end
+mypool.is_error = is_error
 
 return mypool

@@ -1,6 +1,7 @@
 -- Transactions: begin and commit by hand, or a function that is run in one, again if need be.
 
 local core = require "mypool.core"
+local is_error = require "mypool.is_error"
 local options = require "mypool.options"
 core.internal()
 
@@ -173,10 +174,6 @@ function metatable.__tostring(self)
 end
 
 -- ---- a function in a transaction ----
-
-local function is_error(value)
-  return type(value) == "table" and getmetatable(value) == core.error_metatable
-end
 
 -- 1213, 1205 and 1020 undo what the function did. So does the loss of the session before COMMIT
 -- was sent, after which another connection is needed: `elsewhere` tells whether there will be one.

@@ -915,8 +915,8 @@ row {
   dirty = sql "SELECT SQL_CALC_FOUND_ROWS n FROM fixed LIMIT 1",
   probe = ask "FOUND_ROWS() = 100",
   clean = "0",
-  exception = "the server keeps the number for its thread, not for the session: not even a new connection begins "
-    .. "with another. It is a count of rows, without their contents, and the first SELECT overwrites it.",
+  note = "the server keeps the number for its thread: not even a new connection begins with another. mypool's guard "
+    .. "holds a SELECT, which overwrites it",
 }
 row {
   name = "warnings",
@@ -963,12 +963,14 @@ row {
     return "nothing"
   end,
   clean = "nothing",
-  note = "the server drops the list only at the end of a statement that is profiled and leaves no room for it",
+  connection = "discarded",
+  note = "no command drops the list at once: only the end of a statement that is profiled and leaves no room for it",
 }
 row {
   name = "profiling switched on",
   dirty = sql "SET profiling = 1, profiling_history_size = 33",
   probe = ask("@@profiling", "@@profiling_history_size"),
+  alone = true,
 }
 row {
   name = "a statement's error in the middle of a transaction",

@@ -10,9 +10,11 @@ local preload = os.getenv "MYPOOL_PRELOAD"
 local sanitized = preload and ("ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=" .. quote(preload)) or ""
 
 -- Runs the program; returns what it printed on both outputs, whether it ended well, and its
--- exit status or signal. `environment` is like "NAME=value OTHER=value".
-return function(text, environment)
-  local command = ("LUA_PATH=%s LUA_CPATH=%s %s %s lua5.4 -W -e %s 2>&1"):format(
+-- exit status or signal. `environment` is like "NAME=value OTHER=value"; `before` is a command of
+-- the shell that runs it, such as "ulimit -n 1000".
+return function(text, environment, before)
+  local command = ("%sLUA_PATH=%s LUA_CPATH=%s %s %s lua5.4 -W -e %s 2>&1"):format(
+    before and before .. "; " or "",
     quote(package.path),
     quote(package.cpath),
     sanitized,

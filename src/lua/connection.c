@@ -425,10 +425,11 @@ static int connection_close(lua_State *L) {
   return 0;
 }
 
-/* A forgotten handle gives its session back, and says where it came from. */
+/* A forgotten handle gives its session back, and says where it came from; not one whose coroutine
+   was abandoned before it got a session. */
 static int connection_gc(lua_State *L) {
   connection *conn = luaL_testudata(L, 1, CONNECTION_CLASS);
-  if (conn && conn->loan && mp_loan_held(conn->loan)) {
+  if (conn && conn->loan && mp_loan_held(conn->loan) && conn->activity != CHECKING_OUT) {
     lua_pushfstring(L, "mypool: a connection checked out at %s was never released", conn->taken.text);
     lua_warning(L, lua_tostring(L, -1), 0);
     conn->pool->forgotten++;

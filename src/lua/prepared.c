@@ -26,12 +26,23 @@ int core_prepare(lua_State *L) {
   return connection_proceed(L, conn, status, &wait, &err);
 }
 
-static mp_value number_value(lua_State *L, int index, int position) {
+/* Where a value stands, for messages: the row is 0 outside of execute_many. */
+typedef struct place {
+  int row, parameter;
+} place;
+
+static int raise_bad(lua_State *L, place at, const char *what, const char *wrong) {
+  if (at.row > 0)
+    return raise(L, "bad row %d, parameter %d (%s%s)", at.row, at.parameter, what, wrong);
+  return raise(L, "bad parameter %d (%s%s)", at.parameter, what, wrong);
+}
+
+static mp_value number_value(lua_State *L, int index, place at) {
   double number = lua_tonumber(L, index);
   if (lua_isinteger(L, index))
     return (mp_value){.kind = MP_VALUE_INTEGER, .as.integer = lua_tointeger(L, index)};
   if (!isfinite(number))
-    raise(L, "bad parameter %d (SQL has no %s)", position, isnan(number) ? "NaN" : "infinity");
+    raise_bad(L, at, "SQL has no ", isnan(number) ? "NaN" : "infinity");
   return (mp_value){.kind = MP_VALUE_FLOAT, .as.number = number};
 }
 
@@ -48,29 +59,29 @@ static bool is_null(lua_State *L, int index) {
 }
 
 /* The string within mypool.binary stays alive with its table, which is on the stack. */
-static mp_value binary_value(lua_State *L, int index, int position) {
+static mp_value binary_value(lua_State *L, int index, place at) {
   if (!is_class(L, index, BINARY_CLASS))
-    raise(L, "bad parameter %d (%s is no value of a prepared statement)", position, luaL_typename(L, index));
+    raise_bad(L, at, luaL_typename(L, index), " is no value of a prepared statement");
   lua_rawgeti(L, index, 1);
   if (lua_type(L, -1) != LUA_TSTRING)
-    raise(L, "bad parameter %d (binary holds no string)", position);
+    raise_bad(L, at, "binary holds no string", "");
   mp_value value = string_value(L, -1, true);
   lua_pop(L, 1);
   return value;
 }
 
-static mp_value value_of(lua_State *L, int index, int position) {
+static mp_value value_of(lua_State *L, int index, place at) {
   if (is_null(L, index))
     return (mp_value){.kind = MP_VALUE_NULL};
   switch (lua_type(L, index)) {
   case LUA_TBOOLEAN:
     return (mp_value){.kind = MP_VALUE_INTEGER, .as.integer = lua_toboolean(L, index)};
   case LUA_TNUMBER:
-    return number_value(L, index, position);
+    return number_value(L, index, at);
   case LUA_TSTRING:
     return string_value(L, index, false);
   default:
-    return binary_value(L, index, position);
+    return binary_value(L, index, at);
   }
 }
 
@@ -80,7 +91,7 @@ static void read_values(lua_State *L, connection *conn, int first, int wanted) {
     raise(L, "wrong number of parameters (the statement has %d, got %d)", wanted, given);
   conn->values.length = 0;
   for (int i = 0; i < given; i++) {
-    mp_value value = value_of(L, first + i, i + 1);
+    mp_value value = value_of(L, first + i, (place){.parameter = i + 1});
     mp_buffer_add(&conn->values, (const char *)&value, sizeof value);
   }
   if (conn->values.failed)
@@ -149,7 +160,7 @@ static void read_row(lua_State *L, connection *conn, int number, int wanted, int
     raise(L, "bad row %d (the statement has %d parameters, got %d)", number, wanted, (int)lua_rawlen(L, row));
   for (int i = 1; i <= wanted; i++) {
     lua_rawgeti(L, row, i);
-    mp_value value = value_of(L, lua_gettop(L), i);
+    mp_value value = value_of(L, lua_gettop(L), (place){.row = number, .parameter = i});
     mp_buffer_add(&conn->values, (const char *)&value, sizeof value);
     keep_string(L, kept);
     lua_pop(L, 1);

@@ -8,16 +8,16 @@
 /* One statement, as it costs every connect a round trip. MySQL counts roles elsewhere, so
    there the role is restored whenever the server knows the word. */
 static const char mariadb_sql[] =
-    "SELECT @@init_connect, @@wait_timeout, @@max_allowed_packet, @@collation_connection, @@have_profiling, "
+    "SELECT @@init_connect, @@wait_timeout, @@max_allowed_packet, @@collation_connection, "
     "CURRENT_ROLE(), (SELECT COUNT(*) FROM information_schema.APPLICABLE_ROLES)";
 static const char mysql_sql[] =
-    "SELECT @@init_connect, @@wait_timeout, @@max_allowed_packet, @@collation_connection, @@have_profiling, "
+    "SELECT @@init_connect, @@wait_timeout, @@max_allowed_packet, @@collation_connection, "
     "CURRENT_ROLE(), 1";
 static const char old_mysql_sql[] =
-    "SELECT @@init_connect, @@wait_timeout, @@max_allowed_packet, @@collation_connection, @@have_profiling, "
+    "SELECT @@init_connect, @@wait_timeout, @@max_allowed_packet, @@collation_connection, "
     "NULL, 0";
 
-enum { INIT_CONNECT, WAIT_TIMEOUT, MAX_PACKET, COLLATION, PROFILING, ROLE, ROLES };
+enum { INIT_CONNECT, WAIT_TIMEOUT, MAX_PACKET, COLLATION, ROLE, ROLES };
 
 static const char *question(const mp_session *session) {
   if (session->base.is_mariadb)
@@ -36,7 +36,6 @@ static mp_status take(mp_session *session, mp_error *err) {
   base->collation = copy(cells[COLLATION]);
   base->wait_timeout = (unsigned)strtoul(cells[WAIT_TIMEOUT], NULL, 10);
   base->max_packet = strtoull(cells[MAX_PACKET], NULL, 10);
-  base->has_profiling = cells[PROFILING] && strcmp(cells[PROFILING], "YES") == 0;
   base->has_roles = strtoul(cells[ROLES], NULL, 10) > 0;
   base->role = cells[ROLE] ? copy(cells[ROLE]) : NULL;
   if (!base->init_connect || !base->collation || (cells[ROLE] && !base->role))

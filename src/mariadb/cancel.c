@@ -15,6 +15,7 @@ static mp_session *open_side(mp_session *session, int64_t deadline_ns, mp_error 
   side->driver = session->driver;
   side->fork_generation = session->fork_generation;
   side->password = session->password ? strdup(session->password) : NULL;
+  side->leaving.fd = -1;
   side->stop_with = session;
   mp_session_login(side, deadline_ns, err);
   return side;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "session.h"
+#include "helper.h"
 
 /* 13.5 KiB were the most that was ever seen in use. */
 static const size_t context_stack = 64 * 1024;
@@ -72,6 +72,8 @@ static mp_status handshake(mp_session *session, mp_error *err) {
   int events = mysql_real_connect_start(&session->connected, session->mysql, server->socket ? NULL : server->host,
                                         server->user, session->password ? session->password : "",
                                         server->database, server->port, server->socket, CLIENT_MULTI_RESULTS);
+  if (events)
+    mp_helper_watch(session);
   return mp_task_settle(session, events, err);
 }
 
@@ -109,6 +111,7 @@ mp_status mp_session_login(mp_session *session, int64_t deadline_ns, mp_error *e
 }
 
 mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  mp_leaving_await(session);
   if (mp_session_login(session, deadline_ns, err) != MP_DONE ||
       set_collation(session, deadline_ns, err) != MP_DONE ||
       mp_baseline_record(session, deadline_ns, err) != MP_DONE ||

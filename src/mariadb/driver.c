@@ -68,6 +68,7 @@ static void free_driver(mp_driver *self) {
     free(*string_at(server, i));
   mp_ports_free(driver);
   mp_bells_free(driver);
+  mp_leaving_free(driver);
   free(driver);
 }
 

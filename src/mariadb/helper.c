@@ -3,9 +3,12 @@
 #include "helper.h"
 
 #include <errmsg.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* Between the two threads. Until `finished` the session belongs to the helper. */
 struct helper {
@@ -13,6 +16,7 @@ struct helper {
   mp_helper_work work;
   int64_t deadline_ns;
   int finished_fd, stop_fd; /* bells */
+  atomic_int socket;        /* a second descriptor of what the work is connecting; -1: none */
   atomic_bool finished;
   mp_status status;
   mp_error error;
@@ -44,6 +48,8 @@ static void free_helper(mp_session *session) {
     mp_bell_give(driver, helper->finished_fd);
   if (helper->stop_fd >= 0)
     mp_bell_give(driver, helper->stop_fd);
+  if (helper->socket >= 0)
+    close(helper->socket);
   free(helper);
   session->helper = NULL;
 }
@@ -54,6 +60,7 @@ mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t dead
   if (!helper)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
   session->helper = helper;
+  helper->socket = -1;
   helper->work = work;
   helper->deadline_ns = deadline_ns;
   helper->finished_fd = mp_bell_take(driver);
@@ -77,11 +84,26 @@ mp_status mp_helper_step(mp_session *session, mp_error *err) {
   return status;
 }
 
-/* In a forked child the thread does not exist. */
+static struct helper *helper_of(const mp_session *session) {
+  return session->stop_with ? session->stop_with->helper : session->helper;
+}
+
+/* A descriptor of our own, for libmariadb may close its one at any time, and the kernel give its
+   number to another file. */
+void mp_helper_watch(mp_session *session) {
+  struct helper *helper = helper_of(session);
+  if (helper && helper->socket < 0)
+    helper->socket = fcntl(mysql_get_socket(session->mysql), F_DUPFD_CLOEXEC, 0);
+}
+
+/* A TLS handshake does not look at stop_fd. In a forked child the thread does not exist. */
 void mp_helper_stop(mp_session *session) {
+  struct helper *helper = session->helper;
   if (session->fork_generation == mp_fork_generation()) {
-    mp_bell_ring(&session->driver->face, session->helper->stop_fd);
-    pthread_join(session->helper->thread, NULL);
+    mp_bell_ring(&session->driver->face, helper->stop_fd);
+    if (helper->socket >= 0)
+      shutdown(helper->socket, SHUT_RDWR);
+    pthread_join(helper->thread, NULL);
   }
   free_helper(session);
 }
@@ -91,7 +113,6 @@ int mp_helper_fd(const mp_session *session) {
 }
 
 int mp_helper_stop_fd(const mp_session *session) {
-  if (session->stop_with)
-    session = session->stop_with;
-  return session->helper ? session->helper->stop_fd : -1;
+  struct helper *helper = helper_of(session);
+  return helper ? helper->stop_fd : -1;
 }

@@ -13,6 +13,9 @@ mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t dead
 /* MP_WAIT until the work is done, then what it returned: the session is the caller's again. */
 mp_status mp_helper_step(mp_session *session, mp_error *err);
 
+/* For the work: names the socket of this session, which may be in use by a call that blocks. */
+void mp_helper_watch(mp_session *session);
+
 /* Tells the work to stop, and waits until it has. */
 void mp_helper_stop(mp_session *session);
 

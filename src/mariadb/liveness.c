@@ -86,6 +86,8 @@ static void say_goodbye(mp_session *session) {
     detach_socket(session->mysql);
   else if (session->cont || session->result || session->executing || session->owed > 0)
     mp_session_abort(session);
+  if (session->fork_generation == fork_generation && !session->stop_with)
+    mp_leaving_add(session);
 }
 
 /* Freeing an unfinished result would read the rest of it. */
@@ -110,6 +112,7 @@ void mp_session_close(mp_session *session) {
     mp_prepared_end(session);
     mysql_close(session->mysql);
   }
+  mp_leaving_drop(&session->leaving);
   mp_port_give(session->driver, session->port);
   mp_baseline_free(&session->base);
   mp_buffer_free(&session->flight);

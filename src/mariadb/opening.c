@@ -10,6 +10,7 @@ static mp_session *session_new(mariadb_driver *driver) {
     return NULL;
   session->driver = driver;
   session->fork_generation = mp_fork_generation();
+  mp_leaving_take(session);
   session->port = mp_port_take(driver);
   if (!session->port) {
     mp_session_close(session);

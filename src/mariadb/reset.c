@@ -5,8 +5,8 @@
    began with. So more packets go in the same flight:
 
      ROLLBACK              if the session is in a transaction
-     SET profiling …       drops the profiles; fails where a state cannot be taken away
      COM_RESET_CONNECTION
+     SET timestamp …       fails where there is a state that cannot be taken away
      COM_INIT_DB           the database, and with it character_set_database
      SET NAMES …           if the collation is the user's, or the server MySQL
      SET ROLE …            if the account has roles to choose from
@@ -52,45 +52,18 @@ static void add_built(mp_session *session, mp_buffer *sql) {
 }
 
 /* What no command could take away must not be there: if it is, the guard fails and the session
-   is closed. The client's own idea of its database is no proof, for a borrower may have
-   switched the tracking off. */
-static const char *wrong_state(const mp_session *session) {
-  bool database = session->base.database != NULL;
-  bool role = session->base.has_roles || !session->base.is_mariadb;
-  if (!database && !role)
-    return "DATABASE() IS NOT NULL OR CURRENT_ROLE() IS NOT NULL";
-  if (!database)
-    return "DATABASE() IS NOT NULL";
-  return role ? NULL : "CURRENT_ROLE() IS NOT NULL";
-}
-
-static void add_guarded(mp_session *session, const char *variable) {
-  const char *wrong = wrong_state(session);
+   is closed. A database and a role outlive the reset, as do the profiles, with the texts of
+   statements that SHOW PROFILES would give to the next borrower. The client's own idea of its
+   database is no proof, for a borrower may have switched the tracking off. */
+static void add_guard(mp_session *session) {
   mp_buffer sql = {0};
-  add_text(&sql, "SET ");
-  add_text(&sql, variable);
-  add_text(&sql, " = ");
-  if (wrong) {
-    add_text(&sql, "IF(");
-    add_text(&sql, wrong);
-    add_text(&sql, ", (SELECT 1 UNION SELECT 2), 0)");
-  } else {
-    add_text(&sql, "0");
-  }
+  add_text(&sql, "SET timestamp = IF(EXISTS (SELECT 1 FROM information_schema.PROFILING)");
+  if (!session->base.database)
+    add_text(&sql, " OR DATABASE() IS NOT NULL");
+  if (session->base.is_mariadb && !session->base.has_roles)
+    add_text(&sql, " OR CURRENT_ROLE() IS NOT NULL");
+  add_text(&sql, ", (SELECT 1 UNION SELECT 2), 0)");
   add_built(session, &sql);
-}
-
-/* SHOW PROFILES would give the texts of statements to the next borrower. The server drops what
-   exceeds profiling_history_size only at the end of a statement that is profiled itself, from
-   beginning to end. The size comes back with the reset. */
-static void add_before_reset(mp_session *session) {
-  if (session->base.has_profiling) {
-    add_query(session, "SET profiling = 1");
-    add_guarded(session, "profiling_history_size");
-    add_query(session, "SET profiling = 0");
-  } else if (wrong_state(session)) {
-    add_guarded(session, "timestamp");
-  }
 }
 
 /* MariaDB returns to the charset of the handshake with its default collation, MySQL to the
@@ -138,8 +111,8 @@ mp_status mp_flight_build(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
   const char *database = session->base.database;
   session->flight.length = session->flight_replies = 0;
-  add_before_reset(session);
   add_packet(session, COM_RESET_CONNECTION, NULL, 0);
+  add_guard(session);
   if (database)
     add_packet(session, COM_INIT_DB, database, strlen(database));
   add_names(session);

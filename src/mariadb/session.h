@@ -16,6 +16,13 @@ typedef struct mp_port {
   struct mp_port *next_free;
 } mp_port;
 
+/* A connection that the server may still count. */
+typedef struct mp_leaving {
+  int fd; /* a second descriptor of its socket; -1: none */
+  int64_t since_ns;
+  int64_t until_ns; /* it may be counted until then, although the socket has ended */
+} mp_leaving;
+
 typedef struct mariadb_driver {
   mp_driver face; /* first: the pool sees only this */
   mp_server server;
@@ -23,6 +30,8 @@ typedef struct mariadb_driver {
   mp_port *free_ports;
   int *bells; /* free eventfds */
   size_t bell_count, bell_capacity;
+  mp_leaving *leaving; /* the oldest first */
+  size_t leaving_count, leaving_capacity;
   uint64_t last_statement; /* number of a prepared statement */
 } mariadb_driver;
 
@@ -36,7 +45,6 @@ typedef struct baseline {
   unsigned wait_timeout; /* seconds */
   size_t max_packet;     /* bytes */
   bool no_backslash_escapes; /* after connect: how init_connect is read */
-  bool has_profiling;
   bool has_roles;        /* the account may SET ROLE */
   bool is_mariadb;
 } baseline;
@@ -79,6 +87,7 @@ struct mp_session {
 
   char *password;        /* for the connect, and to stop a statement */
   mp_session *stop_with; /* serves that one, and is to stop when it is; NULL: none */
+  mp_leaving leaving;    /* whose place it takes */
   struct helper *helper; /* the thread that has it in hand; NULL: none */
 };
 
@@ -163,6 +172,13 @@ bool mp_session_at_rest(const mp_session *session);
 void mp_session_abort(mp_session *session);
 void mp_session_close(mp_session *session);
 unsigned mp_fork_generation(void);
+
+/* leaving.c */
+void mp_leaving_add(mp_session *session);   /* is about to be closed */
+void mp_leaving_take(mp_session *session);  /* is to take the place of one that was */
+void mp_leaving_await(mp_session *session); /* ... which is gone then; blocks */
+void mp_leaving_drop(mp_leaving *leaving);
+void mp_leaving_free(mariadb_driver *driver);
 
 /* task.c: running one libmariadb call after the other */
 mp_status mp_task_settle(mp_session *session, int events, mp_error *err);

@@ -109,11 +109,30 @@ static mp_status reset_failed(mp_loan *loan, mp_error *err) {
   return replace(loan, err);
 }
 
+/* The reset goes on, for whoever comes next, and this checkout seeks another session. */
+static mp_status put_aside(mp_loan *loan, int64_t now_ns) {
+  mp_pool *pool = loan->pool;
+  pool->stats.reset_wait_ns += now_ns - loan->since_ns;
+  loan->slot->reset_slow = true;
+  slot_move(pool, loan->slot, SLOT_IDLE);
+  loan->slot = NULL;
+  loan->stage = LOAN_SEEKING;
+  return MP_WAIT;
+}
+
+/* Nobody tells it of a session that comes back meanwhile, so it looks from time to time. */
+static mp_status wait_for_reset(mp_loan *loan, mp_wait *wait) {
+  int64_t now_ns = pool_now(loan->pool);
+  if (now_ns - loan->slot->released_ns >= RESET_PATIENCE_NS && idle_other(loan->pool))
+    return put_aside(loan, now_ns);
+  return wait_on_session(loan, earlier(loan->limit_ns, now_ns + RESET_PATIENCE_NS), wait);
+}
+
 static mp_status resetting(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   if (status == MP_WAIT)
-    return wait_on_session(loan, loan->limit_ns, wait);
-  loan->slot->reset_pending = loan->slot->reset_begun = false;
+    return wait_for_reset(loan, wait);
+  loan->slot->reset_pending = loan->slot->reset_begun = loan->slot->reset_slow = false;
   if (status == MP_FAILED)
     return reset_failed(loan, err);
   reset_answered(pool);

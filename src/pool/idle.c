@@ -2,9 +2,6 @@
    the others may grow old and be closed. */
 #include "pool.h"
 
-/* How long a reset may stay unanswered before a new session is opened rather than waited for it. */
-static const int64_t patience_ns = 100 * MP_MILLISECOND;
-
 static void close_dead(mp_pool *pool, mp_slot *slot) {
   pool->stats.stale++;
   slot_close(pool, slot);
@@ -89,11 +86,24 @@ static idle_finding look_at(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
 /* Waiting for a reset's reply beats opening a session, unless it takes its time. */
 static bool worth_waiting_for(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
   bool may_open = pool->counts[SLOT_EMPTY] > 0 && backoff_may_open(pool);
-  return !may_open || now_ns - slot->released_ns < patience_ns;
+  return !may_open || now_ns - slot->released_ns < RESET_PATIENCE_NS;
 }
 
-/* The newest whose replies are there; else the one whose reset was sent first. Each is looked
-   at once: what was found alive here cannot be closed by a second look. */
+/* Whether a checkout that waits for a slow reset may get a session without it. Not from those that
+   wait in the queue, and not from a reset that was too slow for another checkout already. */
+bool idle_other(const mp_pool *pool) {
+  if (pool->first)
+    return false;
+  if (pool->counts[SLOT_EMPTY] > 0 && backoff_may_open(pool))
+    return true;
+  for (const mp_slot *slot = pool->newest; slot; slot = slot->older)
+    if (!slot->reset_slow)
+      return true;
+  return false;
+}
+
+/* The newest whose replies are there; else the one whose reset was sent first, rather not one of
+   the slow. Each is looked at once: what was found alive here cannot be closed by a second look. */
 mp_slot *idle_pick(mp_pool *pool) {
   int64_t now_ns = pool_now(pool);
   bool death = false;
@@ -104,7 +114,7 @@ mp_slot *idle_pick(mp_pool *pool) {
     death |= finding == FOUND_DEAD;
     if (finding == FOUND_READY && !found)
       found = slot;
-    if (finding == FOUND_PENDING)
+    if (finding == FOUND_PENDING && (!pending || pending->reset_slow || !slot->reset_slow))
       pending = slot;
   }
   if (found || !pending || !worth_waiting_for(pool, pending, now_ns))

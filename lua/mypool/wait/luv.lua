@@ -5,15 +5,6 @@ local uv = require "luv"
 
 local adapter = {}
 
-local handles = {} -- by fd: libuv allows one handle for each
-
-local function handle_of(fd)
-  if not handles[fd] then
-    handles[fd] = assert(uv.new_poll(fd))
-  end
-  return handles[fd]
-end
-
 local function resume(co, ready)
   if coroutine.status(co) == "suspended" then
     local ok, err = coroutine.resume(co, ready)
@@ -33,15 +24,17 @@ local function start_timer(seconds, callback)
 end
 
 -- Yields until `fd` is readable; returns true then, and nothing after `seconds` (nil: no limit).
+-- The handle is closed at once, while the loop runs: one that is closed after its end would bring
+-- luv down when the program ends.
 function adapter.wait(fd, seconds)
   local co, is_main = coroutine.running()
   if not co or is_main then
     error("mypool.wait.luv: called outside of a coroutine", 2)
   end
-  local handle = handle_of(fd)
+  local handle = assert(uv.new_poll(fd))
   local timer
   local function wake(ready)
-    handle:stop()
+    handle:close()
     if timer then
       timer:close()
     end
@@ -54,14 +47,6 @@ function adapter.wait(fd, seconds)
     wake(true)
   end)
   return coroutine.yield()
-end
-
--- Called before mypool closes `fd`.
-function adapter.forget(fd)
-  if handles[fd] then
-    handles[fd]:close()
-    handles[fd] = nil
-  end
 end
 
 return adapter

@@ -1,0 +1,65 @@
+-- The schedulers that mypool comes with adapters for, as specs use them:
+--
+--     schedulers.cqueues().run(function() … end, …)   -- until all have ended; raises what one of them raises
+--
+-- Each has name, wait (the adapter), sleep(seconds) and run(...).
+
+local schedulers = {}
+
+-- Remembers the first failure of the functions it wraps.
+local function guard()
+  local failed, failure = false, nil
+  local function guarded(f)
+    return function()
+      local ok, err = pcall(f)
+      if not ok and not failed then
+        failed, failure = true, err
+      end
+    end
+  end
+  local function check()
+    if failed then
+      error(failure, 0)
+    end
+  end
+  return guarded, check
+end
+
+function schedulers.cqueues()
+  local cqueues = require "cqueues"
+  local function run(...)
+    local guarded, check = guard()
+    local controller = cqueues.new()
+    for _, f in ipairs { ... } do
+      controller:wrap(guarded(f))
+    end
+    assert(controller:loop())
+    controller:close()
+    check()
+  end
+  return { name = "cqueues", wait = require "mypool.wait.cqueues", sleep = cqueues.sleep, run = run }
+end
+
+function schedulers.luv()
+  local uv = require "luv"
+  local function sleep(seconds)
+    local co = coroutine.running()
+    local timer = uv.new_timer()
+    timer:start(math.ceil(seconds * 1000), 0, function()
+      timer:close()
+      assert(coroutine.resume(co))
+    end)
+    coroutine.yield()
+  end
+  local function run(...)
+    local guarded, check = guard()
+    for _, f in ipairs { ... } do
+      assert(coroutine.resume(coroutine.create(guarded(f))))
+    end
+    uv.run()
+    check()
+  end
+  return { name = "luv", wait = require "mypool.wait.luv", sleep = sleep, run = run }
+end
+
+return schedulers

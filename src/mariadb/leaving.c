@@ -1,0 +1,104 @@
+/* The end of a connection as the server sees it: it counts one somewhat longer than its client
+   does. So that a pool never has more sessions there than max_size, not even while it replaces
+   one, each new connection first sees one old one go. */
+#include "helper.h"
+
+#include <fcntl.h>
+#include <ma_pvio.h> /* needs mysql.h before it */
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A server that is stopped, or far away, must not keep a new connection waiting. */
+static const int64_t patience_ns = 100 * MP_MILLISECOND;
+
+/* After a KILL the socket ends first, and then the server begins to take the session down. */
+static const int64_t settling_ns = 10 * MP_MILLISECOND;
+
+static bool has_gone(int fd, int timeout_ms, int stop_fd) {
+  struct pollfd fds[2] = {{.fd = fd, .events = POLLRDHUP}, {.fd = stop_fd, .events = POLLIN}};
+  poll(fds, 2, timeout_ms);
+  return fds[0].revents != 0;
+}
+
+static void forget_oldest(mariadb_driver *driver) {
+  driver->leaving_count--;
+  for (size_t i = 0; i < driver->leaving_count; i++)
+    driver->leaving[i] = driver->leaving[i + 1];
+}
+
+/* Those whose place nobody took for a while. */
+static void drop_old(mariadb_driver *driver) {
+  int64_t now_ns = mp_clock_ns();
+  while (driver->leaving_count > 0 && now_ns - driver->leaving[0].since_ns > patience_ns) {
+    mp_leaving_drop(&driver->leaving[0]);
+    forget_oldest(driver);
+  }
+}
+
+static bool grow(mariadb_driver *driver) {
+  size_t capacity = driver->leaving_capacity ? driver->leaving_capacity * 2 : 8;
+  mp_leaving *leaving = realloc(driver->leaving, capacity * sizeof *leaving);
+  if (!leaving)
+    return false;
+  driver->leaving = leaving;
+  driver->leaving_capacity = capacity;
+  return true;
+}
+
+/* Whether the server, not this side, ended the connection: libmariadb may have closed its
+   socket already. */
+static bool was_cut(const mp_session *session, int fd) {
+  return fd < 0 || mysql_errno(session->mysql) != 0 || has_gone(fd, 0, -1);
+}
+
+void mp_leaving_add(mp_session *session) {
+  mariadb_driver *driver = session->driver;
+  drop_old(driver);
+  if (mysql_thread_id(session->mysql) == 0)
+    return; /* it never was one */
+  if (driver->leaving_count == driver->leaving_capacity && !grow(driver))
+    return;
+  mp_leaving *leaving = &driver->leaving[driver->leaving_count++];
+  *leaving = (mp_leaving){.fd = -1, .since_ns = mp_clock_ns()};
+  if (session->mysql->net.pvio)
+    leaving->fd = fcntl(mysql_get_socket(session->mysql), F_DUPFD_CLOEXEC, 0);
+  leaving->until_ns = leaving->since_ns + (was_cut(session, leaving->fd) ? settling_ns : 0);
+}
+
+void mp_leaving_take(mp_session *session) {
+  mariadb_driver *driver = session->driver;
+  drop_old(driver);
+  session->leaving.fd = -1;
+  if (driver->leaving_count == 0)
+    return;
+  session->leaving = driver->leaving[0];
+  forget_oldest(driver);
+}
+
+static int until_ms(int64_t time_ns) {
+  int64_t left_ns = time_ns - mp_clock_ns();
+  return left_ns > 0 ? (int)((left_ns + MP_MILLISECOND - 1) / MP_MILLISECOND) : 0;
+}
+
+void mp_leaving_await(mp_session *session) {
+  mp_leaving *leaving = &session->leaving;
+  int stop_fd = mp_helper_stop_fd(session);
+  if (leaving->fd >= 0)
+    has_gone(leaving->fd, until_ms(leaving->since_ns + patience_ns), stop_fd);
+  if (leaving->until_ns > mp_clock_ns())
+    has_gone(-1, until_ms(leaving->until_ns), stop_fd);
+  mp_leaving_drop(leaving);
+}
+
+void mp_leaving_drop(mp_leaving *leaving) {
+  if (leaving->fd >= 0)
+    close(leaving->fd);
+  leaving->fd = -1;
+}
+
+void mp_leaving_free(mariadb_driver *driver) {
+  for (size_t i = 0; i < driver->leaving_count; i++)
+    mp_leaving_drop(&driver->leaving[i]);
+  free(driver->leaving);
+}
