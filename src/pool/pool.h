@@ -5,6 +5,9 @@
 
 #include "driver.h"
 
+/* How long a reset may stay unanswered before another session is taken, where there is one. */
+enum { RESET_PATIENCE_NS = 100 * MP_MILLISECOND };
+
 typedef enum slot_state {
   SLOT_EMPTY,      /* free to open */
   SLOT_OPENING,    /* reserved, being connected; without a loan when that gave up waiting */
@@ -25,6 +28,7 @@ typedef struct mp_slot {
   uint64_t generation;           /* of the pool when its connect began; evict makes a new one */
   bool reset_pending;            /* replies to a reset are owed */
   bool reset_begun;              /* ... and a loan that gave up waiting began to read them */
+  bool reset_slow;               /* ... and were given up for another session */
   bool fresh;                    /* the user's on_connect has not seen it yet */
   bool recording;                /* ... or has it in hand: its baseline is half made */
   bool lost;                     /* the session is of no more use to its loan */
@@ -120,6 +124,7 @@ bool slot_reusable(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 
 /* idle.c */
 mp_slot *idle_pick(mp_pool *pool);
+bool idle_other(const mp_pool *pool);
 void idle_sweep(mp_pool *pool); /* closes what has outlived its time */
 void idle_sweep_dead(mp_pool *pool);
 void idle_close_all(mp_pool *pool);
