@@ -137,6 +137,22 @@ for _, mode in ipairs(modes) do
       end)
     end)
 
+    it("closes a session in the middle of sending, for the rest of the statement is the caller's", function()
+      local pool = new { max_size = 1 }
+      mode.run(function()
+        local id = assert(pool:value "SELECT CONNECTION_ID()")
+        s:pause()
+        local text = ("x"):rep(12 * 1024 * 1024)
+        local result, err = pool:query({ "SELECT LENGTH(?)", timeout = 0.1 }, text)
+        text = nil -- luacheck: ignore
+        collectgarbage()
+        s:continue()
+        assert.is_nil(result)
+        timed_out(err)
+        assert.not_equal(id, assert(pool:value "SELECT CONNECTION_ID()"))
+      end)
+    end)
+
     it("closes the session of a server that is stopped, and does not wait for it", function()
       local pool = new { max_size = 2, connect_timeout = 0.5, retries = 1 }
       mode.run(function()

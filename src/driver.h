@@ -67,6 +67,10 @@ struct mp_driver {
   /* Closes and frees; in the middle of anything, and in a forked child. */
   void (*close)(mp_session *session);
 
+  /* Waits in place, until the deadline at most, in a program that has nothing else to do; false when
+     that cannot be, at the deadline and after a signal. May be NULL. */
+  bool (*wait_here)(mp_session *session, int64_t deadline_ns);
+
   /* What to wait for after MP_WAIT. */
   int (*wait_fd)(mp_session *session);
 

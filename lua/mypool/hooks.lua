@@ -132,9 +132,6 @@ local function audit(conn, options, fresh)
   local id = conn:id()
   if fresh or not options.fingerprints[id] then
     options.fingerprints[id] = found
-    if core.fresh(conn) then
-      core.record(conn, false) -- on_connect has not, for there is none
-    end
     return conn
   end
   local what, expected, value = difference(options.fingerprints[id], found)

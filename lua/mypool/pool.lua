@@ -34,10 +34,15 @@ local function may_collect(self)
   return true
 end
 
+-- An error may also be what on_connect returned: anything.
+local function is_exhausted(err)
+  return type(err) == "table" and err.kind == "exhausted"
+end
+
 -- After the collection a plain program, which has not waited yet, still has all its time.
 local function checkout(self, what, seconds)
   local conn, err, errno, sqlstate = try(self, what, seconds)
-  if not conn and err.kind == "exhausted" and may_collect(self) then
+  if not conn and is_exhausted(err) and may_collect(self) then
     collectgarbage()
     if core.wait(self) ~= core.poll then
       seconds = 0

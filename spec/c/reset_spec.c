@@ -122,6 +122,23 @@ it("closes a session that does not answer its reset in time, and opens another")
   expect_equal(stats().reset_wait_ns, 2 * MP_SECOND);
 }
 
+it("opens another session rather than wait on for a slow reset, which serves somebody else") {
+  config.max_size = 2;
+  open_pool();
+  fake.slow_resets = true;
+  mp_session *s = make_one_idle();
+  mp_loan *loan = ask(60 * MP_SECOND);
+  expect_equal(last.wait.until_ns, fake.now_ns + 100 * MP_MILLISECOND);
+  pass(100 * MP_MILLISECOND);
+  expect_equal(step(loan), MP_DONE);
+  expect(session_of(loan) != s);
+  expect(!s->closed);
+  expect_equal(stats().reset_wait_ns, 100 * MP_MILLISECOND);
+  reply(s);
+  expect(session_of(lend()) == s);
+  expect_equal(fake.opened, 2);
+}
+
 it("leaves half of a checkout's time to try another session") {
   config.max_size = 1;
   open_pool();

@@ -103,7 +103,7 @@ local function answer_query(peer, sql)
   elseif asked then
     send_row(peer, peer.variables[asked] or false)
   elseif sql:find "^SELECT @@init_connect" then -- what a pool asks of each new connection
-    send_row(peer, "", "28800", "16777216", "utf8mb4_general_ci", "NO", false, "0")
+    send_row(peer, "", "28800", "16777216", "utf8mb4_general_ci", false, "0")
   elseif sql == "SELECT CONNECTION_ID()" then
     send_row(peer, tostring(peer.id))
   elseif sql == "SHOW RESETS" then

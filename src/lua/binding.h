@@ -16,29 +16,44 @@
 enum { POOL_WAIT = 1, POOL_NULL, POOL_OVERDUE, POOL_TYPES, POOL_VALUES = POOL_TYPES };
 
 typedef struct pool_data {
-  mp_pool *pool;  /* NULL until it is open */
-  lua_State *L;   /* of the call in progress, for the password function */
-  int password;   /* reference to a string, a function or nil */
-  int forget;     /* reference to the function that is told of fds, or nil */
+  mp_pool *pool; /* NULL until it is open */
+  lua_State *L;  /* of the call in progress, for the password function */
+  int password;  /* reference to a string, a function or nil */
+  int forget;    /* reference to the function that is told of fds, or nil */
   bool array_rows;
   bool converting;           /* there are POOL_TYPES: converters by mp_sql_type */
   uint64_t max_result_bytes; /* 0: unlimited */
   int64_t checkout_timeout_ns;
+  int uncharged_kb;      /* of results, that the collector has not been told of */
   lua_Integer forgotten; /* connections that came back by garbage collection */
 } pool_data;
 
 /* User values of a connection: its pool, the coroutine that checked it out, the statement's text,
-   the results so far, what a converter raised. */
+   the results so far, what a converter raised, the
+   names of the columns. */
 enum {
   CONNECTION_POOL = 1,
   CONNECTION_OWNER,
   CONNECTION_SQL,
   CONNECTION_RESULTS,
   CONNECTION_RAISED,
-  CONNECTION_VALUES = CONNECTION_RAISED
+  CONNECTION_NAMES,
+  CONNECTION_VALUES = CONNECTION_NAMES
 };
 
-typedef enum activity { IDLE, CHECKING_OUT, PAUSING, PINGING, RESETTING, PREPARING, QUERYING, READING_ROWS, SEEKING_RESULT, STREAMING, DRAINING } activity;
+typedef enum activity {
+  IDLE,
+  CHECKING_OUT,
+  PAUSING,
+  PINGING,
+  RESETTING,
+  PREPARING,
+  QUERYING,
+  READING_ROWS,
+  SEEKING_RESULT,
+  STREAMING,
+  DRAINING
+} activity;
 typedef enum shape { SHAPE_RESULT, SHAPE_ROW, SHAPE_VALUE, SHAPE_STREAM } shape;
 
 /* Why a result is read to its end and not returned. */
@@ -58,23 +73,26 @@ typedef struct connection {
   pool_data *pool;
   activity activity;
   bool release_pending; /* once the operation of `user` has ended */
-  lua_State *user; /* the coroutine whose operation is unfinished */
+  lua_State *user;      /* the coroutine whose operation is unfinished */
   shape shape;
   bool array_rows;
-  int results;        /* finished ones */
-  unsigned columns;   /* of the current one */
+  int results;      /* finished ones */
+  unsigned columns; /* of the current one */
   lua_Integer rows;
   mp_buffer types; /* of its columns: of type column_type */
+  mp_buffer described,
+      described_before; /* types and names of the columns, now and when CONNECTION_NAMES was made */
+  unsigned warnings;    /* of the current result, as far as known */
   rejection rejected;
-  bool in_converter; /* of the option `types`, a function of the user's */
+  bool in_converter;                       /* of the option `types`, a function of the user's */
   uint64_t result_bytes, max_result_bytes; /* of all results of the statement; 0: unlimited */
-  mp_buffer values;   /* parameters of a prepared statement: of type mp_value */
-  bool streaming;     /* rows are fetched one by one, and not all have been */
-  bool seeking;       /* ... at the end of a result: another one may follow */
-  uint64_t drained, drain_limit; /* bytes read since a stream was left */
-  mp_buffer text;     /* the statement with its parameters in it */
-  mp_buffer literals; /* where they stand: of type sql_literal */
-  code_place taken, ended; /* by checkout, by release */
+  mp_buffer values;                        /* parameters of a prepared statement: of type mp_value */
+  bool streaming;                          /* rows are fetched one by one, and not all have been */
+  bool seeking;                            /* ... at the end of a result: another one may follow */
+  uint64_t drained, drain_limit;           /* bytes read since a stream was left */
+  mp_buffer text;                          /* the statement with its parameters in it */
+  mp_buffer literals;                      /* where they stand: of type sql_literal */
+  code_place taken, ended;                 /* by checkout, by release */
 } connection;
 
 typedef struct sql_literal {
@@ -83,7 +101,7 @@ typedef struct sql_literal {
 
 /* place.c */
 code_place place_of_caller(lua_State *L);
-int raise(lua_State *L, const char *format, ...);                      /* at the caller's place */
+int raise(lua_State *L, const char *format, ...); /* at the caller's place */
 int raise_type(lua_State *L, const char *function, const char *argument, const char *expected, int index);
 int core_internal(lua_State *L);
 int core_raise(lua_State *L);

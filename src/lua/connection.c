@@ -332,6 +332,8 @@ static void end_loan(lua_State *L, connection *conn, bool reset) {
   mp_buffer_free(&conn->text);
   mp_buffer_free(&conn->literals);
   mp_buffer_free(&conn->types);
+  mp_buffer_free(&conn->described);
+  mp_buffer_free(&conn->described_before);
   mp_buffer_free(&conn->values);
 }
 

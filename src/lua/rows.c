@@ -9,94 +9,154 @@ static const column_type *types_of(const connection *conn) {
 }
 
 static void keep_types(connection *conn, unsigned columns) {
-  conn->types.length = 0;
+  conn->types.length = conn->described.length = 0;
   for (unsigned i = 0; i < columns; i++) {
     mp_column column = mp_loan_column(conn->loan, i);
     column_type type = {.type = column.type, .sql_type = column.sql_type};
     mp_buffer_add(&conn->types, (const char *)&type, sizeof type);
+    mp_buffer_add(&conn->described, (const char *)&type, sizeof type);
+    mp_buffer_add(&conn->described, (const char *)&column.name_length, sizeof column.name_length);
+    mp_buffer_add(&conn->described, column.name, column.name_length);
   }
 }
 
-static void push_columns(lua_State *L, connection *conn, unsigned columns) {
-  lua_createtable(L, (int)columns, 0);
-  for (unsigned i = 0; i < columns; i++) {
-    mp_column column = mp_loan_column(conn->loan, i);
+static bool is_described(const connection *conn) {
+  const mp_buffer *now = &conn->described, *before = &conn->described_before;
+  return now->length == before->length && memcmp(now->data, before->data, now->length) == 0;
+}
+
+/* The names of the columns, and behind them those of their types, in a table that lasts as long as
+   results look the same: most do. */
+static void keep_names(lua_State *L, int self, connection *conn) {
+  int columns = (int)conn->columns;
+  if (columns == 0 || (conn->described_before.length > 0 && is_described(conn)))
+    return;
+  conn->described_before.length = 0;
+  lua_createtable(L, 2 * columns, 0);
+  for (int i = 0; i < columns; i++) {
+    mp_column column = mp_loan_column(conn->loan, (unsigned)i);
     lua_pushlstring(L, column.name, column.name_length);
-    lua_rawseti(L, -2, (int)i + 1);
+    lua_rawseti(L, -2, i + 1);
+    lua_pushstring(L, sql_type_name(column.sql_type));
+    lua_rawseti(L, -2, columns + i + 1);
   }
+  lua_setiuservalue(L, self, CONNECTION_NAMES);
+  mp_buffer before = conn->described_before;
+  conn->described_before = conn->described;
+  conn->described = before;
 }
 
-static void push_column_types(lua_State *L, connection *conn) {
-  lua_createtable(L, (int)conn->columns, 0);
-  for (unsigned i = 0; i < conn->columns; i++) {
-    lua_pushstring(L, sql_type_name(types_of(conn)[i].sql_type));
-    lua_rawseti(L, -2, (int)i + 1);
+/* ---- what belongs to a result ---- */
+
+/* What the function of a metatable holds; the last two once they were asked for. */
+enum { NAMES = 1, COLUMN_COUNT, WARNING_COUNT, AFFECTED_ROWS, INSERT_ID, INFO, COLUMNS, COLUMN_TYPES };
+
+/* An array of its own for whoever asks: from the names, or from the types behind them. */
+static int push_array_of(lua_State *L, int cached, int offset) {
+  int count = (int)lua_tointeger(L, lua_upvalueindex(COLUMN_COUNT));
+  if (count == 0 || !lua_isnil(L, lua_upvalueindex(cached))) {
+    lua_pushvalue(L, lua_upvalueindex(cached));
+    return 1;
   }
-}
-
-static void set_count(lua_State *L, const char *field, uint64_t count) {
-  push_unsigned(L, count);
-  lua_setfield(L, -2, field);
-}
-
-/* What belongs to the result goes into its metatable, so that a JSON encoder sees an array. */
-static void attach_summary(lua_State *L, connection *conn, const mp_summary *summary) {
-  lua_createtable(L, 0, 6);
+  lua_createtable(L, count, 0);
+  for (int i = 1; i <= count; i++) {
+    lua_rawgeti(L, lua_upvalueindex(NAMES), i + offset * count);
+    lua_rawseti(L, -2, i);
+  }
   lua_pushvalue(L, -1);
-  lua_setfield(L, -2, "__index");
-  if (summary->columns > 0) {
-    push_columns(L, conn, summary->columns);
-    lua_setfield(L, -2, "columns");
-    push_column_types(L, conn);
-    lua_setfield(L, -2, "column_types");
-  } else {
-    set_count(L, "affected_rows", summary->affected_rows);
-    set_count(L, "insert_id", summary->insert_id);
+  lua_replace(L, lua_upvalueindex(cached));
+  return 1;
+}
+
+/* result.columns, and so on. */
+static int result_index(lua_State *L) {
+  static const struct {
+    const char *name;
+    int place;
+  } fields[] = {{"warning_count", WARNING_COUNT},
+                {"affected_rows", AFFECTED_ROWS},
+                {"insert_id", INSERT_ID},
+                {"info", INFO}};
+  const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+  if (strcmp(name, "columns") == 0)
+    return push_array_of(L, COLUMNS, 0);
+  if (strcmp(name, "column_types") == 0)
+    return push_array_of(L, COLUMN_TYPES, 1);
+  for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+    if (strcmp(name, fields[i].name) != 0)
+      continue;
+    lua_pushvalue(L, lua_upvalueindex(fields[i].place));
+    return 1;
   }
-  set_count(L, "warning_count", summary->warning_count);
-  if (summary->info) {
+  return 0;
+}
+
+static void push_change(lua_State *L, const mp_summary *summary) {
+  push_unsigned(L, summary->affected_rows);
+  push_unsigned(L, summary->insert_id);
+  if (summary->info)
     lua_pushstring(L, summary->info);
-    lua_setfield(L, -2, "info");
-  }
+  else
+    lua_pushnil(L);
+}
+
+/* It goes into the metatable of the result, so that a JSON encoder sees an array, and is made when it
+   is asked for: few ask. */
+static void attach_summary(lua_State *L, int self, connection *conn, const mp_summary *summary) {
+  lua_createtable(L, 0, 1);
+  lua_getiuservalue(L, self, CONNECTION_NAMES);
+  lua_pushinteger(L, summary->columns);
+  lua_pushinteger(L, summary->warning_count);
+  if (summary->columns > 0)
+    lua_settop(L, lua_gettop(L) + 3);
+  else
+    push_change(L, summary);
+  lua_settop(L, lua_gettop(L) + 2);
+  lua_pushcclosure(L, result_index, COLUMN_TYPES);
+  lua_setfield(L, -2, "__index");
   lua_setmetatable(L, -2);
+  conn->warnings = summary->warning_count;
 }
 
 /* Looks at what the reply announced. */
-static mp_summary look(lua_State *L, connection *conn) {
+static mp_summary look(lua_State *L, int self, connection *conn) {
   mp_summary summary;
   mp_loan_summary(conn->loan, &summary);
   conn->columns = summary.columns;
   conn->rows = 0;
   luaL_checkstack(L, 2 * (int)summary.columns + 16, "too many columns");
   keep_types(conn, summary.columns);
-  if (conn->types.failed)
+  if (conn->types.failed || conn->described.failed)
     luaL_error(L, "not enough memory");
+  keep_names(L, self, conn);
   return summary;
 }
 
 /* For a stream: pushes the number of columns; the rows are fetched one by one. */
-static void begin_stream(lua_State *L, connection *conn) {
-  lua_pushinteger(L, look(L, conn).columns);
+static void begin_stream(lua_State *L, int self, connection *conn) {
+  lua_pushinteger(L, look(L, self, conn).columns);
   conn->streaming = true;
   conn->seeking = false;
 }
 
 /* Pushes the table that will take the rows. */
-static void begin_result(lua_State *L, connection *conn) {
-  mp_summary summary = look(L, conn);
+static void begin_result(lua_State *L, int self, connection *conn) {
+  mp_summary summary = look(L, self, conn);
   lua_newtable(L);
   if (conn->shape == SHAPE_RESULT)
-    attach_summary(L, conn, &summary);
+    attach_summary(L, self, conn, &summary);
 }
 
 /* How many warnings there were is known behind the last row. */
 static void update_warnings(lua_State *L, connection *conn) {
   mp_summary summary;
-  if (conn->columns == 0 || !lua_getmetatable(L, -1))
-    return;
   mp_loan_summary(conn->loan, &summary);
-  set_count(L, "warning_count", summary.warning_count);
-  lua_pop(L, 1);
+  if (conn->columns == 0 || summary.warning_count == conn->warnings || !lua_getmetatable(L, -1))
+    return;
+  lua_getfield(L, -1, "__index");
+  lua_pushinteger(L, summary.warning_count);
+  lua_setupvalue(L, -2, WARNING_COUNT);
+  lua_pop(L, 2);
 }
 
 static void replace_by_first(lua_State *L) {
@@ -108,8 +168,9 @@ static void replace_by_first(lua_State *L) {
 
 /* one and value: the first row, or its first cell, instead of the table. */
 static void finish_result(lua_State *L, connection *conn) {
-  update_warnings(L, conn);
-  if (conn->shape != SHAPE_RESULT)
+  if (conn->shape == SHAPE_RESULT)
+    update_warnings(L, conn);
+  else
     replace_by_first(L);
   if (conn->shape == SHAPE_VALUE)
     replace_by_first(L);
@@ -122,10 +183,11 @@ void row_push_names(lua_State *L, int self, connection *conn) {
   lua_getiuservalue(L, self, CONNECTION_POOL);
   int pool = lua_gettop(L);
   lua_getiuservalue(L, pool, POOL_NULL);
-  for (unsigned i = 0; i < conn->columns; i++) {
-    mp_column column = mp_loan_column(conn->loan, i);
-    lua_pushlstring(L, column.name, column.name_length);
-  }
+  lua_getiuservalue(L, self, CONNECTION_NAMES);
+  int names = lua_gettop(L);
+  for (int i = 1; i <= (int)conn->columns; i++)
+    lua_rawgeti(L, names, i);
+  lua_remove(L, names);
   if (conn->pool->converting) {
     lua_getiuservalue(L, pool, POOL_TYPES);
     int types = lua_gettop(L);
@@ -252,7 +314,8 @@ static int read_many(lua_State *L) {
 }
 
 /* A collector at work would look at the growing table again and again, and find nothing to collect.
-   So it rests, and makes up for it in the end. Whatever is raised meanwhile, it must go on. */
+   So it rests, and makes up for it before the next large result, when this one may be garbage.
+   Whatever is raised meanwhile, it must go on. */
 static void read_all(lua_State *L, int self, reading *from, int result) {
   int count = lua_gettop(L) - result + 1;
   luaL_checkstack(L, count + 8, "too many columns");
@@ -261,15 +324,16 @@ static void read_all(lua_State *L, int self, reading *from, int result) {
   lua_pushlightuserdata(L, from);
   for (int i = 0; i < count; i++)
     lua_pushvalue(L, result + i);
+  if (from->conn->pool->uncharged_kb > 0)
+    lua_gc(L, LUA_GCSTEP, from->conn->pool->uncharged_kb);
   int before_kb = lua_gc(L, LUA_GCCOUNT, 0);
   lua_gc(L, LUA_GCSTOP, 0);
   int status = lua_pcall(L, count + 2, 0, 0);
   lua_gc(L, LUA_GCRESTART, 0);
   int grown_kb = lua_gc(L, LUA_GCCOUNT, 0) - before_kb;
+  from->conn->pool->uncharged_kb = grown_kb;
   if (status != LUA_OK)
     lua_error(L);
-  if (grown_kb > 0)
-    lua_gc(L, LUA_GCSTEP, grown_kb);
 }
 
 #endif
@@ -346,7 +410,7 @@ void results_restore(lua_State *L, int self, connection *conn) {
 mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err) {
   mp_status status = MP_DONE;
   if (conn->shape == SHAPE_STREAM) {
-    begin_stream(L, conn);
+    begin_stream(L, self, conn);
     return MP_DONE;
   }
   while (status == MP_DONE) {
@@ -356,7 +420,7 @@ mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, 
     if (!more)
       break;
     if (status == MP_DONE && conn->activity != READING_ROWS) {
-      begin_result(L, conn);
+      begin_result(L, self, conn);
       conn->activity = READING_ROWS;
     }
     if (conn->activity != READING_ROWS)

@@ -29,9 +29,17 @@ static char *copy(const char *text) {
   return strdup(text ? text : "");
 }
 
+/* A proxy, or what only looks like a server, may answer anything. */
+static bool is_complete(const mp_session *session) {
+  char **cells = session->row;
+  return mysql_field_count(session->mysql) > ROLES && cells[WAIT_TIMEOUT] && cells[MAX_PACKET] && cells[ROLES];
+}
+
 static mp_status take(mp_session *session, mp_error *err) {
   baseline *base = &session->base;
   char **cells = session->row;
+  if (!is_complete(session))
+    return mp_fail(err, MP_ERR_CONNECT, CR_MALFORMED_PACKET, "the server does not tell its variables");
   base->init_connect = copy(cells[INIT_CONNECT]);
   base->collation = copy(cells[COLLATION]);
   base->wait_timeout = (unsigned)strtoul(cells[WAIT_TIMEOUT], NULL, 10);

@@ -1,11 +1,15 @@
 /* Recovering a session whose caller ran out of patience: its statement is stopped on the server
    through a second connection, its replies are read, and it is reset. Until that is over nobody
    else can get the session, so a late KILL cannot hit another borrower's statement. */
+#include <errmsg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "helper.h"
+
+/* How long a statement may take to stop before it is told once more. */
+static const int64_t patience_ns = 200 * MP_MILLISECOND;
 
 /* A second connection to the same server; the stop signal of the session is its own as well. */
 static mp_session *open_side(mp_session *session, int64_t deadline_ns, mp_error *err) {
@@ -68,18 +72,40 @@ static mp_status read_the_rest(mp_session *session, int64_t deadline_ns) {
   return mp_session_at_rest(session) && session->mysql->net.pvio ? MP_DONE : MP_FAILED;
 }
 
+static bool unfinished(const mp_session *session) {
+  return session->mysql->net.pvio && (session->cont || session->result);
+}
+
+/* A KILL that came before the server had begun with the statement found nothing to stop. */
+static mp_status stop(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  do {
+    int64_t again_ns = mp_clock_ns() + patience_ns;
+    if (kill_statement(session, deadline_ns, err) != MP_DONE)
+      return MP_FAILED;
+    if (read_the_rest(session, again_ns < deadline_ns ? again_ns : deadline_ns) == MP_DONE)
+      return MP_DONE;
+  } while (unfinished(session) && mp_clock_ns() < deadline_ns);
+  return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the statement could not be stopped");
+}
+
 static mp_status recover(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  if (kill_statement(session, deadline_ns, err) != MP_DONE)
+  if (stop(session, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
-  if (read_the_rest(session, deadline_ns) != MP_DONE)
-    return mp_fail(err, MP_ERR_LOST, 2013, "the statement could not be stopped");
   if (mp_reset_send(session, err) != MP_DONE)
     return MP_FAILED;
   return mp_task_run(session, mp_reset_read(session, err), deadline_ns, err);
 }
 
+/* Until it is sent, or while it is recorded, the statement is read where the caller keeps it, who
+   is about to free it. */
+static bool needs_statement(const mp_session *session) {
+  return session->recording || (session->cont && (session->events & MYSQL_WAIT_WRITE));
+}
+
 /* A server that does not answer must leave time to those who wait for the slot. */
 mp_status mp_session_recover(mp_session *session, mp_error *err) {
+  if (needs_statement(session))
+    return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the statement is still needed");
   int64_t limit_ns = mp_clock_ns() + session->driver->server.connect_timeout_ns / 2;
   return mp_helper_start(session, recover, limit_ns, err);
 }

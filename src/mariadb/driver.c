@@ -94,6 +94,7 @@ static const mp_driver mariadb_face = {
     .recover = mp_session_recover,
     .abort = mp_session_abort,
     .close = mp_session_close,
+    .wait_here = mp_task_wait_here,
     .wait_fd = wait_fd,
     .bell_take = mp_bell_take,
     .bell_ring = mp_bell_ring,

@@ -183,6 +183,7 @@ void mp_leaving_free(mariadb_driver *driver);
 /* task.c: running one libmariadb call after the other */
 mp_status mp_task_settle(mp_session *session, int events, mp_error *err);
 mp_status mp_task_step(mp_session *session, mp_error *err);
+bool mp_task_wait_here(mp_session *session, int64_t deadline_ns);
 mp_status mp_task_run(mp_session *session, mp_status status, int64_t deadline_ns, mp_error *err);
 mp_status mp_mysql_fail(mp_session *session, mp_phase phase, mp_error *err);
 mp_status mp_say(unsigned code, const char *message, const char *sqlstate, mp_phase phase, mp_error *err);

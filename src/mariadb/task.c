@@ -1,6 +1,7 @@
 /* Runs libmariadb's resumable calls: one is in progress at a time, and what follows it is
    a function of the session. */
 #include <errmsg.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 
@@ -43,6 +44,19 @@ static bool wait_in_place(mp_session *session, int64_t deadline_ns) {
   int64_t ms = (left + MP_MILLISECOND - 1) / MP_MILLISECOND;
   poll(fds, 2, ms > 60000 ? 60000 : (int)ms);
   return fds[1].revents == 0;
+}
+
+/* The way through the epoll set and Lua's loop costs more than the wait for a short statement. */
+bool mp_task_wait_here(mp_session *session, int64_t deadline_ns) {
+  if (session->helper || !session->cont)
+    return false;
+  struct pollfd socket = {.fd = mysql_get_socket(session->mysql), .events = poll_events(session->events)};
+  int64_t ms = INT_MAX;
+  if (deadline_ns != MP_NEVER) {
+    int64_t left = deadline_ns - mp_clock_ns();
+    ms = left > 0 ? (left + MP_MILLISECOND - 1) / MP_MILLISECOND : 0;
+  }
+  return poll(&socket, 1, ms < INT_MAX ? (int)ms : INT_MAX) > 0;
 }
 
 /* Brings what returned `status` to its end without leaving. */

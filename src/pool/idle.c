@@ -89,15 +89,22 @@ static bool worth_waiting_for(const mp_pool *pool, const mp_slot *slot, int64_t 
   return !may_open || now_ns - slot->released_ns < RESET_PATIENCE_NS;
 }
 
-/* Whether a checkout that waits for a slow reset may get a session without it. Not from those that
-   wait in the queue, and not from a reset that was too slow for another checkout already. */
-bool idle_other(const mp_pool *pool) {
+static bool promising(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
+  if (slot->reset_slow)
+    return false;
+  return !slot->reset_pending || now_ns - slot->released_ns < RESET_PATIENCE_NS ||
+         pool->driver->peek(slot->session) == MP_READY;
+}
+
+/* Whether a checkout that waits for a slow reset may get another session without it: not before
+   those that wait in the queue, and not one whose reset was too slow already. */
+bool idle_other(const mp_pool *pool, int64_t now_ns) {
   if (pool->first)
     return false;
   if (pool->counts[SLOT_EMPTY] > 0 && backoff_may_open(pool))
     return true;
   for (const mp_slot *slot = pool->newest; slot; slot = slot->older)
-    if (!slot->reset_slow)
+    if (promising(pool, slot, now_ns))
       return true;
   return false;
 }

@@ -174,6 +174,13 @@ static mp_status wait_for_session(mp_loan *loan, mp_wait *wait, mp_error *err) {
   return MP_WAIT;
 }
 
+/* A plain blocking program has nothing else to do meanwhile. */
+static bool wait_here(const mp_loan *loan) {
+  const mp_pool *pool = loan->pool;
+  return !pool->config.may_queue && pool->driver->wait_here &&
+         pool->driver->wait_here(loan->slot->session, loan->deadline_ns);
+}
+
 static mp_status progress(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
   if (status == MP_WAIT)
     return wait_for_session(loan, wait, err);
@@ -224,6 +231,8 @@ static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
     status = mp_fail(err, MP_ERR_PROTOCOL, 2014, "a result has not been read to its end");
   } else {
     status = call_driver(loan, err);
+    while (status == MP_WAIT && wait_here(loan))
+      status = driver->step(session, err);
   }
   return progress(loan, status, wait, err);
 }
@@ -312,8 +321,18 @@ mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
 
 /* ---- results ---- */
 
+/* As good as a new one, and cheaper: this is done for each row. */
+static void clear(mp_error *err) {
+  err->kind = MP_ERR_NONE;
+  err->phase = MP_PHASE_CONNECT;
+  err->executed = MP_EXECUTED_NO;
+  err->code = 0;
+  err->retryable = err->fatal = false;
+  err->sqlstate[0] = err->message[0] = '\0';
+}
+
 static mp_status begin_reading(mp_loan *loan, loan_operation operation, mp_error *err) {
-  *err = (mp_error){0};
+  clear(err);
   if (loan->operation != OP_NONE && loan->operation != operation)
     mp_loan_lose(loan);
   if (loan->pool->aborted)
@@ -332,11 +351,19 @@ static mp_status read_on(mp_loan *loan, mp_status status, mp_wait *wait, mp_erro
 mp_status mp_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err) {
   if (begin_reading(loan, OP_FETCH, err) != MP_DONE)
     return MP_FAILED;
-  return read_on(loan, loan->pool->driver->fetch(loan->slot->session, row, err), wait, err);
+  mp_status status;
+  do
+    status = loan->pool->driver->fetch(loan->slot->session, row, err);
+  while (status == MP_WAIT && wait_here(loan));
+  return read_on(loan, status, wait, err);
 }
 
 mp_status mp_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error *err) {
   if (begin_reading(loan, OP_NEXT_RESULT, err) != MP_DONE)
     return MP_FAILED;
-  return read_on(loan, loan->pool->driver->next_result(loan->slot->session, more, err), wait, err);
+  mp_status status;
+  do
+    status = loan->pool->driver->next_result(loan->slot->session, more, err);
+  while (status == MP_WAIT && wait_here(loan));
+  return read_on(loan, status, wait, err);
 }

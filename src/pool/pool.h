@@ -124,7 +124,7 @@ bool slot_reusable(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 
 /* idle.c */
 mp_slot *idle_pick(mp_pool *pool);
-bool idle_other(const mp_pool *pool);
+bool idle_other(const mp_pool *pool, int64_t now_ns);
 void idle_sweep(mp_pool *pool); /* closes what has outlived its time */
 void idle_sweep_dead(mp_pool *pool);
 void idle_close_all(mp_pool *pool);
