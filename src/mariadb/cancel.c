@@ -32,7 +32,7 @@ static mp_status kill_on_mariadb(mp_session *side, unsigned long id, int64_t dea
   snprintf(sql, sizeof sql, "SELECT QUERY_ID FROM information_schema.PROCESSLIST WHERE ID = %lu", id);
   if (mp_run_row(side, sql, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
-  snprintf(sql, sizeof sql, "KILL QUERY ID %s", side->row[0]);
+  snprintf(sql, sizeof sql, "KILL QUERY ID %s", side->row[0] ? side->row[0] : "0");
   if (mp_run_end(side, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
   mp_error finished = {0};
