@@ -66,47 +66,75 @@ static void read_string(mp_value *value, const unsigned char *at) {
 
 enum { LONGEST_TIME = 40, LONGEST_PACKED = 12 };
 
+/* At least so many digits; printf would take longer than all the rest of a row. */
+static char *add_number(char *at, uint64_t number, int digits) {
+  char reversed[24];
+  int count = 0;
+  while (number > 0 || count < digits) {
+    reversed[count++] = (char)('0' + number % 10);
+    number /= 10;
+  }
+  while (count > 0)
+    *at++ = reversed[--count];
+  return at;
+}
+
+static char *add_char(char *at, char c) {
+  *at = c;
+  return at + 1;
+}
+
 /* More than six decimals stand for "as many as there are". */
-static int add_fraction(char *text, uint64_t microseconds, unsigned decimals) {
-  char digits[8];
+static char *add_fraction(char *at, uint64_t microseconds, unsigned decimals) {
   if (decimals > 6)
     decimals = microseconds ? 6 : 0;
   if (decimals == 0)
-    return 0;
-  snprintf(digits, sizeof digits, "%06u", (unsigned)(microseconds % 1000000));
-  return snprintf(text, 8, ".%.*s", (int)decimals, digits);
+    return at;
+  at = add_char(at, '.');
+  add_number(at, microseconds % 1000000, 6);
+  return at + decimals;
+}
+
+static char *add_clock(char *at, uint64_t hours, const unsigned char *rest) {
+  at = add_number(at, hours, 2);
+  at = add_number(add_char(at, ':'), rest[0], 2);
+  return add_number(add_char(at, ':'), rest[1], 2);
 }
 
 /* length, year (2), month, day, hour, minute, second, microsecond (4): cut off where the rest is 0. */
-static int write_datetime(char *text, const unsigned char *at, bool with_time, unsigned decimals) {
+static char *write_datetime(char *text, const unsigned char *at, bool with_time, unsigned decimals) {
   unsigned char all[LONGEST_PACKED + 1] = {0};
   memcpy(all, at, *at + 1u);
-  int used = sprintf(text, "%04u-%02u-%02u", (unsigned)little_endian(all + 1, 2), all[3], all[4]);
+  text = add_number(text, little_endian(all + 1, 2), 4);
+  text = add_number(add_char(text, '-'), all[3], 2);
+  text = add_number(add_char(text, '-'), all[4], 2);
   if (!with_time)
-    return used;
-  used += sprintf(text + used, " %02u:%02u:%02u", all[5], all[6], all[7]);
-  return used + add_fraction(text + used, little_endian(all + 8, 4), decimals);
+    return text;
+  text = add_clock(add_char(text, ' '), all[5], all + 6);
+  return add_fraction(text, little_endian(all + 8, 4), decimals);
 }
 
 /* length, negative, days (4), hour, minute, second, microsecond (4) */
-static int write_time(char *text, const unsigned char *at, unsigned decimals) {
+static char *write_time(char *text, const unsigned char *at, unsigned decimals) {
   unsigned char all[LONGEST_PACKED + 1] = {0};
   memcpy(all, at, *at + 1u);
-  unsigned hours = (unsigned)little_endian(all + 2, 4) * 24 + all[6];
-  int used = sprintf(text, "%s%02u:%02u:%02u", all[1] ? "-" : "", hours, all[7], all[8]);
-  return used + add_fraction(text + used, little_endian(all + 9, 4), decimals);
+  if (all[1])
+    text = add_char(text, '-');
+  text = add_clock(text, little_endian(all + 2, 4) * 24 + all[6], all + 7);
+  return add_fraction(text, little_endian(all + 9, 4), decimals);
 }
 
 static size_t read_time(mp_value *value, const MYSQL_FIELD *field, const unsigned char *at, char *scratch) {
-  int length;
+  const char *end;
   if (*at > LONGEST_PACKED)
-    length = 0;
+    end = scratch;
   else if (field->type == MYSQL_TYPE_TIME)
-    length = write_time(scratch, at, field->decimals);
+    end = write_time(scratch, at, field->decimals);
   else
-    length = write_datetime(scratch, at, field->type != MYSQL_TYPE_DATE, field->decimals);
-  *value = (mp_value){.kind = MP_VALUE_STRING, .as.text = {.bytes = scratch, .length = (size_t)length}};
-  return (size_t)length;
+    end = write_datetime(scratch, at, field->type != MYSQL_TYPE_DATE, field->decimals);
+  *value =
+      (mp_value){.kind = MP_VALUE_STRING, .as.text = {.bytes = scratch, .length = (size_t)(end - scratch)}};
+  return (size_t)(end - scratch);
 }
 
 /* ---- a row ---- */

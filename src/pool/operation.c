@@ -1,6 +1,7 @@
 /* Operations on the session of a loan: their deadlines, their failures, and the retry of a
    first statement that is proven not to have run. */
 #include <assert.h>
+#include <string.h>
 
 #include "pool.h"
 
@@ -328,7 +329,8 @@ static void clear(mp_error *err) {
   err->executed = MP_EXECUTED_NO;
   err->code = 0;
   err->retryable = err->fatal = false;
-  err->sqlstate[0] = err->message[0] = '\0';
+  memset(err->sqlstate, 0, sizeof err->sqlstate);
+  err->message[0] = '\0';
 }
 
 static mp_status begin_reading(mp_loan *loan, loan_operation operation, mp_error *err) {
