@@ -47,10 +47,9 @@ struct mp_driver {
 
   /* Prepared statements end with the loan. A number that is not known any more is an error. */
   mp_status (*prepare)(mp_session *session, const char *sql, size_t length, mp_error *err);
-  uint64_t (*prepared)(const mp_session *session);                 /* just prepared */
+  uint64_t (*prepared)(const mp_session *session);           /* just prepared */
   int (*parameters)(const mp_session *session, uint64_t id); /* how many; -1: not known */
-  mp_status (*execute)(mp_session *session, uint64_t id, const mp_value *values, size_t rows,
-                              mp_error *err);
+  mp_status (*execute)(mp_session *session, uint64_t id, const mp_value *values, size_t rows, mp_error *err);
   void (*close_prepared)(mp_session *session, uint64_t id);
 
   mp_status (*fetch)(mp_session *session, mp_row *row, mp_error *err);

@@ -330,9 +330,9 @@ void mp_loan_cut(mp_loan *loan);
 /* Closes the session instead of giving it back. */
 void mp_loan_discard(mp_loan *loan);
 
-bool mp_loan_held(const mp_loan *loan);      /* lent, and neither released nor discarded */
-bool mp_loan_busy(const mp_loan *loan);      /* an operation is unfinished */
-uint64_t mp_loan_id(const mp_loan *loan);    /* the server's connection id; 0 when not held */
+bool mp_loan_held(const mp_loan *loan);   /* lent, and neither released nor discarded */
+bool mp_loan_busy(const mp_loan *loan);   /* an operation is unfinished */
+uint64_t mp_loan_id(const mp_loan *loan); /* the server's connection id; 0 when not held */
 bool mp_loan_in_transaction(const mp_loan *loan);
 
 /* Whether the session is new: with config.hooked the caller then runs what belongs to its
@@ -398,17 +398,17 @@ bool mp_encode_identifier(mp_buffer *out, const char *bytes, size_t length, mp_s
 /* The address and manners of a server. Strings may be NULL where the comment allows it;
    all are copied. */
 typedef struct mp_server {
-  const char *host;   /* name or address; not with socket */
-  unsigned port;      /* 1 to 65535 */
-  const char *socket; /* path of a unix socket, or NULL */
-  const char *user, *database; /* NULL: none */
-  const char *charset;                    /* character set of the connection */
-  const char *collation;                  /* NULL: the server's default for the charset */
-  bool tls;                               /* never silently plain */
-  bool tls_verify;                        /* the server's certificate and name */
-  const char *tls_ca;                     /* PEM file; NULL: the system's certificates */
-  const char *tls_cert, *tls_key;         /* PEM files of the client; NULL: none */
-  const char *const *init_sql;            /* statements of the baseline */
+  const char *host;               /* name or address; not with socket */
+  unsigned port;                  /* 1 to 65535 */
+  const char *socket;             /* path of a unix socket, or NULL */
+  const char *user, *database;    /* NULL: none */
+  const char *charset;            /* character set of the connection */
+  const char *collation;          /* NULL: the server's default for the charset */
+  bool tls;                       /* never silently plain */
+  bool tls_verify;                /* the server's certificate and name */
+  const char *tls_ca;             /* PEM file; NULL: the system's certificates */
+  const char *tls_cert, *tls_key; /* PEM files of the client; NULL: none */
+  const char *const *init_sql;    /* statements of the baseline */
   size_t init_sql_count;
   int64_t connect_timeout_ns;
   bool threads; /* connect on a helper thread, so that opening never blocks the caller */

@@ -29,7 +29,8 @@ static void scan(statement *sql) {
 
 /* Values that a wrong scan would show: they hold placeholders, quotes and ends of comments. */
 static void add_value(mp_buffer *out, size_t which, bool hex) {
-  static const char *const values[] = {"?", "'", "''?", "\\'?", "*/ ? /*", "` ? -- ", "\" ? #", "\xE2\x82\xAC?", "\xFF?"};
+  static const char *const values[] = {"?",       "'",      "''?",           "\\'?", "*/ ? /*",
+                                       "` ? -- ", "\" ? #", "\xE2\x82\xAC?", "\xFF?"};
   mp_sql_mode mode = {.utf8 = which & 1};
   const char *value = values[which % (sizeof values / sizeof *values)];
   switch (which % 13) {

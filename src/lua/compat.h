@@ -69,8 +69,8 @@ static inline void luaL_setfuncs(lua_State *L, const luaL_Reg *functions, int up
 /* Numbers are doubles: one without a fraction counts as an integer where a double is exact. */
 static inline int lua_isinteger(lua_State *L, int index) {
   double number = lua_tonumber(L, index);
-  return lua_type(L, index) == LUA_TNUMBER && number >= -9007199254740992.0 &&
-         number <= 9007199254740992.0 && number == (double)(long long)number;
+  return lua_type(L, index) == LUA_TNUMBER && number >= -9007199254740992.0 && number <= 9007199254740992.0 &&
+         number == (double)(long long)number;
 }
 
 #define luaL_newlib(L, functions) (lua_newtable(L), luaL_setfuncs(L, functions, 0))

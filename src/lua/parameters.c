@@ -47,7 +47,8 @@ static void encode_list(const encoder *to, int index, int depth) {
   if (depth > 1)
     raise(to->L, "bad parameter %d (lists are nested more than once)", to->position);
   if (count == 0)
-    raise(to->L, "bad parameter %d (an empty list: no SQL means 'in nothing', so test for it first)", to->position);
+    raise(to->L, "bad parameter %d (an empty list: no SQL means 'in nothing', so test for it first)",
+          to->position);
   if (depth > 0)
     mp_buffer_add(to->out, "(", 1);
   for (int i = 1; i <= count; i++) {
@@ -74,7 +75,8 @@ static void encode_identifier(const encoder *to, int index) {
     const char *name = lua_tolstring(to->L, -1, &length);
     if (i > 1)
       mp_buffer_add(to->out, ".", 1);
-    if (!name || (to->hex && ends_comment(name, length)) || !mp_encode_identifier(to->out, name, length, to->mode))
+    if (!name || (to->hex && ends_comment(name, length)) ||
+        !mp_encode_identifier(to->out, name, length, to->mode))
       raise(to->L, "bad parameter %d (not a name that can be quoted)", to->position);
     lua_pop(to->L, 1);
   }

@@ -14,7 +14,8 @@ pool_data *check_pool(lua_State *L, int index, const char *function) {
   return pool;
 }
 
-int64_t check_seconds(lua_State *L, int index, const char *function, const char *argument, int64_t absent_ns) {
+int64_t check_seconds(lua_State *L, int index, const char *function, const char *argument,
+                      int64_t absent_ns) {
   if (lua_isnoneornil(L, index))
     return absent_ns;
   if (lua_type(L, index) != LUA_TNUMBER)
@@ -94,7 +95,8 @@ static void read_server(lua_State *L, mp_server *server) {
 static uint64_t seed(const void *address) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
-  return (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 20 ^ (uint64_t)getpid() << 40 ^ (uint64_t)(uintptr_t)address;
+  return (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 20 ^ (uint64_t)getpid() << 40 ^
+         (uint64_t)(uintptr_t)address;
 }
 
 static void read_config(lua_State *L, mp_pool_config *config) {
@@ -115,7 +117,8 @@ static void read_config(lua_State *L, mp_pool_config *config) {
 
 static char *copy_password(lua_State *L, mp_error *err) {
   if (lua_type(L, -1) != LUA_TSTRING) {
-    mp_fail(err, MP_ERR_CONNECT, 0, "the password function returned a %s, not a string", luaL_typename(L, -1));
+    mp_fail(err, MP_ERR_CONNECT, 0, "the password function returned a %s, not a string",
+            luaL_typename(L, -1));
     return NULL;
   }
   return strdup(lua_tostring(L, -1));

@@ -80,8 +80,9 @@ static bool scrub_syntax_error(mp_error *err, const connection *conn) {
 static const struct {
   const char *before, *after; /* NULL: the last quote */
 } frames[] = {
-    {"Duplicate entry '", "' for key "},  {" value: '", "' for column "}, {" value: '", "' for function "},
-    {" value: '", NULL},                  {" the value of '", NULL},      {" is out of range in '", NULL},
+    {"Duplicate entry '", "' for key "}, {" value: '", "' for column "},
+    {" value: '", "' for function "},    {" value: '", NULL},
+    {" the value of '", NULL},           {" is out of range in '", NULL},
     {"XPATH syntax error: '", NULL},
 };
 

@@ -32,7 +32,8 @@ static char *copy(const char *text) {
 /* A proxy, or what only looks like a server, may answer anything. */
 static bool is_complete(const mp_session *session) {
   char **cells = session->row;
-  return mysql_field_count(session->mysql) > ROLES && cells[WAIT_TIMEOUT] && cells[MAX_PACKET] && cells[ROLES];
+  return mysql_field_count(session->mysql) > ROLES && cells[WAIT_TIMEOUT] && cells[MAX_PACKET] &&
+         cells[ROLES];
 }
 
 static mp_status take(mp_session *session, mp_error *err) {

@@ -69,9 +69,10 @@ static mp_status handshake(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
   session->cont = connect_cont;
   session->done = connected;
-  int events = mysql_real_connect_start(&session->connected, session->mysql, server->socket ? NULL : server->host,
-                                        server->user, session->password ? session->password : "",
-                                        server->database, server->port, server->socket, CLIENT_MULTI_RESULTS);
+  int events =
+      mysql_real_connect_start(&session->connected, session->mysql, server->socket ? NULL : server->host,
+                               server->user, session->password ? session->password : "", server->database,
+                               server->port, server->socket, CLIENT_MULTI_RESULTS);
   if (events)
     mp_helper_watch(session);
   return mp_task_settle(session, events, err);

@@ -43,9 +43,9 @@ static int64_t now_ns(mp_driver *self) {
 
 /* The strings of mp_server that are copied, and freed. */
 static const size_t strings[] = {
-    offsetof(mp_server, host),    offsetof(mp_server, socket),    offsetof(mp_server, user),
+    offsetof(mp_server, host),     offsetof(mp_server, socket),   offsetof(mp_server, user),
     offsetof(mp_server, database), offsetof(mp_server, charset),  offsetof(mp_server, collation),
-    offsetof(mp_server, tls_ca),  offsetof(mp_server, tls_cert),  offsetof(mp_server, tls_key),
+    offsetof(mp_server, tls_ca),   offsetof(mp_server, tls_cert), offsetof(mp_server, tls_key),
 };
 enum { STRINGS = sizeof strings / sizeof *strings };
 

@@ -27,7 +27,8 @@
 
 /* Header: three bytes of length, a sequence number, the command (MariaDB knowledge base,
    "0-packet"). */
-static void add_packet(mp_session *session, enum enum_server_command command, const char *text, size_t length) {
+static void add_packet(mp_session *session, enum enum_server_command command, const char *text,
+                       size_t length) {
   size_t size = length + 1;
   char header[5] = {(char)size, (char)(size >> 8), (char)(size >> 16), 0, (char)command};
   mp_buffer_add(&session->flight, header, sizeof header);
@@ -180,7 +181,8 @@ static bool send_packets(MYSQL *mysql, const char *at, size_t length) {
   const char *end = at + length;
   bool sent = true;
   while (sent && at < end) {
-    size_t size = (unsigned char)at[0] | (size_t)(unsigned char)at[1] << 8 | (size_t)(unsigned char)at[2] << 16;
+    size_t size =
+        (unsigned char)at[0] | (size_t)(unsigned char)at[1] << 8 | (size_t)(unsigned char)at[2] << 16;
     const char *argument = size > 1 ? at + 5 : NULL; /* of length 0 it would be measured to its NUL */
     enum enum_server_command command = (enum enum_server_command)at[4];
     sent = mysql->methods->db_command(mysql, command, argument, size - 1, 1, NULL) == 0;

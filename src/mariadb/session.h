@@ -11,8 +11,8 @@
    inside its calls and the kernel reuses their numbers, so a scheduler that caches
    registrations by number would lose a wake-up. */
 typedef struct mp_port {
-  int epoll;  /* what the caller waits for; holds the server's socket or the eventfd */
-  int armed;  /* the socket it is armed for, -1: none */
+  int epoll; /* what the caller waits for; holds the server's socket or the eventfd */
+  int armed; /* the socket it is armed for, -1: none */
   struct mp_port *next_free;
 } mp_port;
 
@@ -37,22 +37,22 @@ typedef struct mariadb_driver {
 
 /* What leads a used session back to where it was right after connect and init SQL. */
 typedef struct baseline {
-  char *role;            /* in force after connect; NULL: none */
-  char *init_connect;    /* the server's own init SQL for this account; "": none */
+  char *role;                               /* in force after connect; NULL: none */
+  char *init_connect;                       /* the server's own init SQL for this account; "": none */
   const struct ma_charset_info_st *charset; /* the client's, after connect */
-  char *database;        /* NULL: none */
-  char *collation;       /* collation_connection after connect */
-  unsigned wait_timeout; /* seconds */
-  size_t max_packet;     /* bytes */
-  bool no_backslash_escapes; /* after connect: how init_connect is read */
-  bool has_roles;        /* the account may SET ROLE */
+  char *database;                           /* NULL: none */
+  char *collation;                          /* collation_connection after connect */
+  unsigned wait_timeout;                    /* seconds */
+  size_t max_packet;                        /* bytes */
+  bool no_backslash_escapes;                /* after connect: how init_connect is read */
+  bool has_roles;                           /* the account may SET ROLE */
   bool is_mariadb;
 } baseline;
 
 struct mp_session {
   mariadb_driver *driver;
   MYSQL *mysql;
-  MYSQL_RES *result;   /* open until its last row was read */
+  MYSQL_RES *result; /* open until its last row was read */
   mp_port *port;
   unsigned fork_generation; /* of the process that owns the server's connection */
   baseline base;
@@ -73,17 +73,17 @@ struct mp_session {
   uint64_t prepared_id;        /* the newest */
   bool in_rows;                /* of `executing` */
 
-  mp_buffer flight;    /* the packets of a reset, ready to send */
+  mp_buffer flight; /* the packets of a reset, ready to send */
   unsigned flight_replies;
-  size_t built_length;    /* of the flight without the statements of on_connect */
+  size_t built_length; /* of the flight without the statements of on_connect */
   unsigned built_replies;
   unsigned owed;       /* replies of a reset not read yet */
   bool doomed;         /* the server has rolled the transaction back: only ROLLBACK makes sense */
   bool in_transaction; /* ... as it was before the statement in progress */
   const char *sql;     /* that statement */
   size_t length;
-  bool recording;      /* statements become part of the baseline */
-  bool rollback;       /* the statement in progress is ROLLBACK */
+  bool recording; /* statements become part of the baseline */
+  bool rollback;  /* the statement in progress is ROLLBACK */
 
   char *password;        /* for the connect, and to stop a statement */
   mp_session *stop_with; /* serves that one, and is to stop when it is; NULL: none */

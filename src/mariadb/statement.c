@@ -13,7 +13,8 @@ static bool undoes_transaction(unsigned code) {
 }
 
 static bool transactional(const MYSQL *mysql) {
-  return (mysql->server_status & SERVER_STATUS_IN_TRANS) || !(mysql->server_status & SERVER_STATUS_AUTOCOMMIT);
+  return (mysql->server_status & SERVER_STATUS_IN_TRANS) ||
+         !(mysql->server_status & SERVER_STATUS_AUTOCOMMIT);
 }
 
 /* The client's flag stays set after a deadlock, and what follows would commit by itself:

@@ -9,8 +9,8 @@
    verification that guards against stripping takes effect only with one. */
 static const char *system_ca(void) {
   static const char *const files[] = {
-      "/etc/ssl/certs/ca-certificates.crt",     /* Debian, Arch */
-      "/etc/pki/tls/certs/ca-bundle.crt",       /* Fedora */
+      "/etc/ssl/certs/ca-certificates.crt",          /* Debian, Arch */
+      "/etc/pki/tls/certs/ca-bundle.crt",            /* Fedora */
       "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem", /* SUSE, Alpine */
   };
   for (size_t i = 0; i < sizeof files / sizeof *files; i++)

@@ -59,11 +59,13 @@ mp_status explain_exhausted(const mp_loan *asking, mp_error *err) {
   char holders[320] = "", hint[160] = "";
   add_holders(pool, holders, sizeof holders);
   if (own)
-    snprintf(hint, sizeof hint, "; this coroutine itself holds one, taken at %s: a nested checkout waits for itself",
+    snprintf(hint, sizeof hint,
+             "; this coroutine itself holds one, taken at %s: a nested checkout waits for itself",
              own->label);
   err->retryable = true;
-  return mp_fail(err, MP_ERR_EXHAUSTED, 0, "pool %s%s%sexhausted, %u of %u connections are lent%s%s", *name ? "'" : "",
-                 name, *name ? "' " : "", pool->counts[SLOT_LENT], pool->config.max_size, holders, hint);
+  return mp_fail(err, MP_ERR_EXHAUSTED, 0, "pool %s%s%sexhausted, %u of %u connections are lent%s%s",
+                 *name ? "'" : "", name, *name ? "' " : "", pool->counts[SLOT_LENT], pool->config.max_size,
+                 holders, hint);
 }
 
 mp_status explain_closed(mp_error *err) {

@@ -25,8 +25,7 @@ struct chunk {
 
 const struct faults no_faults = {.cut_at = NOWHERE, .corrupt_at = NOWHERE};
 
-void stream_init(struct stream *s, struct peer *from, struct peer *to,
-                 const struct faults *faults) {
+void stream_init(struct stream *s, struct peer *from, struct peer *to, const struct faults *faults) {
   *s = (struct stream){.from = from, .to = to, .faults = *faults};
 }
 
