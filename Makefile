@@ -8,6 +8,7 @@ LUA ?= lua5.4
 LUA_VERSION ?= $(if $(findstring luajit,$(LUA)),5.1,5.4)
 CC ?= cc
 CFLAGS ?= -O2 -g
+SECONDS ?= 60
 BUILD ?= build$(if $(findstring luajit,$(LUA)),/luajit)
 
 LUA_CFLAGS ?= $(shell pkg-config --cflags $(LUA))
@@ -78,9 +79,23 @@ demo-handlers: install-build install-server install-handlers
 	@$(MAKE) --no-print-directory all >/dev/null
 	@$(LUA_RUN) examples/handlers/demo.lua
 
-bench: install-build install-server install-test
-	@$(MAKE) --no-print-directory all $(RELAY) >/dev/null
+bench: install-build install-server install-test install-bench
+	@$(MAKE) --no-print-directory all $(RELAY) build/bench/baseline >/dev/null
 	@$(LUA_RUN) bench/hidden_reset.lua
+	@$(LUA_RUN) bench/statements.lua
+
+build/bench/baseline: bench/baseline.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(SPEC_CFLAGS) $(MARIADB_CFLAGS) $< $(MARIADB_LIBS) -o $@
+
+fuzz: install-build install-fuzz build/fuzz/encode build/fuzz/scan
+	@for t in encode scan; do mkdir -p build/fuzz/corpus-$$t && build/fuzz/$$t -max_total_time=$(SECONDS) \
+	  -max_len=400 -artifact_prefix=build/fuzz/ build/fuzz/corpus-$$t spec/fuzz/seeds/$$t || exit 1; done
+
+build/fuzz/%: spec/fuzz/%.c spec/fuzz/fuzz.h $(SQL:%=src/mariadb/%.c) Makefile
+	@mkdir -p $(@D)
+	clang -std=c11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -fsanitize=fuzzer,address,undefined \
+	  -fno-sanitize-recover=all -Isrc -Isrc/mariadb $< $(SQL:%=src/mariadb/%.c) -lm -o $@
 
 test: install-build install-server install-test
 	$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(if $(SANITIZE),$(UNPRELOAD)) check-exports test-c
@@ -120,6 +135,10 @@ install-test:
 	@spec/support/install.sh test cqueues luv openssl luajit
 install-handlers:
 	@spec/support/install.sh cqueues handlers
+install-bench:
+	@spec/support/install.sh bench
+install-fuzz:
+	@spec/support/install.sh fuzz
 install-lint:
 	@spec/support/install.sh lint
 install-valgrind:
@@ -128,6 +147,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-c test-valgrind check-exports demo-handlers bench lint format install doc clean install-build install-server \
-  install-test install-handlers install-lint install-valgrind
+.PHONY: all demo test test-c test-valgrind check-exports demo-handlers bench fuzz lint format install doc clean install-build install-server \
+  install-test install-handlers install-bench install-fuzz install-lint install-valgrind
 -include $(OBJECTS:.o=.d)

@@ -42,9 +42,9 @@ assert(conn:query "CREATE TABLE bench_inserts (id INT PRIMARY KEY, name VARCHAR(
 local point = "SELECT id, name, price, made FROM bench_rows WHERE id = "
 local all = "SELECT id, name, price, made FROM bench_rows"
 
--- ---- contenders: name → function(count) ----
+-- ---- contenders: name → function(count); what to do before, unmeasured ----
 
-local contenders, missing = {}, {}
+local contenders, before, missing = {}, {}, {}
 
 local function module_of(name, package)
   local ok, module = pcall(require, name)
@@ -85,8 +85,11 @@ local function add_mypool()
     end
     assert(n == 100000)
   end
-  function contenders.inserts_single(count)
+  function before.inserts_single()
     assert(conn:query "TRUNCATE bench_inserts")
+  end
+  before.inserts_many = before.inserts_single
+  function contenders.inserts_single(count)
     local tx = assert(conn:begin())
     for i = 1, count do
       assert(tx:query("INSERT INTO bench_inserts VALUES (?, ?, ?)", i, "name number " .. i, i * 1.25))
@@ -94,7 +97,6 @@ local function add_mypool()
     assert(tx:commit())
   end
   function contenders.inserts_many(count)
-    assert(conn:query "TRUNCATE bench_inserts")
     local i = 0
     local result = assert(conn:execute_many("INSERT INTO bench_inserts VALUES (?, ?, ?)", function()
       i = i + 1
@@ -141,7 +143,7 @@ local function add_luadbi()
   if not dbi then
     return
   end
-  -- It takes no socket of ours but through the port's place; "localhost" and TCP are what it knows.
+  -- It knows no sockets but TCP ones.
   local db, message = dbi.Connect("MySQL", server.database, server.user, server.password, server.host, server.port)
   if not db then
     missing[#missing + 1] = "skipped: DBI (" .. message .. ")"
@@ -204,6 +206,9 @@ local function compare(title, count, per, names)
   for round = 0, rounds do
     for _, name in ipairs(names) do
       if contenders[name] then
+        if before[name] then
+          before[name]()
+        end
         local wall, cpu = measure(contenders[name], count)
         if round > 0 then -- the first one warms up
           table.insert(walls[name], wall)
@@ -216,7 +221,8 @@ local function compare(title, count, per, names)
   for _, name in ipairs(names) do
     if contenders[name] then
       result[name] = median(walls[name])
-      print(("  %-26s %9.3f µs wall %9.3f µs CPU"):format(name, result[name] / per * 1e6, median(cpus[name]) / per * 1e6))
+      local wall, cpu = result[name] / per * 1e6, median(cpus[name]) / per * 1e6
+      print(("  %-26s %9.3f µs wall %9.3f µs CPU"):format(name, wall, cpu))
     end
   end
   return result
@@ -279,11 +285,10 @@ t = compare("10,000 inserts", 10000, 10000, { "inserts_many", "inserts_single" }
 ratio("execute_many / one by one in a transaction", t.inserts_many, t.inserts_single, 0.2)
 
 if millions > 0 then
-  stream(100000)
-  collectgarbage()
-  local before = resident_kb()
+  stream(1000000) -- brings Lua's heap to the size between two collections
+  local from = resident_kb()
   stream(math.tointeger(millions * 1000000))
-  local grown = resident_kb() - before
+  local grown = resident_kb() - from
   missed = missed + (grown < 2048 and 0 or 1)
   print(("memory of a stream of %g million rows: %+d KiB (at most 2048)"):format(millions, grown))
 end

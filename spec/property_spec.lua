@@ -27,7 +27,7 @@ local sql_modes = {
 local charsets = { "utf8mb4", "latin1", "gbk", "sjis", "big5" }
 
 -- Bytes that a wrong encoding trips over are likelier than others.
-local special = { "'", "\\", '"', "`", "?", "\0", "\n", "\26", "*/", "/*", "-- ", "#", ";", "%", "_", "''", "\\'", "x'" }
+local special = { "'", "\\", '"', "`", "?", "\0", "\n", "\26", "*/", "/*", "-- ", "#", ";", "%", "_", "\\'", "x'" }
 local characters = { "ä", "€", "😀", "表", "許", "誠", "\u{2019}", "\u{7F}", "\u{7FF}", "\u{FFFF}", "\u{10FFFF}" }
 local leads = { "\xBF", "\x81", "\x95", "\xA1", "\xFE", "\x9F", "\xE0", "\xF0\x9F", "\xC0\xA7", "\xED\xA0\x80" }
 

@@ -26,6 +26,9 @@ handlers    command wrk                  wrk                  the load of make d
 handlers    module  cjson                lua-cjson            JSON in examples/handlers
 luajit      command luajit               luajit               specs under LuaJIT
 luajit      library luajit               libluajit-5.1-dev    lua.h of LuaJIT
+bench       module  luasql.mysql         lua-sql-mysql        a contender of the benchmark
+bench       module  dbd.mysql            lua-dbi-mysql        a contender of the benchmark
+fuzz        command clang                clang                fuzzing scanner and encoder
 lint        command luacheck             lua-check            checking Lua files
 lint        command clang-format         clang-format         formatting C files
 openssl     command openssl              openssl              certificates for specs of TLS

@@ -291,7 +291,7 @@ typedef struct reading {
 } reading;
 
 /* Reads up to so many rows; false when there are more. */
-static bool read_some(lua_State *L, reading *from, int result, lua_Integer count) {
+static bool read_some(lua_State *L, reading *from, int result, long long count) {
   mp_row row;
   for (; count > 0; count--) {
     from->status = mp_fetch(from->conn->loan, &row, from->wait, from->err);
@@ -309,7 +309,7 @@ static bool read_some(lua_State *L, reading *from, int result, lua_Integer count
 
 /* read_many(connection, reading, result, ...) */
 static int read_many(lua_State *L) {
-  read_some(L, lua_touserdata(L, 2), 3, LUA_MAXINTEGER);
+  read_some(L, lua_touserdata(L, 2), 3, LLONG_MAX);
   return 0;
 }
 
@@ -349,7 +349,7 @@ static mp_status read_rows(lua_State *L, int self, connection *conn, mp_wait *wa
     if (lua_gc(L, LUA_GCISRUNNING, 0))
       read_all(L, self, &from, result);
     else
-      read_some(L, &from, result, LUA_MAXINTEGER);
+      read_some(L, &from, result, LLONG_MAX);
   }
 #else
   while (!read_some(L, &from, result, MANY_ROWS))

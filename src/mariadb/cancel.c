@@ -104,6 +104,8 @@ static bool needs_statement(const mp_session *session) {
 
 /* A server that does not answer must leave time to those who wait for the slot. */
 mp_status mp_session_recover(mp_session *session, mp_error *err) {
+  if (session->fork_generation != mp_fork_generation())
+    return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "the connection belongs to the parent process");
   if (needs_statement(session))
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the statement is still needed");
   int64_t limit_ns = mp_clock_ns() + session->driver->server.connect_timeout_ns / 2;
