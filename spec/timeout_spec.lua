@@ -231,7 +231,8 @@ describe("a time limit", function()
     local started = now()
     scheduler.run(table.unpack(tasks))
     for i = 1, 6 do
-      assert.is_true(waited[i] - started < 3, waited[i] - started)
+      -- MariaDB may take two seconds over a KILL that finds its statement at a lock, and three follow each other
+      assert.is_true(waited[i] - started < 12, waited[i] - started)
     end
     assert.equal(0, running "busy")
     assert.equal(2, pool:stats().opened)
