@@ -26,8 +26,8 @@ static mp_session *open_side(mp_session *session, int64_t deadline_ns, mp_error 
 }
 
 /* KILL QUERY ID names the statement, not the connection: for one that has ended by itself it
-   does nothing but answer 1957. Its answer may take two seconds, when the server finds the
-   statement at a lock (measured with SLEEP): then another KILL does it. */
+   does nothing but answer 1957. The answer may take the server two seconds, when the statement
+   holds a lock at that moment (measured with SLEEP): what it does to the statement counts. */
 static mp_status kill_on_mariadb(mp_session *side, unsigned long id, int64_t deadline_ns, mp_error *err) {
   char sql[128];
   snprintf(sql, sizeof sql, "SELECT QUERY_ID FROM information_schema.PROCESSLIST WHERE ID = %lu", id);
