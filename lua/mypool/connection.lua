@@ -35,11 +35,9 @@ Connection.one = statement("one", ROW)
 Connection.value = statement("value", VALUE)
 
 -- conn:rows(sql, ...): for row in … do: the rows one by one; see rows.lua.
-function Connection:rows(sql, ...)
-  if type(sql) == "table" then
-    return rows(self, run(self, query(self, STREAM, sql, options.statement(sql, "rows"), ...)))
-  end
-  return rows(self, run(self, query(self, STREAM, nil, sql, ...)))
+local stream = statement("rows", STREAM)
+function Connection:rows(...)
+  return rows(self, stream(self, ...))
 end
 
 -- conn:prepare(sql): a statement of the binary protocol; see statement.lua.

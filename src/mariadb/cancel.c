@@ -37,8 +37,7 @@ static mp_status kill_on_mariadb(mp_session *side, unsigned long id, int64_t dea
   if (mp_run_end(side, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
   mp_error ignored = {0};
-  int64_t soon_ns = mp_clock_ns() + patience_ns;
-  mp_run(side, sql, soon_ns < deadline_ns ? soon_ns : deadline_ns, &ignored);
+  mp_run(side, sql, deadline_ns, &ignored);
   return MP_DONE;
 }
 
