@@ -101,6 +101,13 @@ test: install-build install-server install-test
 	$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(if $(SANITIZE),$(UNPRELOAD)) check-exports test-c
 	$(SANITIZED) $(LUA) $$(command -v busted) --ignore-lua --cpath='./$(BUILD)/?.so;./build/?.so' $(BUSTED_FLAGS)
 
+# The specs of spec/faults alone, and what they counted.
+test-faults: install-build install-server install-test
+	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) >/dev/null
+	@rm -f build/ledger
+	@MYPOOL_LEDGER=$(CURDIR)/build/ledger $(LUA) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) spec/faults; \
+	  status=$$?; $(LUA) spec/support/ledger.lua build/ledger && exit $$status
+
 test-c: install-build $(C_SPEC)
 	$(C_SPEC)
 
@@ -147,6 +154,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-c test-valgrind check-exports demo-handlers bench fuzz lint format install doc clean install-build install-server \
+.PHONY: all demo test test-faults test-c test-valgrind check-exports demo-handlers bench fuzz lint format install doc clean install-build install-server \
   install-test install-handlers install-bench install-fuzz install-lint install-valgrind
 -include $(OBJECTS:.o=.d)
