@@ -747,7 +747,6 @@ for _, database in ipairs { "app", false } do
     end,
     probe = ask "CURRENT_ROLE()",
     clean = "NULL",
-    connection = "discarded",
     cleanup = function(env)
       for _, host in ipairs { "'%'", "'localhost'" } do
         run(env.observer, "REVOKE keeper FROM late@" .. host)
@@ -915,8 +914,8 @@ row {
   dirty = sql "SELECT SQL_CALC_FOUND_ROWS n FROM fixed LIMIT 1",
   probe = ask "FOUND_ROWS() = 100",
   clean = "0",
-  note = "the server keeps the number for its thread: not even a new connection begins with another. mypool's guard "
-    .. "holds a SELECT, which overwrites it",
+  note = "the server keeps the number for its thread: not even a new connection begins with another. mypool's "
+    .. "reset holds a SELECT, which overwrites it",
 }
 row {
   name = "warnings",
@@ -971,6 +970,8 @@ row {
   dirty = sql "SET profiling = 1, profiling_history_size = 33",
   probe = ask("@@profiling", "@@profiling_history_size"),
   alone = true,
+  connection = "discarded",
+  note = "after the server's reset the variable is 0, and yet it goes on to profile",
 }
 row {
   name = "a statement's error in the middle of a transaction",

@@ -6,16 +6,19 @@
 
      ROLLBACK              if the session is in a transaction
      COM_RESET_CONNECTION
-     SET timestamp …       fails where there is a state that cannot be taken away
+     SET ROLE …            where there are roles
+     SHOW PROFILES         must be empty: no command drops the texts that it shows
+     SELECT …              FOUND_ROWS() is 0 again
      COM_INIT_DB           the database, and with it character_set_database
+     SET timestamp …       without a database: fails if there is one, for no command takes it away
      SET NAMES …           if the collation is the user's, or the server MySQL
-     SET ROLE …            if the account has roles to choose from
      init_connect, init_sql, the statements of on_connect
 
    mysql_reset_connection() is of no use: it never parses the OK packet, after which the
    client's idea of charset and flags is the last borrower's. */
 #include <errmsg.h>
 #include <errno.h>
+#include <mysqld_error.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -52,21 +55,6 @@ static void add_built(mp_session *session, mp_buffer *sql) {
   mp_buffer_free(sql);
 }
 
-/* What no command could take away must not be there: if it is, the guard fails and the session
-   is closed. A database and a role outlive the reset, as do the profiles, with the texts of
-   statements that SHOW PROFILES would give to the next borrower. The client's own idea of its
-   database is no proof, for a borrower may have switched the tracking off. */
-static void add_guard(mp_session *session) {
-  mp_buffer sql = {0};
-  add_text(&sql, "SET timestamp = IF(EXISTS (SELECT 1 FROM information_schema.PROFILING)");
-  if (!session->base.database)
-    add_text(&sql, " OR DATABASE() IS NOT NULL");
-  if (session->base.is_mariadb && !session->base.has_roles)
-    add_text(&sql, " OR CURRENT_ROLE() IS NOT NULL");
-  add_text(&sql, ", (SELECT 1 UNION SELECT 2), 0)");
-  add_built(session, &sql);
-}
-
 /* MariaDB returns to the charset of the handshake with its default collation, MySQL to the
    server's charset. */
 static void add_names(mp_session *session) {
@@ -81,10 +69,11 @@ static void add_names(mp_session *session) {
   add_built(session, &sql);
 }
 
+/* Also for an account that had no role to choose: it may have been granted one since. */
 static void add_role(mp_session *session) {
   const char *role = session->base.role;
   mp_buffer sql = {0};
-  if (!session->base.has_roles)
+  if (!session->base.has_roles && !session->base.is_mariadb)
     return;
   add_text(&sql, "SET ROLE ");
   if (role)
@@ -92,6 +81,23 @@ static void add_role(mp_session *session) {
   else
     add_text(&sql, "NONE");
   add_built(session, &sql);
+}
+
+/* The texts of the last borrower's statements, if it had them profiled. The statement before this
+   one would be among them while profiling goes on, which the reset does not end. */
+static void add_profiles(mp_session *session) {
+  session->profiles_reply = session->flight_replies;
+  add_query(session, "SHOW PROFILES");
+}
+
+/* The client's own idea of its database is no proof that there is none, for a borrower may have
+   switched the tracking off. */
+static void add_database(mp_session *session) {
+  const char *database = session->base.database;
+  if (database)
+    add_packet(session, COM_INIT_DB, database, strlen(database));
+  else
+    add_query(session, "SET timestamp = IF(DATABASE() IS NULL, 0, (SELECT 1 UNION SELECT 2))");
 }
 
 /* init_connect may hold several statements, which this client refuses to send as one. */
@@ -110,14 +116,13 @@ static void add_init_connect(mp_session *session) {
 
 mp_status mp_flight_build(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
-  const char *database = session->base.database;
   session->flight.length = session->flight_replies = 0;
   add_packet(session, COM_RESET_CONNECTION, NULL, 0);
-  add_guard(session);
-  if (database)
-    add_packet(session, COM_INIT_DB, database, strlen(database));
-  add_names(session);
   add_role(session);
+  add_profiles(session);
+  add_query(session, "SELECT 1 LIMIT 0");
+  add_database(session);
+  add_names(session);
   add_init_connect(session);
   for (size_t i = 0; i < server->init_sql_count; i++)
     add_query(session, server->init_sql[i]);
@@ -215,6 +220,10 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
 
 static mp_status read_reply(mp_session *session, mp_error *err);
 
+static bool reads_profiles(const mp_session *session) {
+  return session->flight_replies - session->owed == session->profiles_reply;
+}
+
 /* The server tells the client of a change of charset, unless a borrower told it not to. */
 static mp_status reply_done(mp_session *session, mp_error *err) {
   if (--session->owed > 0)
@@ -233,6 +242,8 @@ static int skip_cont(mp_session *session, int ready) {
 
 /* A statement may fail in the middle of its rows. */
 static mp_status skipped(mp_session *session, mp_error *err) {
+  if (session->row && reads_profiles(session))
+    return mp_fail(err, MP_ERR_PROTOCOL, 0, "SHOW PROFILES would tell of earlier statements");
   if (session->row)
     return skip_row(session, err);
   bool failed = mysql_errno(session->mysql) != 0;
@@ -246,13 +257,21 @@ static mp_status skip_row(mp_session *session, mp_error *err) {
   int events = 0;
   do
     events = mysql_fetch_row_start(&session->row, session->result);
-  while (!events && session->row);
+  while (!events && session->row && !reads_profiles(session));
   session->cont = skip_cont;
   session->done = skipped;
   return mp_task_settle(session, events, err);
 }
 
+/* A server that was built without profiling, or has done away with it. */
+static bool has_no_profiles(const mp_session *session) {
+  unsigned code = mysql_errno(session->mysql);
+  return reads_profiles(session) && (code == ER_FEATURE_DISABLED || code == ER_PARSE_ERROR);
+}
+
 static mp_status got_result(mp_session *session, mp_error *err) {
+  if (session->flag && has_no_profiles(session))
+    return reply_done(session, err);
   if (session->flag)
     return mp_mysql_fail(session, MP_PHASE_RESET, err);
   if (mysql_field_count(session->mysql) == 0)

@@ -77,6 +77,7 @@ struct mp_session {
   unsigned flight_replies;
   size_t built_length; /* of the flight without the statements of on_connect */
   unsigned built_replies;
+  unsigned profiles_reply; /* which of the replies is that to SHOW PROFILES */
   unsigned owed;       /* replies of a reset not read yet */
   bool doomed;         /* the server has rolled the transaction back: only ROLLBACK makes sense */
   bool in_transaction; /* ... as it was before the statement in progress */
