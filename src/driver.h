@@ -31,6 +31,9 @@ struct mp_driver {
   /* One look, without a round trip and without waiting. */
   mp_liveness (*peek)(mp_session *session);
 
+  /* Whether a send fails for sure once the server has closed: then no look is needed before it. */
+  bool (*send_tells)(const mp_session *session);
+
   /* In the middle of nothing: no operation, no unread result. */
   bool (*at_rest)(const mp_session *session);
 
@@ -52,6 +55,7 @@ struct mp_driver {
   mp_status (*execute)(mp_session *session, uint64_t id, const mp_value *values, size_t rows, mp_error *err);
   void (*close_prepared)(mp_session *session, uint64_t id);
 
+  bool (*has_row)(const mp_session *session); /* and fetch would not wait for it */
   mp_status (*fetch)(mp_session *session, mp_row *row, mp_error *err);
   mp_status (*next_result)(mp_session *session, bool *more, mp_error *err);
   mp_status (*ping)(mp_session *session, mp_error *err);

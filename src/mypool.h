@@ -264,8 +264,8 @@ void mp_loan_set_owner(mp_loan *loan, const void *owner);
 
 /* Gets a clean, live session: an idle one if there is one, else a new one, else the
    first to be released. Fails with EXHAUSTED when all stayed lent, CONNECT when none could
-   be opened, TIMEOUT or CLOSED. `label` says where the loan was taken, for messages; it is
-   copied. */
+   be opened, TIMEOUT or CLOSED. `label` says where the loan was taken, for messages; it must
+   stay as long as the loan. NULL: unnamed. */
 mp_status mp_checkout(mp_loan *loan, int64_t timeout_ns, const char *label, mp_wait *wait, mp_error *err);
 
 typedef struct mp_query_options {
@@ -295,6 +295,9 @@ mp_status mp_execute(mp_loan *loan, uint64_t statement, const mp_value *values, 
 
 /* Ends a prepared statement before its loan ends. One that is gone already is fine. */
 void mp_close_prepared(mp_loan *loan, uint64_t statement);
+
+/* Whether mp_fetch would give a row at once. False when it is not sure. */
+bool mp_has_row(const mp_loan *loan);
 
 /* Reads the next row. */
 mp_status mp_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err);

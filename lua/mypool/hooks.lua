@@ -7,7 +7,9 @@ core.internal()
 
 local hooks = {}
 
+-- By pool; only of those whose options ask for something.
 local options_of = setmetatable({}, { __mode = "k" })
+hooks.options_of = options_of
 
 local RESET_REFUSED = 1 -- a bit of core.events
 
@@ -145,13 +147,9 @@ end
 
 -- ---- after a checkout ----
 
--- Called with what a checkout returned; returns what the user gets. Nothing at all: the session
--- was not good, check out another one.
-function hooks.after_checkout(pool, conn, ...)
-  local options = options_of[pool]
-  if not options then
-    return conn, ...
-  end
+-- Called with what a checkout of a pool with these options returned; returns what the user gets. Nothing at
+-- all: the session was not good, check out another one.
+function hooks.after_checkout(pool, options, conn, ...)
   report_events(pool, options)
   if not conn then
     return conn, ...

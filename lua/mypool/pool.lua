@@ -10,15 +10,26 @@ core.internal()
 
 local Pool = core["mypool.pool"]
 
--- `what`: the function that the program called. The hooks may find a session wanting: then there
--- is neither a connection nor an error.
-local function try(self, what, seconds)
-  local conn, err, errno, sqlstate
-  repeat
-    local handle = core.connection(self, what)
-    conn, err, errno, sqlstate = hooks.after_checkout(self, run(handle, core.checkout(handle, seconds)))
-  until conn or err ~= nil
-  return conn, err, errno, sqlstate
+local start = core.checkout
+
+-- Goes on with what `start` began for the function `what` of the program's call. The hooks may find a
+-- session wanting: then there is neither a connection nor an error. (Five values at most follow the handle;
+-- "..." would cost as much as the checkout.)
+local function try(self, what, seconds, conn, handle, a, b, c, d, e)
+  local options = hooks.options_of[self]
+  local err, errno, sqlstate
+  if conn and not options then
+    return conn
+  elseif not conn then
+    conn, err, errno, sqlstate = run(handle, a, b, c, d, e)
+  end
+  if options then
+    conn, err, errno, sqlstate = hooks.after_checkout(self, options, conn, err, errno, sqlstate)
+  end
+  if conn or err ~= nil then
+    return conn, err, errno, sqlstate
+  end
+  return try(self, what, seconds, start(self, what, seconds))
 end
 
 -- Connections that the program has forgotten come back when their handles are collected. A full
@@ -41,13 +52,13 @@ end
 
 -- After the collection a plain program, which has not waited yet, still has all its time.
 local function checkout(self, what, seconds)
-  local conn, err, errno, sqlstate = try(self, what, seconds)
+  local conn, err, errno, sqlstate = try(self, what, seconds, start(self, what, seconds))
   if not conn and is_exhausted(err) and may_collect(self) then
     collectgarbage()
     if core.wait(self) ~= core.poll then
       seconds = 0
     end
-    return try(self, what, seconds)
+    return try(self, what, seconds, start(self, what, seconds))
   end
   return conn, err, errno, sqlstate
 end

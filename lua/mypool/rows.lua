@@ -13,6 +13,7 @@ core.internal()
 local fetch = core.fetch
 
 local Stream = {}
+local none = {}
 local metatable = { __index = Stream, __name = "mypool.rows", __metatable = false }
 
 -- stream:close(): ends it; a second time does nothing. A short rest is read, a long one costs the
@@ -22,7 +23,7 @@ function Stream:close()
   if not conn then
     return
   end
-  self.conn = nil
+  self.conn, self.rows, self.at = nil, none, 0
   local ok, message = true, nil
   if conn:is_held() then
     ok, message = pcall(run, conn, core.drain(conn))
@@ -37,20 +38,32 @@ end
 
 metatable.__close = Stream.close
 
--- The next row; nil after the last one.
-function Stream:next()
+-- The rows that came last, or nothing after the last one.
+local function fetch_more(self)
   local conn = self.conn
   if not conn then
     return nil
   end
-  local row, err = run(conn, fetch(conn))
-  if row then
-    return row
+  local rows, err = run(conn, fetch(conn))
+  if rows then
+    self.rows, self.at = rows, 1
+    return rows[1]
   end
   self:close()
   if err then
     error(err, 0)
   end
+end
+
+-- The next row; nil after the last one.
+function Stream:next()
+  local at = self.at + 1
+  local row = self.rows[at]
+  if row then
+    self.at = at
+    return row
+  end
+  return fetch_more(self)
 end
 
 -- What `for` needs: an iterator, its state, its first value, what to close. `columns`: how many the
@@ -59,6 +72,6 @@ return function(conn, columns, ...)
   if not columns then
     return columns, ...
   end
-  local stream = setmetatable({ conn = conn }, metatable)
+  local stream = setmetatable({ conn = conn, rows = none, at = 0 }, metatable)
   return Stream.next, stream, nil, stream
 end

@@ -188,6 +188,15 @@ static mp_liveness fake_peek(mp_session *session) {
   return session->owes && session->replied ? MP_READY : MP_QUIET;
 }
 
+static bool fake_send_tells(const mp_session *session) {
+  (void)session;
+  return false;
+}
+
+static bool fake_has_row(const mp_session *session) {
+  return session->rows > 0;
+}
+
 static bool fake_at_rest(const mp_session *session) {
   check_in_hand(session);
   return !session->busy && session->rows == 0 && !session->owes;
@@ -390,7 +399,9 @@ mp_driver *fake_driver(void) {
       .open = fake_open,
       .step = fake_step,
       .peek = fake_peek,
+      .send_tells = fake_send_tells,
       .at_rest = fake_at_rest,
+      .has_row = fake_has_row,
       .reset_send = fake_reset_send,
       .reset_read = fake_reset_read,
       .query = fake_query,

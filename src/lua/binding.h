@@ -5,12 +5,9 @@
 #include "compat.h"
 #include "mypool.h"
 
-#define POOL_CLASS "mypool.pool"
-#define CONNECTION_CLASS "mypool.connection"
-#define ERROR_CLASS "mypool.error"
-#define LIST_CLASS "mypool.list"
-#define IDENTIFIER_CLASS "mypool.ident"
-#define BINARY_CLASS "mypool.binary"
+/* The names of the classes; by their addresses the registry keeps the metatables. */
+extern const char POOL_CLASS[], CONNECTION_CLASS[], ERROR_CLASS[];
+extern const char LIST_CLASS[], IDENTIFIER_CLASS[], BINARY_CLASS[];
 
 /* User values of a pool. */
 enum { POOL_WAIT = 1, POOL_NULL, POOL_OVERDUE, POOL_TYPES, POOL_VALUES = POOL_TYPES };
@@ -65,7 +62,7 @@ typedef struct column_type {
 } column_type;
 
 typedef struct code_place {
-  char text[80]; /* "file.lua:12", or "" */
+  char text[LUA_IDSIZE + 12]; /* "file.lua:12", or "" */
 } code_place;
 
 typedef struct connection {
@@ -101,6 +98,7 @@ typedef struct sql_literal {
 
 /* place.c */
 code_place place_of_caller(lua_State *L);
+code_place place_from(lua_State *L, int level);   /* of the stack; 0: the C function that was called */
 int raise(lua_State *L, const char *format, ...); /* at the caller's place */
 int raise_type(lua_State *L, const char *function, const char *argument, const char *expected, int index);
 int core_internal(lua_State *L);
@@ -113,8 +111,6 @@ void errors_open(lua_State *L);
 /* parameters.c */
 void encode_statement(lua_State *L, connection *conn, int sql, int first, int last);
 void classes_open(lua_State *L);
-
-bool is_class(lua_State *L, int index, const char *class);
 
 /* scrub.c */
 void scrub(mp_error *err, const connection *conn);
@@ -191,6 +187,12 @@ int core_wait(lua_State *L);
 int64_t check_seconds(lua_State *L, int index, const char *function, const char *argument, int64_t absent_ns);
 
 /* core.c */
+/* Makes the metatable of a class and pushes it; push_class pushes it again. */
+void new_class(lua_State *L, const char *class);
+void push_class(lua_State *L, const char *class);
+bool is_class(lua_State *L, int index, const char *class);
+/* The userdata of that class, or NULL. */
+void *test_class(lua_State *L, int index, const char *class);
 /* Leaves the table of methods, to which the Lua side adds, in the table on top of the stack. */
 void open_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods);
 

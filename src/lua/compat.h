@@ -16,7 +16,6 @@
 #define LUA_MAXINTEGER PTRDIFF_MAX
 
 /* LuaJIT 2.1 declares some of these, Lua 5.1 does not: ours have names of their own. */
-#define luaL_testudata compat_testudata
 #define luaL_setfuncs compat_setfuncs
 #undef luaL_newlib
 
@@ -48,14 +47,18 @@ static inline int lua_absindex(lua_State *L, int index) {
   return index > 0 || index <= LUA_REGISTRYINDEX ? index : lua_gettop(L) + index + 1;
 }
 
-static inline void *luaL_testudata(lua_State *L, int index, const char *name) {
-  void *data = lua_touserdata(L, index);
-  if (!data || !lua_getmetatable(L, index))
-    return NULL;
-  luaL_getmetatable(L, name);
-  int same = lua_rawequal(L, -1, -2);
-  lua_pop(L, 2);
-  return same ? data : NULL;
+static inline void lua_rawgetp(lua_State *L, int index, const void *key) {
+  index = lua_absindex(L, index);
+  lua_pushlightuserdata(L, (void *)key);
+  lua_rawget(L, index);
+}
+
+/* Expects the value on top of the stack. */
+static inline void lua_rawsetp(lua_State *L, int index, const void *key) {
+  index = lua_absindex(L, index);
+  lua_pushlightuserdata(L, (void *)key);
+  lua_insert(L, -2);
+  lua_rawset(L, index);
 }
 
 static inline void luaL_setfuncs(lua_State *L, const luaL_Reg *functions, int upvalues) {

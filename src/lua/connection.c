@@ -8,7 +8,7 @@
 /* ---- the state of a handle ---- */
 
 static connection *check_connection(lua_State *L, const char *function) {
-  connection *conn = luaL_testudata(L, 1, CONNECTION_CLASS);
+  connection *conn = test_class(L, 1, CONNECTION_CLASS);
   if (!conn)
     raise_type(L, function, "self", "mypool.connection", 1);
   return conn;
@@ -175,38 +175,52 @@ int core_step(lua_State *L) {
 
 /* ---- operations ---- */
 
-/* connection(pool, function): a handle without a session yet, for a call of this function. */
-int core_connection(lua_State *L) {
-  pool_data *pool = check_pool(L, 1, luaL_checkstring(L, 2));
+/* Pushes a handle without a session yet, of the pool at index 1. */
+static connection *new_connection(lua_State *L, pool_data *pool) {
   connection *conn = lua_newuserdatauv(L, sizeof *conn, CONNECTION_VALUES);
   memset(conn, 0, sizeof *conn);
   conn->pool = pool;
-  luaL_getmetatable(L, CONNECTION_CLASS);
+  push_class(L, CONNECTION_CLASS);
   lua_setmetatable(L, -2);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, CONNECTION_POOL);
   conn->loan = mp_loan_new(pool->pool);
   if (!conn->loan)
-    return luaL_error(L, "not enough memory");
+    luaL_error(L, "not enough memory");
+  return conn;
+}
+
+/* connection(pool, function): a handle without a session, for a call of this function. */
+int core_connection(lua_State *L) {
+  new_connection(L, check_pool(L, 1, luaL_checkstring(L, 2)));
   return 1;
 }
 
-/* checkout(connection [, seconds]): once for each handle. */
+/* checkout(pool, function [, seconds]): a connection, for a call of this function. When that is not
+   done at once: false, the connection, and what step returns. */
 int core_checkout(lua_State *L) {
-  connection *conn = check_held(L, "checkout");
-  int64_t timeout_ns = check_seconds(L, 2, "checkout", "seconds", conn->pool->checkout_timeout_ns);
+  pool_data *pool = check_pool(L, 1, luaL_checkstring(L, 2));
+  int64_t timeout_ns = check_seconds(L, 3, "checkout", "seconds", pool->checkout_timeout_ns);
+  connection *conn = new_connection(L, pool);
   mp_wait wait;
   mp_error err;
-  if (mp_loan_held(conn->loan))
-    return luaL_error(L, "checkout: done before");
+  lua_replace(L, 1);
+  lua_settop(L, 1);
   report_overdue_loans(L, conn);
-  conn->taken = place_of_caller(L);
+  conn->taken = place_from(L, 2);
   lua_pushthread(L);
   lua_setiuservalue(L, 1, CONNECTION_OWNER); /* no other coroutine may take its address */
   mp_loan_set_owner(conn->loan, L);
   connection_begin(L, conn, CHECKING_OUT);
   mp_status status = mp_checkout(conn->loan, timeout_ns, conn->taken.text, &wait, &err);
-  return connection_proceed(L, conn, status, &wait, &err);
+  if (status == MP_DONE) {
+    conn->activity = IDLE;
+    report_overdue_loans(L, conn);
+    return 1;
+  }
+  lua_pushboolean(L, 0);
+  lua_pushvalue(L, 1);
+  return 2 + connection_proceed(L, conn, status, &wait, &err);
 }
 
 /* Per-call options; the Lua side has looked at their names and types. */
@@ -262,8 +276,6 @@ int core_query(lua_State *L) {
     return refuse_within_stream(L);
   conn->shape = (shape)shape_asked;
   read_options(L, 3, conn, &options);
-  if (conn->shape == SHAPE_VALUE)
-    conn->array_rows = true;
   const char *sql = statement_text(L, conn, &length);
   connection_begin(L, conn, QUERYING);
   mp_status status = mp_query(conn->loan, sql, length, &options, &wait, &err);
@@ -418,7 +430,7 @@ static int connection_in_transaction(lua_State *L) {
 /* ---- metamethods ---- */
 
 static int connection_close(lua_State *L) {
-  connection *conn = luaL_testudata(L, 1, CONNECTION_CLASS);
+  connection *conn = test_class(L, 1, CONNECTION_CLASS);
   if (conn && conn->loan) {
     check_outside_converter(L, conn, "release");
     report_overdue_loans(L, conn);
@@ -430,7 +442,7 @@ static int connection_close(lua_State *L) {
 /* A forgotten handle gives its session back, and says where it came from; not one whose coroutine
    was abandoned before it got a session. */
 static int connection_gc(lua_State *L) {
-  connection *conn = luaL_testudata(L, 1, CONNECTION_CLASS);
+  connection *conn = test_class(L, 1, CONNECTION_CLASS);
   if (conn && conn->loan && mp_loan_held(conn->loan) && conn->activity != CHECKING_OUT) {
     lua_pushfstring(L, "mypool: a connection checked out at %s was never released", conn->taken.text);
     lua_warning(L, lua_tostring(L, -1), 0);
@@ -442,7 +454,7 @@ static int connection_gc(lua_State *L) {
 }
 
 static int connection_tostring(lua_State *L) {
-  connection *conn = luaL_testudata(L, 1, CONNECTION_CLASS);
+  connection *conn = test_class(L, 1, CONNECTION_CLASS);
   if (conn && conn->loan)
     lua_pushfstring(L, "mypool.connection (id %d)", (int)mp_loan_id(conn->loan));
   else

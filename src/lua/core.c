@@ -5,8 +5,39 @@
 
 #include "binding.h"
 
+const char POOL_CLASS[] = "mypool.pool";
+const char CONNECTION_CLASS[] = "mypool.connection";
+const char ERROR_CLASS[] = "mypool.error";
+const char LIST_CLASS[] = "mypool.list";
+const char IDENTIFIER_CLASS[] = "mypool.ident";
+const char BINARY_CLASS[] = "mypool.binary";
+
+void new_class(lua_State *L, const char *class) {
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, class);
+}
+
+void push_class(lua_State *L, const char *class) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, class);
+}
+
+bool is_class(lua_State *L, int index, const char *class) {
+  if (!lua_getmetatable(L, index))
+    return false;
+  push_class(L, class);
+  bool same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same;
+}
+
+void *test_class(lua_State *L, int index, const char *class) {
+  void *data = lua_touserdata(L, index);
+  return data && is_class(L, index, class) ? data : NULL;
+}
+
 void open_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods) {
-  luaL_newmetatable(L, name);
+  new_class(L, name);
   luaL_setfuncs(L, metamethods, 0);
   lua_pushstring(L, name);
   lua_setfield(L, -2, "__name");
@@ -77,7 +108,7 @@ int luaopen_mypool_core(lua_State *L) {
   pool_open(L);
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "null");
-  luaL_getmetatable(L, ERROR_CLASS);
+  push_class(L, ERROR_CLASS);
   lua_setfield(L, -2, "error_metatable");
   return 1;
 }

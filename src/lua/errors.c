@@ -24,7 +24,7 @@ static void push_error(lua_State *L, const mp_error *err) {
   }
   if (*err->sqlstate)
     set(L, "sqlstate", err->sqlstate);
-  luaL_getmetatable(L, ERROR_CLASS);
+  push_class(L, ERROR_CLASS);
   lua_setmetatable(L, -2);
 }
 
@@ -64,7 +64,7 @@ static const luaL_Reg metamethods[] = {
 };
 
 void errors_open(lua_State *L) {
-  luaL_newmetatable(L, ERROR_CLASS);
+  new_class(L, ERROR_CLASS);
   luaL_setfuncs(L, metamethods, 0);
   lua_pop(L, 1);
 }

@@ -3,15 +3,6 @@
 
 #include "binding.h"
 
-bool is_class(lua_State *L, int index, const char *class) {
-  if (!lua_getmetatable(L, index))
-    return false;
-  luaL_getmetatable(L, class);
-  bool same = lua_rawequal(L, -1, -2);
-  lua_pop(L, 2);
-  return same;
-}
-
 /* ---- one value ---- */
 
 typedef struct encoder {
@@ -130,9 +121,10 @@ static void encode_scalar(const encoder *to, int index) {
 static void encode(const encoder *to, int index, int depth) {
   sql_literal literal = {.start = to->out->length};
   luaL_checkstack(to->L, 4, "lists within lists");
-  if (is_class(to->L, index, LIST_CLASS)) {
+  bool wrapped = lua_istable(to->L, index);
+  if (wrapped && is_class(to->L, index, LIST_CLASS)) {
     encode_list(to, index, depth);
-  } else if (is_class(to->L, index, IDENTIFIER_CLASS)) {
+  } else if (wrapped && is_class(to->L, index, IDENTIFIER_CLASS)) {
     encode_identifier(to, index);
   } else {
     encode_scalar(to, index);
@@ -200,9 +192,9 @@ static int list_tostring(lua_State *L) {
 
 /* Leaves the metatables where the Lua side finds them: in the table on top of the stack. */
 void classes_open(lua_State *L) {
-  static const char *const classes[] = {LIST_CLASS, IDENTIFIER_CLASS, BINARY_CLASS};
+  const char *const classes[] = {LIST_CLASS, IDENTIFIER_CLASS, BINARY_CLASS};
   for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
-    luaL_newmetatable(L, classes[i]);
+    new_class(L, classes[i]);
     lua_pushcfunction(L, list_tostring);
     lua_setfield(L, -2, "__tostring");
     lua_setfield(L, -2, classes[i]);

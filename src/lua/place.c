@@ -3,29 +3,47 @@
 
 #include "binding.h"
 
-/* The registry keeps the names of mypool's own Lua files, as keys. */
+/* By this address the registry keeps mypool's own Lua files: by the addresses of their names, which stay
+   where they are as long as a function of the file lives. */
 static const char own_files[] = "mypool.internal";
 
 static bool is_own(lua_State *L, const lua_Debug *frame) {
-  lua_getfield(L, LUA_REGISTRYINDEX, own_files);
-  lua_getfield(L, -1, frame->source);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, own_files);
+  lua_rawgetp(L, -1, frame->source);
   bool own = lua_toboolean(L, -1);
   lua_pop(L, 2);
   return own;
 }
 
+/* printf would cost as much as the rest of a checkout. */
+static void write_place(code_place *place, const lua_Debug *frame) {
+  char digits[12], *end = place->text + strlen(strcpy(place->text, frame->short_src));
+  int count = 0;
+  for (int line = frame->currentline; line > 0; line /= 10)
+    digits[count++] = (char)('0' + line % 10);
+  *end++ = ':';
+  while (count > 0)
+    *end++ = digits[--count];
+  *end = '\0';
+}
+
 /* The first frame that is neither C nor one of ours. */
-code_place place_of_caller(lua_State *L) {
+code_place place_from(lua_State *L, int level) {
   lua_Debug frame;
-  code_place place = {""};
-  for (int level = 0; lua_getstack(L, level, &frame); level++) {
+  code_place place;
+  *place.text = '\0';
+  for (; lua_getstack(L, level, &frame); level++) {
     lua_getinfo(L, "Sl", &frame);
     if (frame.currentline > 0 && !is_own(L, &frame)) {
-      snprintf(place.text, sizeof place.text, "%s:%d", frame.short_src, frame.currentline);
+      write_place(&place, &frame);
       break;
     }
   }
   return place;
+}
+
+code_place place_of_caller(lua_State *L) {
+  return place_from(L, 1);
 }
 
 int raise(lua_State *L, const char *format, ...) {
@@ -59,15 +77,14 @@ int core_internal(lua_State *L) {
   if (!lua_getstack(L, 1, &frame))
     return 0;
   lua_getinfo(L, "S", &frame);
-  lua_getfield(L, LUA_REGISTRYINDEX, own_files);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, own_files);
   if (lua_isnil(L, -1)) {
-    lua_pop(L, 1);
     lua_newtable(L);
     lua_pushvalue(L, -1);
-    lua_setfield(L, LUA_REGISTRYINDEX, own_files);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, own_files);
   }
-  lua_pushboolean(L, 1);
-  lua_setfield(L, -2, frame.source);
+  lua_getinfo(L, "f", &frame);
+  lua_rawsetp(L, -2, frame.source);
   return 0;
 }
 

@@ -7,7 +7,7 @@
 #include "binding.h"
 
 pool_data *check_pool(lua_State *L, int index, const char *function) {
-  pool_data *pool = luaL_testudata(L, index, POOL_CLASS);
+  pool_data *pool = test_class(L, index, POOL_CLASS);
   if (!pool || !pool->pool)
     raise_type(L, function, "self", "mypool.pool", index);
   pool->L = L;
@@ -177,7 +177,7 @@ int core_new(lua_State *L) {
   memset(pool, 0, sizeof *pool);
   pool->L = L;
   pool->password = pool->forget = LUA_NOREF;
-  luaL_getmetatable(L, POOL_CLASS);
+  push_class(L, POOL_CLASS);
   lua_setmetatable(L, -2);
   keep(L, "wait", POOL_WAIT);
   keep(L, "null", POOL_NULL);
@@ -331,7 +331,7 @@ int core_holders(lua_State *L) {
 }
 
 static int pool_gc(lua_State *L) {
-  pool_data *pool = luaL_testudata(L, 1, POOL_CLASS);
+  pool_data *pool = test_class(L, 1, POOL_CLASS);
   if (!pool)
     return 0;
   pool->L = L;

@@ -126,8 +126,6 @@ int core_execute(lua_State *L) {
   conn->shape = (shape)shape_asked;
   conn->literals.length = 0;
   read_options(L, 3, conn, &options);
-  if (conn->shape == SHAPE_VALUE)
-    conn->array_rows = true;
   connection_begin(L, conn, QUERYING);
   const mp_value *values = (const mp_value *)(const void *)conn->values.data;
   mp_status status = mp_execute(conn->loan, id, values, 0, &options, &wait, &err);
@@ -208,7 +206,7 @@ int core_parameters(lua_State *L) {
 /* close_prepared(connection, number): on a released connection too, where there is nothing left
    to close. */
 int core_close_prepared(lua_State *L) {
-  connection *conn = luaL_testudata(L, 1, CONNECTION_CLASS);
+  connection *conn = test_class(L, 1, CONNECTION_CLASS);
   uint64_t id = (uint64_t)luaL_checkinteger(L, 2);
   if (conn && conn->loan && conn->activity == IDLE)
     mp_close_prepared(conn->loan, id);

@@ -25,14 +25,14 @@ static bool is_described(const connection *conn) {
   return now->length == before->length && memcmp(now->data, before->data, now->length) == 0;
 }
 
-/* The names of the columns, and behind them those of their types, in a table that lasts as long as
-   results look the same: most do. */
+/* The names of the columns, behind them those of their types, and last the metatable of results without
+   warnings, once there was one: in a table that lasts as long as results look the same. Most do. */
 static void keep_names(lua_State *L, int self, connection *conn) {
   int columns = (int)conn->columns;
   if (columns == 0 || (conn->described_before.length > 0 && is_described(conn)))
     return;
   conn->described_before.length = 0;
-  lua_createtable(L, 2 * columns, 0);
+  lua_createtable(L, 2 * columns + 1, 0);
   for (int i = 0; i < columns; i++) {
     mp_column column = mp_loan_column(conn->loan, (unsigned)i);
     lua_pushlstring(L, column.name, column.name_length);
@@ -48,23 +48,19 @@ static void keep_names(lua_State *L, int self, connection *conn) {
 
 /* ---- what belongs to a result ---- */
 
-/* What the function of a metatable holds; the last two once they were asked for. */
-enum { NAMES = 1, COLUMN_COUNT, WARNING_COUNT, AFFECTED_ROWS, INSERT_ID, INFO, COLUMNS, COLUMN_TYPES };
+/* What the function of a metatable holds. */
+enum { NAMES = 1, COLUMN_COUNT, WARNING_COUNT, AFFECTED_ROWS, INSERT_ID, INFO, HELD = INFO };
 
 /* An array of its own for whoever asks: from the names, or from the types behind them. */
-static int push_array_of(lua_State *L, int cached, int offset) {
+static int push_array_of(lua_State *L, int offset) {
   int count = (int)lua_tointeger(L, lua_upvalueindex(COLUMN_COUNT));
-  if (count == 0 || !lua_isnil(L, lua_upvalueindex(cached))) {
-    lua_pushvalue(L, lua_upvalueindex(cached));
-    return 1;
-  }
+  if (count == 0)
+    return 0;
   lua_createtable(L, count, 0);
   for (int i = 1; i <= count; i++) {
     lua_rawgeti(L, lua_upvalueindex(NAMES), i + offset * count);
     lua_rawseti(L, -2, i);
   }
-  lua_pushvalue(L, -1);
-  lua_replace(L, lua_upvalueindex(cached));
   return 1;
 }
 
@@ -79,9 +75,9 @@ static int result_index(lua_State *L) {
                 {"info", INFO}};
   const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
   if (strcmp(name, "columns") == 0)
-    return push_array_of(L, COLUMNS, 0);
+    return push_array_of(L, 0);
   if (strcmp(name, "column_types") == 0)
-    return push_array_of(L, COLUMN_TYPES, 1);
+    return push_array_of(L, 1);
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
     if (strcmp(name, fields[i].name) != 0)
       continue;
@@ -100,20 +96,41 @@ static void push_change(lua_State *L, const mp_summary *summary) {
     lua_pushnil(L);
 }
 
-/* It goes into the metatable of the result, so that a JSON encoder sees an array, and is made when it
-   is asked for: few ask. */
-static void attach_summary(lua_State *L, int self, connection *conn, const mp_summary *summary) {
+/* The names stand on top of the stack, and are taken. */
+static void push_metatable(lua_State *L, const mp_summary *summary) {
   lua_createtable(L, 0, 1);
-  lua_getiuservalue(L, self, CONNECTION_NAMES);
+  lua_insert(L, -2);
   lua_pushinteger(L, summary->columns);
   lua_pushinteger(L, summary->warning_count);
   if (summary->columns > 0)
     lua_settop(L, lua_gettop(L) + 3);
   else
     push_change(L, summary);
-  lua_settop(L, lua_gettop(L) + 2);
-  lua_pushcclosure(L, result_index, COLUMN_TYPES);
+  lua_pushcclosure(L, result_index, HELD);
   lua_setfield(L, -2, "__index");
+}
+
+/* Of rows without warnings there is nothing to tell but their columns: such results share it. */
+static void push_shared_metatable(lua_State *L, const mp_summary *summary) {
+  int names = lua_gettop(L), place = 2 * (int)summary->columns + 1;
+  lua_rawgeti(L, names, place);
+  if (lua_isnil(L, -1)) {
+    lua_settop(L, names);
+    lua_pushvalue(L, names);
+    push_metatable(L, summary);
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, names, place);
+  }
+  lua_remove(L, names);
+}
+
+/* It goes into the metatable of the result on top of the stack, so that a JSON encoder sees an array. */
+static void attach_summary(lua_State *L, int self, connection *conn, const mp_summary *summary) {
+  lua_getiuservalue(L, self, CONNECTION_NAMES);
+  if (summary->columns > 0 && summary->warning_count == 0)
+    push_shared_metatable(L, summary);
+  else
+    push_metatable(L, summary);
   lua_setmetatable(L, -2);
   conn->warnings = summary->warning_count;
 }
@@ -139,41 +156,25 @@ static void begin_stream(lua_State *L, int self, connection *conn) {
   conn->seeking = false;
 }
 
-/* Pushes the table that will take the rows. */
+/* Pushes the table that will take the rows, or nil where the first row, or its first cell, will stand. */
 static void begin_result(lua_State *L, int self, connection *conn) {
   mp_summary summary = look(L, self, conn);
-  lua_newtable(L);
-  if (conn->shape == SHAPE_RESULT)
-    attach_summary(L, self, conn, &summary);
+  if (conn->shape != SHAPE_RESULT) {
+    lua_pushnil(L);
+    return;
+  }
+  lua_createtable(L, summary.columns > 0, 0);
+  attach_summary(L, self, conn, &summary);
 }
 
 /* How many warnings there were is known behind the last row. */
-static void update_warnings(lua_State *L, connection *conn) {
+static void update_warnings(lua_State *L, int self, connection *conn) {
   mp_summary summary;
   mp_loan_summary(conn->loan, &summary);
-  if (conn->columns == 0 || summary.warning_count == conn->warnings || !lua_getmetatable(L, -1))
+  if (conn->shape != SHAPE_RESULT || conn->columns == 0 || summary.warning_count == conn->warnings)
     return;
-  lua_getfield(L, -1, "__index");
-  lua_pushinteger(L, summary.warning_count);
-  lua_setupvalue(L, -2, WARNING_COUNT);
-  lua_pop(L, 2);
-}
-
-static void replace_by_first(lua_State *L) {
-  if (!lua_istable(L, -1))
-    return;
-  lua_rawgeti(L, -1, 1);
-  lua_replace(L, -2);
-}
-
-/* one and value: the first row, or its first cell, instead of the table. */
-static void finish_result(lua_State *L, connection *conn) {
-  if (conn->shape == SHAPE_RESULT)
-    update_warnings(L, conn);
-  else
-    replace_by_first(L);
-  if (conn->shape == SHAPE_VALUE)
-    replace_by_first(L);
+  summary.columns = conn->columns;
+  attach_summary(L, self, conn, &summary);
 }
 
 /* ---- rows ---- */
@@ -265,6 +266,19 @@ void row_push(lua_State *L, connection *conn, const mp_row *row, int null) {
     push_record(L, conn, row, null);
 }
 
+static void keep_row(lua_State *L, connection *conn, const mp_row *row, int result) {
+  if (conn->shape == SHAPE_RESULT) {
+    row_push(L, conn, row, result + 1);
+    lua_rawseti(L, result, (int)conn->rows);
+  } else if (conn->rows == 1) {
+    if (conn->shape == SHAPE_VALUE)
+      push_value(L, conn, row, 0, result + 1);
+    else
+      row_push(L, conn, row, result + 1);
+    lua_replace(L, result);
+  }
+}
+
 /* False when the result, or what is worth reading of it, is too large. */
 static bool add_row(lua_State *L, connection *conn, const mp_row *row, int result) {
   if (conn->max_result_bytes > 0 && (conn->result_bytes += row_size(conn, row)) > conn->max_result_bytes) {
@@ -274,10 +288,8 @@ static bool add_row(lua_State *L, connection *conn, const mp_row *row, int resul
     return conn->result_bytes - conn->max_result_bytes <= WORTH_DRAINING;
   }
   conn->rows++;
-  if (conn->rejected || (conn->shape != SHAPE_RESULT && conn->rows > 1))
-    return true;
-  row_push(L, conn, row, result + 1);
-  lua_rawseti(L, result, (int)conn->rows);
+  if (!conn->rejected)
+    keep_row(L, conn, row, result);
   return true;
 }
 
@@ -429,7 +441,7 @@ mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, 
     if (status == MP_DONE && conn->rejected && mp_loan_id(conn->loan) == 0)
       break;
     if (status == MP_DONE) {
-      finish_result(L, conn);
+      update_warnings(L, self, conn);
       conn->results++;
       conn->activity = SEEKING_RESULT;
     }

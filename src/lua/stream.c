@@ -1,4 +1,4 @@
-/* Rows one by one, as the server sends them: whatever their number, one is held at a time. */
+/* Rows as the server sends them: whatever their number, few are held at a time. */
 #include "binding.h"
 
 static bool is_row(const mp_row *row) {
@@ -34,19 +34,6 @@ static void begin_draining(connection *conn, uint64_t limit) {
   conn->drain_limit = limit;
 }
 
-static int push_row(lua_State *L, connection *conn, const mp_row *row) {
-  conn->activity = IDLE;
-  luaL_checkstack(L, 2 * (int)conn->columns + 16, "too many columns");
-  int null = lua_gettop(L) + 1;
-  row_push_names(L, 1, conn);
-  row_push(L, conn, row, null);
-  if (conn->rejected)
-    return results_refuse(L, conn, NULL);
-  lua_pushnil(L);
-  lua_insert(L, -2);
-  return 2;
-}
-
 static int end_stream(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
   if (status == MP_WAIT)
     return connection_waits(L, conn, wait);
@@ -58,13 +45,47 @@ static int end_stream(lua_State *L, connection *conn, mp_status status, mp_wait 
   return 1;
 }
 
-/* Continues fetch or drain: nil and a row; nil alone at the end. */
+enum { ROWS_AT_ONCE = 64 };
+
+/* The rows that are here already come along: a call for each would cost as much as the row. Not where a
+   converter may raise, which is for its row alone. */
+static mp_status add_rows(lua_State *L, connection *conn, int rows, mp_wait *wait, mp_error *err) {
+  mp_status status = MP_DONE;
+  for (int i = 2; i <= ROWS_AT_ONCE && !conn->pool->converting && mp_has_row(conn->loan); i++) {
+    mp_row row;
+    status = mp_fetch(conn->loan, &row, wait, err);
+    if (status != MP_DONE || !is_row(&row))
+      break;
+    row_push(L, conn, &row, rows + 1);
+    lua_rawseti(L, rows, i);
+  }
+  return status;
+}
+
+/* nil, and an array of rows: this one, and those behind it. */
+static int push_rows(lua_State *L, connection *conn, const mp_row *row, mp_wait *wait, mp_error *err) {
+  luaL_checkstack(L, 2 * (int)conn->columns + 16, "too many columns");
+  lua_pushnil(L);
+  lua_createtable(L, 1, 0);
+  int rows = lua_gettop(L);
+  row_push_names(L, 1, conn);
+  row_push(L, conn, row, rows + 1);
+  lua_rawseti(L, rows, 1);
+  mp_status status = conn->rejected ? MP_DONE : add_rows(L, conn, rows, wait, err);
+  lua_settop(L, rows);
+  conn->activity = IDLE;
+  if (conn->rejected)
+    return results_refuse(L, conn, NULL);
+  return status == MP_FAILED ? end_stream(L, conn, status, wait, err) : 2;
+}
+
+/* Continues fetch or drain: nil and an array of rows; nil alone at the end. */
 int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
   if (conn->activity == STREAMING) {
     mp_row row;
     mp_status status = mp_fetch(conn->loan, &row, wait, err);
     if (status == MP_DONE && is_row(&row))
-      return push_row(L, conn, &row);
+      return push_rows(L, conn, &row, wait, err);
     if (status != MP_DONE)
       return end_stream(L, conn, status, wait, err);
     conn->seeking = true;
@@ -82,7 +103,7 @@ int refuse_within_stream(lua_State *L) {
   return 1 + push_failure(L, &err);
 }
 
-/* fetch(connection): the next row of the stream that query began. */
+/* fetch(connection): the next rows of the stream that query began. */
 int core_fetch(lua_State *L) {
   connection *conn = check_held(L, "rows");
   mp_wait wait;

@@ -44,6 +44,12 @@ bool mp_session_has_packet(const mp_session *session) {
   return (size_t)(end - at) - 4 >= ((size_t)at[0] | (size_t)at[1] << 8 | (size_t)at[2] << 16);
 }
 
+/* After the rows come a short packet that begins with 0xFE, or an error, which begins with 0xFF (MariaDB
+   knowledge base, "Result Set Packets"); a row may begin like that too. */
+bool mp_session_has_row(const mp_session *session) {
+  return !session->cont && mp_session_has_packet(session) && session->mysql->net.pvio->cache_pos[4] < 0xFE;
+}
+
 /* With no reply owed, anything to read is the server's farewell. POLLRDHUP tells of the end
    also behind replies that have not been read. */
 mp_liveness mp_session_peek(mp_session *session) {
@@ -56,6 +62,12 @@ mp_liveness mp_session_peek(mp_session *session) {
   if (socket.revents == 0 && !has_cached(session))
     return MP_QUIET;
   return session->owed > 0 ? MP_READY : MP_DEAD;
+}
+
+/* A unix socket has no network behind which the server could be gone already (measured: a send after
+   a timeout of the server, a KILL, a restart and a crash fails with 2006). */
+bool mp_session_send_tells(const mp_session *session) {
+  return session->driver->server.socket != NULL && session->fork_generation == fork_generation;
 }
 
 bool mp_session_at_rest(const mp_session *session) {

@@ -78,10 +78,10 @@ struct mp_session {
   size_t built_length; /* of the flight without the statements of on_connect */
   unsigned built_replies;
   unsigned profiles_reply; /* which of the replies is that to SHOW PROFILES */
-  unsigned owed;       /* replies of a reset not read yet */
-  bool doomed;         /* the server has rolled the transaction back: only ROLLBACK makes sense */
-  bool in_transaction; /* ... as it was before the statement in progress */
-  const char *sql;     /* that statement */
+  unsigned owed;           /* replies of a reset not read yet */
+  bool doomed;             /* the server has rolled the transaction back: only ROLLBACK makes sense */
+  bool in_transaction;     /* ... as it was before the statement in progress */
+  const char *sql;         /* that statement */
   size_t length;
   bool recording; /* statements become part of the baseline */
   bool rollback;  /* the statement in progress is ROLLBACK */
@@ -168,7 +168,9 @@ void mp_prepared_end(mp_session *session);
 
 /* liveness.c */
 mp_liveness mp_session_peek(mp_session *session);
+bool mp_session_send_tells(const mp_session *session);
 bool mp_session_has_packet(const mp_session *session);
+bool mp_session_has_row(const mp_session *session);
 bool mp_session_at_rest(const mp_session *session);
 void mp_session_abort(mp_session *session);
 void mp_session_close(mp_session *session);

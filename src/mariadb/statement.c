@@ -51,12 +51,19 @@ static int reply_cont(mp_session *session, int ready) {
   return mysql_read_query_result_cont(&session->flag, session->mysql, ready);
 }
 
+static int reply_start(mp_session *session, int ready) {
+  (void)ready;
+  session->cont = reply_cont;
+  return mysql_read_query_result_start(&session->flag, session->mysql);
+}
+
+/* The answer to a statement is never there at once: an attempt to read it would be wasted. */
 static mp_status sent(mp_session *session, mp_error *err) {
   if (session->outcome)
     return mp_mysql_fail(session, MP_PHASE_SEND, err);
-  session->cont = reply_cont;
+  session->cont = reply_start;
   session->done = replied;
-  return mp_task_settle(session, mysql_read_query_result_start(&session->flag, session->mysql), err);
+  return mp_task_settle(session, MYSQL_WAIT_READ, err);
 }
 
 static int send_cont(mp_session *session, int ready) {
@@ -93,6 +100,12 @@ void mp_statement_begin(mp_session *session) {
   session->executed = NULL;
 }
 
+/* The server has read all that came before, so a short statement cannot block: without the resumable call,
+   which costs a change of stacks. Under TLS no other may be used. */
+static bool fits_the_socket(const mp_session *session, size_t length) {
+  return length < 2048 && !session->driver->server.tls;
+}
+
 mp_status mp_statement_query(mp_session *session, const char *sql, size_t length, mp_error *err) {
   session->rollback = mp_sql_is_rollback(sql, length);
   if (refuse(session, length, err) != MP_DONE) {
@@ -102,6 +115,10 @@ mp_status mp_statement_query(mp_session *session, const char *sql, size_t length
   mp_statement_begin(session);
   session->sql = sql;
   session->length = length;
+  if (fits_the_socket(session, length)) {
+    session->outcome = mysql_send_query(session->mysql, sql, length);
+    return sent(session, err);
+  }
   session->cont = send_cont;
   session->done = sent;
   return mp_task_settle(session, mysql_send_query_start(&session->outcome, session->mysql, sql, length), err);

@@ -31,9 +31,9 @@ static mp_status expired(mp_loan *loan, mp_error *err) {
   return MP_FAILED;
 }
 
-static mp_status held(mp_loan *loan) {
+static mp_status held(mp_loan *loan, int64_t now_ns) {
   loan->stage = LOAN_HELD;
-  loan->since_ns = pool_now(loan->pool);
+  loan->since_ns = now_ns;
   overdue_expect(loan->pool, loan);
   return MP_DONE;
 }
@@ -140,7 +140,7 @@ static mp_status resetting(mp_loan *loan, mp_status status, mp_wait *wait, mp_er
   reset_answered(pool);
   if (pool->driver->peek(loan->slot->session) == MP_DEAD)
     return found_dead(loan, err);
-  return held(loan);
+  return held(loan, pool_now(pool));
 }
 
 /* A server that does not answer a reset must leave time to try another session. */
@@ -158,19 +158,19 @@ static mp_status read_reset(mp_driver *driver, mp_slot *slot, mp_error *err) {
   return driver->reset_read(slot->session, err);
 }
 
-static mp_status use_idle(mp_loan *loan, mp_slot *slot, mp_wait *wait, mp_error *err) {
+static mp_status use_idle(mp_loan *loan, mp_slot *slot, int64_t now_ns, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   loan->slot = slot;
   slot->loan = loan;
   if (!slot->reset_pending)
-    return held(loan);
+    return held(loan, now_ns);
   loan->stage = LOAN_RESETTING;
   mp_status status = read_reset(pool->driver, slot, err);
   if (status == MP_DONE)
     pool->stats.resets_hidden++;
   if (status == MP_WAIT) {
     pool->stats.resets_waited++;
-    loan->since_ns = pool_now(pool);
+    loan->since_ns = now_ns;
     loan->limit_ns = reset_limit_ns(loan, loan->since_ns);
   }
   return resetting(loan, status, wait, err);
@@ -208,7 +208,7 @@ static mp_status opened(mp_loan *loan) {
   slot_move(pool, loan->slot, SLOT_LENT);
   slot_opened(pool, loan->slot);
   backoff_succeeded(pool);
-  mp_status status = held(loan);
+  mp_status status = held(loan, pool_now(pool));
   queue_serve(pool);
   return status;
 }
@@ -218,7 +218,7 @@ static mp_status recovered(mp_loan *loan, mp_status status, mp_error *err) {
   mp_pool *pool = loan->pool;
   if (recovery_settled(pool, loan->slot, status)) {
     slot_move(pool, loan->slot, SLOT_LENT);
-    return held(loan);
+    return held(loan, pool_now(pool));
   }
   loan->slot = NULL;
   *err = (mp_error){0};
@@ -321,12 +321,13 @@ static mp_status seek(mp_loan *loan, mp_wait *wait, mp_error *err) {
     return give_up(loan);
   }
   settle_orphans(pool);
-  idle_sweep(pool);
+  int64_t now_ns = pool_now(pool);
+  idle_sweep(pool, now_ns);
   if (pool->first && loan->tries == 0)
     return enqueue(loan, wait, err);
-  if (loan->tries <= pool->config.retries && (slot = idle_pick(pool))) {
+  if (loan->tries <= pool->config.retries && (slot = idle_pick(pool, now_ns))) {
     slot_move(pool, slot, SLOT_LENT);
-    return use_idle(loan, slot, wait, err);
+    return use_idle(loan, slot, now_ns, wait, err);
   }
   if ((slot = slot_find_other(pool)))
     return reserve(loan, slot, wait, err);
@@ -351,7 +352,7 @@ static mp_status step_handed(mp_loan *loan, mp_wait *wait, mp_error *err) {
     return use_opening(loan, wait, err);
   if (loan->pool->driver->peek(loan->slot->session) == MP_DEAD)
     return found_dead(loan, err);
-  return use_idle(loan, loan->slot, wait, err);
+  return use_idle(loan, loan->slot, pool_now(loan->pool), wait, err);
 }
 
 static mp_status step_queued(mp_loan *loan, mp_wait *wait, mp_error *err) {
@@ -424,7 +425,6 @@ mp_status mp_checkout(mp_loan *loan, int64_t timeout_ns, const char *label, mp_w
   loan->deadline_ns = add_time(pool_now(loan->pool), timeout_ns);
   loan->ticket = loan->pool->tickets++;
   loan->tries = 0;
-  if (label)
-    snprintf(loan->label, sizeof loan->label, "%s", label);
+  loan->label = label ? label : "";
   return checkout_done(loan, acquire(loan, wait, err));
 }

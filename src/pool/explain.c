@@ -37,7 +37,7 @@ static void add_holders(const mp_pool *pool, char *text, size_t size) {
   unsigned count = mp_pool_holders(pool, holders, 3);
   for (unsigned i = 0; i < count; i++) {
     size_t used = strlen(text);
-    snprintf(text + used, size - used, "%s %s for %.1f s", i == 0 ? ":" : ",",
+    snprintf(text + used, size - used, "%s %.63s for %.1f s", i == 0 ? ":" : ",",
              *holders[i].label ? holders[i].label : "unnamed", (double)holders[i].age_ns / MP_SECOND);
   }
 }
@@ -60,7 +60,7 @@ mp_status explain_exhausted(const mp_loan *asking, mp_error *err) {
   add_holders(pool, holders, sizeof holders);
   if (own)
     snprintf(hint, sizeof hint,
-             "; this coroutine itself holds one, taken at %s: a nested checkout waits for itself",
+             "; this coroutine itself holds one, taken at %.63s: a nested checkout waits for itself",
              own->label);
   err->retryable = true;
   return mp_fail(err, MP_ERR_EXHAUSTED, 0, "pool %s%s%sexhausted, %u of %u connections are lent%s%s",

@@ -37,10 +37,7 @@ static void close_outlived(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
 }
 
 /* The oldest come first, so the first that may stay ends the search. */
-void idle_sweep(mp_pool *pool) {
-  if (!pool->oldest)
-    return;
-  int64_t now_ns = pool_now(pool);
+void idle_sweep(mp_pool *pool, int64_t now_ns) {
   while (pool->oldest && outlived(pool, pool->oldest, now_ns)) {
     if (pool->driver->peek(pool->oldest->session) == MP_DEAD)
       close_dead(pool, pool->oldest);
@@ -63,8 +60,16 @@ typedef enum idle_finding {
   FOUND_DEAD     /* and closed */
 } idle_finding;
 
+/* A session that owes nothing, and whose death the first statement finds before it is too late, is not
+   looked at: that would be half the cost of a checkout. */
+static mp_liveness liveness_of(const mp_pool *pool, const mp_slot *slot) {
+  if (!slot->reset_pending && pool->config.retries > 0 && pool->driver->send_tells(slot->session))
+    return MP_QUIET;
+  return pool->driver->peek(slot->session);
+}
+
 static idle_finding look_at(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
-  mp_liveness liveness = pool->driver->peek(slot->session);
+  mp_liveness liveness = liveness_of(pool, slot);
   if (liveness == MP_DEAD) {
     close_dead(pool, slot);
     return FOUND_DEAD;
@@ -111,8 +116,7 @@ bool idle_other(const mp_pool *pool, int64_t now_ns) {
 
 /* The newest whose replies are there; else the one whose reset was sent first, rather not one of
    the slow. Each is looked at once: what was found alive here cannot be closed by a second look. */
-mp_slot *idle_pick(mp_pool *pool) {
-  int64_t now_ns = pool_now(pool);
+mp_slot *idle_pick(mp_pool *pool, int64_t now_ns) {
   bool death = false;
   mp_slot *found = NULL, *pending = NULL;
   for (mp_slot *slot = pool->newest, *older; slot && (!found || death); slot = older) {

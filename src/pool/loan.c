@@ -9,6 +9,7 @@ mp_loan *mp_loan_new(mp_pool *pool) {
     return NULL;
   loan->pool = pool;
   loan->bell = -1;
+  loan->label = "";
   pool->loans++;
   return loan;
 }
@@ -125,7 +126,7 @@ static void give_back(mp_loan *loan, bool reset) {
     slot_discard(pool, loan->slot);
   }
   queue_serve(pool);
-  idle_sweep(pool);
+  idle_sweep(pool, now_ns);
 }
 
 static void end(mp_loan *loan) {

@@ -218,13 +218,17 @@ static mp_status call_driver(mp_loan *loan, mp_error *err) {
   }
 }
 
+static bool is_dead(mp_driver *driver, mp_session *session) {
+  return !driver->send_tells(session) && driver->peek(session) == MP_DEAD;
+}
+
 /* A look before the send: what is dead already never got the statement. */
 static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_driver *driver = loan->pool->driver;
   mp_session *session = loan->slot->session;
   bool at_rest = driver->at_rest(session);
   mp_status status;
-  if (at_rest && driver->peek(session) == MP_DEAD) {
+  if (at_rest && is_dead(driver, session)) {
     err->phase = MP_PHASE_SEND;
     status = mp_fail(err, MP_ERR_LOST, 2006, "the server has closed the connection");
   } else if (!at_rest && (loan->operation == OP_PING || loan->operation == OP_RESET)) {
@@ -348,6 +352,10 @@ static mp_status begin_reading(mp_loan *loan, loan_operation operation, mp_error
 static mp_status read_on(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
   loan_operation operation = loan->operation;
   return report(loan, operation, progress(loan, status, wait, err), err);
+}
+
+bool mp_has_row(const mp_loan *loan) {
+  return loan->slot && !loan->slot->lost && loan->pool->driver->has_row(loan->slot->session);
 }
 
 mp_status mp_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err) {

@@ -85,7 +85,7 @@ struct mp_loan {
   bool idempotent;
   bool reported; /* as overdue */
   const void *owner;
-  char label[64];
+  const char *label; /* the caller's */
 };
 
 struct mp_pool {
@@ -123,9 +123,9 @@ bool slot_expired(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 bool slot_reusable(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 
 /* idle.c */
-mp_slot *idle_pick(mp_pool *pool);
+mp_slot *idle_pick(mp_pool *pool, int64_t now_ns);
 bool idle_other(const mp_pool *pool, int64_t now_ns);
-void idle_sweep(mp_pool *pool); /* closes what has outlived its time */
+void idle_sweep(mp_pool *pool, int64_t now_ns); /* closes what has outlived its time */
 void idle_sweep_dead(mp_pool *pool);
 void idle_close_all(mp_pool *pool);
 
