@@ -142,16 +142,17 @@ local refused = {
       local statement = assert(conn:prepare "INSERT INTO runs SELECT LENGTH(?)")
       return statement:execute(("x"):rep(17 * 1024 * 1024))
     end },
-  { "max_queries_per_hour", sees = { server_error(1226, "42000") }, user = "rationed", stays = true, run = function(conn)
-    local result, err
-    repeat
-      result, err = conn:query "DO 0"
-    until not result
-    return nil, err
-  end, undo = function()
+  { "max_queries_per_hour", sees = { server_error(1226, "42000") }, user = "rationed", stays = true,
+    run = function(conn)
+      local result, err
+      repeat
+        result, err = conn:query "DO 0"
+      until not result
+      return nil, err
+    end, undo = function()
     s:sql "ALTER USER rationed WITH MAX_QUERIES_PER_HOUR 0; FLUSH USER_RESOURCES"
   end },
-  { "a lock wait timeout", sees = { server_error(1205, "HY000", true) }, stays = true, run = function(conn, other)
+  { "a lock wait", sees = { server_error(1205, "HY000", true) }, stays = true, run = function(conn, other)
     assert(other:query "START TRANSACTION")
     assert(other:query "UPDATE locked SET n = n + 10 WHERE n = 1")
     assert(conn:query "SET innodb_lock_wait_timeout = 1")
