@@ -212,7 +212,7 @@ for _, mode in ipairs(modes) do
           s:sql "FLUSH USER_RESOURCES"
           whole(pool, 3)
         end)
-        ledger.enter("server: " .. fault[1], { faults = 1, statements = 2 })
+        ledger.enter("server: " .. fault[1], { faults = 1 })
       end)
     end
 

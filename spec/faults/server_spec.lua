@@ -137,7 +137,7 @@ local refused = {
   { "a packet too large", sees = { server_error(1153, "") }, stays = true, run = function(conn)
     return conn:query("INSERT INTO runs SELECT LENGTH(?)", ("x"):rep(17 * 1024 * 1024))
   end },
-  { "a prepared statement with a packet too large", sees = { server_error(1153, "") }, stays = true,
+  { "a packet too large, prepared", sees = { server_error(1153, "") }, stays = true,
     run = function(conn)
       local statement = assert(conn:prepare "INSERT INTO runs SELECT LENGTH(?)")
       return statement:execute(("x"):rep(17 * 1024 * 1024))
