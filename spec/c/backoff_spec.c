@@ -52,7 +52,7 @@ it("makes one attempt at a time while the server is down") {
   expect_equal(stats().waiting, 4);
 }
 
-it("lets all waiters connect as soon as one attempt succeeded") {
+it("lets others connect as soon as one attempt succeeded") {
   config.max_size = 5;
   open_pool();
   plan(ON_OPEN, refused);
@@ -62,6 +62,109 @@ it("lets all waiters connect as soon as one attempt succeeded") {
   expect(readable(wait_of(b).fd) && readable(wait_of(c).fd));
   expect_equal(step(c), MP_DONE);
   expect_equal(step(b), MP_DONE);
+}
+
+/* The server is down, and so many wait for it. */
+static void wait_for_server(mp_loan **waiting, unsigned count) {
+  plan(ON_OPEN, refused);
+  plan_times(count, ON_OPEN, waits);
+  for (unsigned i = 0; i < count; i++)
+    waiting[i] = ask_and_wait();
+  pass(MP_SECOND);
+  expect_equal(step(waiting[0]), MP_WAIT);
+}
+
+/* What the bells have woken goes on. */
+static void step_woken(mp_loan **waiting, unsigned count) {
+  for (unsigned i = 0; i < count; i++)
+    if (waiting[i]->stage == LOAN_HANDED)
+      expect_equal(step(waiting[i]), MP_WAIT);
+}
+
+static void succeed(mp_loan *loan) {
+  answer(session_of(loan), fine);
+  expect_equal(step(loan), MP_DONE);
+}
+
+it("opens sessions step by step after an outage: with each success one more at a time") {
+  static const unsigned at_a_time[] = {1, 2, 3, 4, 5, 5, 4, 3, 2, 1};
+  mp_loan *waiting[10];
+  config.max_size = 10;
+  open_pool();
+  wait_for_server(waiting, 10);
+  for (unsigned i = 0; i < 10; i++) {
+    expect_equal(stats().opening, at_a_time[i]);
+    succeed(waiting[i]);
+    step_woken(waiting, 10);
+  }
+  expect_equal(fake.opened, 11);
+}
+
+it("opens one session at a time again when the server goes down again") {
+  mp_loan *waiting[6];
+  config.max_size = 10;
+  open_pool();
+  wait_for_server(waiting, 6);
+  succeed(waiting[0]);
+  step_woken(waiting, 6);
+  expect_equal(stats().opening, 2);
+  answer(session_of(waiting[1]), refused);
+  answer(session_of(waiting[2]), refused);
+  expect_equal(step(waiting[1]), MP_WAIT);
+  expect_equal(step(waiting[2]), MP_WAIT);
+  expect_equal(stats().opening, 0);
+  pass(MP_SECOND);
+  expect_equal(step(waiting[1]), MP_WAIT);
+  expect_equal(stats().opening, 1);
+  ask_and_wait();
+  expect_equal(stats().opening, 1);
+}
+
+it("gives the turn of a connect that is given up to whoever waits for one") {
+  mp_loan *waiting[5];
+  config.max_size = 10;
+  open_pool();
+  wait_for_server(waiting, 5);
+  succeed(waiting[0]);
+  release(waiting[1]); /* woken, has not begun */
+  step_woken(waiting, 5);
+  expect_equal(stats().opening, 2);
+  release(waiting[2]); /* begun: it goes on for the next */
+  step_woken(waiting, 5);
+  expect_equal(stats().opening, 2);
+  expect_equal(stats().waiting, 0);
+}
+
+it("opens any number at a time again when as many have been opened as there may be") {
+  mp_loan *waiting[3];
+  config.max_size = 3;
+  open_pool();
+  wait_for_server(waiting, 3);
+  for (unsigned i = 0; i < 3; i++) {
+    succeed(waiting[i]);
+    step_woken(waiting, 3);
+  }
+  for (unsigned i = 0; i < 3; i++)
+    discard(waiting[i]);
+  plan_times(3, ON_OPEN, waits);
+  for (unsigned i = 0; i < 3; i++)
+    ask_and_wait();
+  expect_equal(stats().opening, 3);
+}
+
+it("does not call a pool exhausted that has not opened all its sessions yet") {
+  mp_loan *waiting[4];
+  config.max_size = 10;
+  open_pool();
+  wait_for_server(waiting, 3);
+  succeed(waiting[0]);
+  step_woken(waiting, 3);
+  waiting[3] = ask(MP_SECOND);
+  expect_equal(last.status, MP_WAIT);
+  pass(MP_SECOND);
+  expect_equal(step(waiting[3]), MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_TIMEOUT);
+  expect(last.err.retryable);
 }
 
 it("forgets the failures after a success") {

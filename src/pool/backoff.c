@@ -1,4 +1,5 @@
-/* While the server is down: one attempt at a time, with growing, random pauses between. */
+/* While the server is down: one attempt at a time, with growing, random pauses between. When it is
+   back: with each that succeeds, one more at a time. */
 #include "pool.h"
 
 static const int64_t first_pause_ns = 20 * MP_MILLISECOND;
@@ -14,10 +15,11 @@ uint64_t pool_random(mp_pool *pool, uint64_t below) {
   return below > 0 ? (x * UINT64_C(2685821657736338717) >> 11) % below : 0;
 }
 
+/* A server that has just come back is slow, and other pools have waited for it as well. */
 bool backoff_may_open(const mp_pool *pool) {
-  if (pool->failures == 0)
-    return true;
-  return pool->counts[SLOT_OPENING] == 0 && pool_now(pool) >= pool->retry_at_ns;
+  if (pool->failures > 0)
+    return pool->counts[SLOT_OPENING] == 0 && pool_now(pool) >= pool->retry_at_ns;
+  return pool->successes == 0 || pool->counts[SLOT_OPENING] <= pool->successes;
 }
 
 static int64_t pause_ns(mp_pool *pool) {
@@ -32,6 +34,7 @@ static int64_t pause_ns(mp_pool *pool) {
 /* A server that refuses for good does answer: whoever comes next is told the same at once. */
 void backoff_failed(mp_pool *pool, const mp_error *err) {
   pool->stats.connect_failures++;
+  pool->successes = 0;
   if (!err->retryable) {
     pool->failures = 0;
     return;
@@ -42,5 +45,9 @@ void backoff_failed(mp_pool *pool, const mp_error *err) {
 }
 
 void backoff_succeeded(mp_pool *pool) {
+  if (pool->failures > 0 || pool->successes > 0)
+    pool->successes++;
+  if (pool->successes >= pool->config.max_size)
+    pool->successes = 0;
   pool->failures = 0;
 }

@@ -83,7 +83,7 @@ mp_status explain_expired(mp_loan *loan, mp_error *err) {
   pool->stats.timeouts++;
   if (pool->failures > 0)
     return explain_down(pool, err);
-  if (loan->stage == LOAN_QUEUED)
+  if (loan->stage == LOAN_QUEUED && pool->counts[SLOT_EMPTY] == 0)
     return explain_exhausted(loan, err);
   err->retryable = true;
   return mp_fail(err, MP_ERR_TIMEOUT, 0, "no connection was ready in time");

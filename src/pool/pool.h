@@ -102,6 +102,7 @@ struct mp_pool {
   int ended_bell;
   uint64_t generation, random, tickets;
   unsigned failures;   /* connects that failed in a row */
+  unsigned successes;  /* connects that did not, since the last failure; 0: that is long ago */
   int64_t retry_at_ns; /* no connect before, while failures > 0 */
   mp_error last_failure;
   int64_t overdue_at_ns; /* no loan that was not reported is overdue before */

@@ -1,0 +1,151 @@
+-- Deaths in the pool: one dead session makes the pool look at all its idle ones before it lends any of them.
+
+local ledger = require "spec.support.ledger"
+local pools = require "spec.support.pools"
+local schedulers = require "spec.support.schedulers"
+local server = require "spec.support.server"
+local whole = require "spec.support.whole"
+
+local s
+
+setup(function()
+  s = server.start()
+  s:sql "CREATE TABLE app.runs (n INT)"
+end)
+
+teardown(function()
+  s:remove()
+end)
+
+before_each(function()
+  s:sql "TRUNCATE app.runs"
+end)
+
+after_each(pools.close)
+
+local function await(condition)
+  for _ = 1, 500 do
+    if condition() then
+      return
+    end
+    os.execute "sleep 0.01"
+  end
+  error("waited in vain", 2)
+end
+
+local function kill(ids)
+  s:sql("KILL " .. table.concat(ids, "; KILL "))
+  local left = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID IN (%s)"
+  await(function()
+    return s:sql(left:format(table.concat(ids, ",")))[1] == "0"
+  end)
+end
+
+-- Borrows so many connections, uses and releases them. Returns their ids in the order in which they will be lent.
+local function fill(pool, count)
+  local conns, ids = {}, {}
+  for i = 1, count do
+    conns[i] = assert(pool:checkout())
+    assert(conns[i]:query "SET @left_behind = 1")
+    ids[count + 1 - i] = conns[i]:id()
+  end
+  for i = 1, count do
+    conns[i]:release()
+  end
+  os.execute "sleep 0.05" -- the resets are answered
+  assert.equal(count, pool:stats().idle)
+  return ids
+end
+
+local function rows()
+  return math.tointeger(s:sql("SELECT COUNT(*) FROM app.runs")[1])
+end
+
+local function enter(faults)
+  ledger.enter("server: deaths in the pool", { faults = faults, statements = 1, lost = 1 - rows() })
+  assert.equal(1, rows())
+end
+
+local modes = {
+  { name = "in a plain program", run = function(f)
+    f()
+  end },
+  schedulers.cqueues(),
+}
+
+for _, mode in ipairs(modes) do
+  for _, way in ipairs { "options", "tcp_options" } do
+    local name = ("%s over %s"):format(mode.wait and "under " .. mode.name or mode.name, way)
+
+    local function new()
+      return pools.new(s[way](s, { max_size = 10, wait = mode.wait }))
+    end
+
+    describe(name, function()
+      it("all ten idle ones that were killed are found by the first checkout, which opens one", function()
+        local pool = new()
+        mode.run(function()
+          kill(fill(pool, 10))
+          local conn = assert(pool:checkout())
+          local stats = pool:stats()
+          assert.same({ 10, 10, 1, 0 }, { stats.stale, stats.closed, stats.size, stats.idle })
+          assert.is_true(stats.retries <= 1, stats.retries)
+          assert.equal(11, stats.opened)
+          assert(conn:query "INSERT INTO runs VALUES (1)")
+          conn:release()
+          enter(10)
+          whole(pool, 10)
+          assert.equal(10, pool:stats().stale)
+        end)
+      end)
+
+      it("a dead one that would be lent first uncovers the others, and a live one is lent", function()
+        local pool = new()
+        mode.run(function()
+          local ids = fill(pool, 10)
+          kill { ids[1], ids[4], ids[7], ids[10] }
+          local conn = assert(pool:checkout())
+          assert.equal(ids[2], conn:id())
+          local stats = pool:stats()
+          assert.same({ 4, 5, 10 }, { stats.stale, stats.idle, stats.opened })
+          assert(conn:query "INSERT INTO runs VALUES (1)")
+          conn:release()
+          enter(4)
+          whole(pool, 10)
+        end)
+      end)
+
+      it("a session that dies between its checkout and its first statement uncovers them, too", function()
+        local pool = new()
+        mode.run(function()
+          local ids = fill(pool, 10)
+          local conn = assert(pool:checkout())
+          kill(ids)
+          assert(conn:query "INSERT INTO runs VALUES (1)")
+          local stats = pool:stats()
+          assert.same({ 9, 1, 11, 1 }, { stats.stale, stats.retries, stats.opened, stats.size })
+          conn:release()
+          enter(10)
+          whole(pool, 10)
+        end)
+      end)
+
+      it("idle ones are closed shortly before the server's wait_timeout would end them", function()
+        s:sql "SET GLOBAL wait_timeout = 2"
+        local pool = new()
+        mode.run(function()
+          fill(pool, 3)
+          s:sql "SET GLOBAL wait_timeout = 28800"
+          os.execute "sleep 1.85" -- past nine tenths of it
+          local idle = pool:stats().idle
+          assert(pool:query "INSERT INTO runs VALUES (1)")
+          local stats = pool:stats()
+          assert.equal(3, idle)
+          assert.equal(3, stats.expired + stats.stale)
+          enter(0)
+          whole(pool, 10)
+        end)
+      end)
+    end)
+  end
+end
