@@ -140,10 +140,12 @@ for _, mode in ipairs(modes) do
     it("closes a session in the middle of sending, for the rest of the statement is the caller's", function()
       local pool = new { max_size = 1 }
       mode.run(function()
-        local id = assert(pool:value "SELECT CONNECTION_ID()")
+        local conn = assert(pool:checkout())
+        local id = assert(conn:value "SELECT CONNECTION_ID()")
         s:pause()
         local text = ("x"):rep(12 * 1024 * 1024)
-        local result, err = pool:query({ "SELECT LENGTH(?)", timeout = 0.1 }, text)
+        local result, err = conn:query({ "SELECT LENGTH(?)", timeout = 0.1 }, text)
+        conn:release()
         text = nil -- luacheck: ignore
         collectgarbage()
         s:continue()

@@ -148,8 +148,8 @@ local function through_pool(world, row, transport)
   first:release()
   lend(row, pool, env)
   local conn = assert(pool:checkout())
-  local kept = conn:id() == id
   local answer = probe(row, conn, env)
+  local kept = conn:id() == id -- now: over a unix socket a death is found by the first statement
   conn:release()
   pool:close()
   cleanup(row, env)

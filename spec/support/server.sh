@@ -284,6 +284,16 @@ signal() {
   kill "-$1" "$pid"
 }
 
+# A signal is on its way for a while: until the last thread has stopped, a statement may be answered.
+pause() {
+  signal STOP "$1"
+  for ((i = 0; i < 1000; i++)); do
+    cut -d')' -f2 "/proc/$pid/task/"*/stat | grep -qv '^ T' || return 0
+    sleep 0.002
+  done
+  fail "the server in $1 does not pause"
+}
+
 run() {
   local options=() dir port status
   if [[ " $* " == *" -- "* ]]; then
@@ -307,7 +317,7 @@ case ${1-} in
   create | guard | run) "$@" ;;
   start | stop | resume) check_folder "${2-}" && "$@" ;;
   kill) check_folder "${2-}" && kill_server "$2" ;;
-  pause) check_folder "${2-}" && signal STOP "$2" ;;
+  pause) check_folder "${2-}" && pause "$2" ;;
   continue) check_folder "${2-}" && signal CONT "$2" ;;
   remove) [[ ! -e ${2-} ]] || { check_folder "$2" && remove "$2"; } ;;
   *) sed -n '2,/^$/s/^# \{0,1\}//p' "$me" >&2; exit 2 ;;

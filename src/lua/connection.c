@@ -433,8 +433,10 @@ static int connection_close(lua_State *L) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
   if (conn && conn->loan) {
     check_outside_converter(L, conn, "release");
+    conn->ended = place_of_caller(L);
     report_overdue_loans(L, conn);
-    end_loan(L, conn, true);
+    if (!cut_other(L, conn))
+      end_loan(L, conn, true);
   }
   return 0;
 }

@@ -1,6 +1,8 @@
 /* The retry table: what a failure proves about the statement, and what becomes of the
    session. Only a send that failed, and a connect that failed, prove that nothing ran. The
    numbers are those of errmsg.h and mysqld_error.h. */
+#include <string.h>
+
 #include "pool.h"
 
 typedef struct retry_rule {
@@ -47,7 +49,15 @@ static bool from_client(unsigned code) {
   return code == 0 || (code >= 2000 && code < 3000) || code >= 5000;
 }
 
-static const retry_rule *find_rule(unsigned code) {
+/* 1290 is also what other options are refused with, where no other server would be of use. */
+static bool is_read_only(const mp_error *err) {
+  return err->code != 1290 || strstr(err->message, "read-only");
+}
+
+static const retry_rule *find_rule(const mp_error *err) {
+  unsigned code = err->code;
+  if (!is_read_only(err))
+    return &other_server_error;
   for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
     if (rules[i].code == code)
       return &rules[i];
@@ -122,7 +132,7 @@ mp_verdict judge(mp_error *err, bool idempotent) {
     return judge_connect(err);
   if (err->phase == MP_PHASE_SEND)
     return judge_send(err);
-  mp_verdict verdict = apply(err, find_rule(err->code));
+  mp_verdict verdict = apply(err, find_rule(err));
   verdict.again = verdict.lost && err->phase == MP_PHASE_REPLY && idempotent;
   return verdict;
 }
