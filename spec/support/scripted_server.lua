@@ -131,7 +131,7 @@ local FULL_AUTHENTICATION = "\1\4"
 
 -- A hash of 32 bytes is what caching_sha2_password tries first.
 local function switch_plugin(peer, plugin)
-  send(peer, ("<Bzz"):pack(0xfe, plugin, SALT))
+  send(peer, ("<Bz"):pack(0xfe, plugin) .. (plugin == "client_ed25519" and ("s"):rep(32) or SALT .. "\0"))
   local answer = receive(peer)
   if plugin == "caching_sha2_password" and answer and #answer == 32 then
     send(peer, FULL_AUTHENTICATION)
