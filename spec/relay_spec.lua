@@ -547,6 +547,27 @@ describe("relay", function()
     end)
   end)
 
+  describe("record", function()
+    it("keeps what clients send, until it begins anew", function()
+      local client, server = session()
+      client:xwrite "before"
+      server:xread(6)
+      r:record()
+      assert.equal("", r:heard())
+      client:xwrite "a\0\xff"
+      server:xread(3)
+      server:xwrite "answer"
+      client:xread(6)
+      assert.equal("a\0\xff", r:heard())
+      local other, other_server = session()
+      other:xwrite "b"
+      other_server:xread(1)
+      assert.equal("a\0\xffb", r:heard())
+      r:record()
+      assert.equal("", r:heard())
+    end)
+  end)
+
   describe("strip_tls", function()
     -- A greeting with all low capability flags set or, in `flags`, others.
     local function greeting(flags)

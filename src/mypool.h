@@ -409,6 +409,7 @@ typedef struct mp_server {
   const char *collation;          /* NULL: the server's default for the charset */
   bool tls;                       /* never silently plain */
   bool tls_verify;                /* the server's certificate and name */
+  bool tls_cleartext;             /* the password may be asked for as it is, over verified TLS */
   const char *tls_ca;             /* PEM file; NULL: the system's certificates */
   const char *tls_cert, *tls_key; /* PEM files of the client; NULL: none */
   const char *const *init_sql;    /* statements of the baseline */

@@ -102,7 +102,13 @@ local function statements(value)
   end
 end
 
-local tls_options = { ca = text, cert = text, key = text, verify = of_type "boolean" }
+local tls_options = {
+  ca = text,
+  cert = text,
+  key = text,
+  verify = of_type "boolean",
+  cleartext_password = of_type "boolean",
+}
 
 local check
 
@@ -111,6 +117,9 @@ local function tls(value)
     check("new: tls", value, tls_options)
     if (value.cert == nil) ~= (value.key == nil) then
       return "table with both or neither of cert and key"
+    end
+    if value.cleartext_password and value.verify == false then
+      return "table without cleartext_password where verify is false"
     end
   elseif type(value) ~= "boolean" then
     return "boolean or table"

@@ -139,6 +139,20 @@ it("opens another session rather than wait on for a slow reset, which serves som
   expect_equal(fake.opened, 2);
 }
 
+it("waits on for a slow reset whose replies have begun to arrive") {
+  config.max_size = 2;
+  open_pool();
+  fake.slow_resets = true;
+  mp_session *s = make_one_idle();
+  pass(100 * MP_MILLISECOND);
+  reply(s);
+  plan(ON_RESET_READ, waits);
+  mp_loan *loan = ask_and_wait();
+  answer(s, fine);
+  expect_equal(step(loan), MP_DONE);
+  expect(session_of(loan) == s);
+}
+
 it("leaves half of a checkout's time to try another session") {
   config.max_size = 1;
   open_pool();

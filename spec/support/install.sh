@@ -32,6 +32,7 @@ fuzz        command clang                clang                fuzzing scanner an
 lint        command luacheck             lua-check            checking Lua files
 lint        command clang-format         clang-format         formatting C files
 openssl     command openssl              openssl              certificates for specs of TLS
+openssl     module  openssl.ssl.context  lua-luaossl          TLS of the scripted server
 valgrind    command valgrind             valgrind             memory checks
 '
 

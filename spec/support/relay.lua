@@ -164,6 +164,22 @@ function relay:strip_tls(on)
   self:command("strip_tls", switch(on))
 end
 
+-- From now on all that clients send is kept, the first 64 KiB of it.
+function relay:record()
+  self:command("record", "on")
+end
+
+-- Returns it.
+function relay:heard()
+  self.commands:write "heard\n"
+  self.commands:flush()
+  local bytes = assert(self.answers:read():match "^heard (%x*)$")
+  assert(self.answers:read() == "ok")
+  return (bytes:gsub("%x%x", function(byte)
+    return string.char(tonumber(byte, 16))
+  end))
+end
+
 -- Returns { connections =, open =, up =, down = }, the bytes forwarded since the start.
 function relay:stats()
   return self:command("stats")

@@ -1,15 +1,27 @@
--- A server that follows a script: enough of the protocol for a pool, and a reset that is refused or swallowed.
+-- A server that follows a script: enough of the protocol for a pool, and what no honest server does.
 --
---     local scripted = server.start { reset = "refuse" }   -- error 1047; "silent": no answer, to nothing any more
+--     local scripted = server.start { reset = "refuse" }
 --     local pool = mypool.new(scripted:options { max_size = 1 })
 --     …
 --     scripted:stop()
+--
+-- The script, all of it optional:
+--
+--     reset = "refuse"       error 1047; "silent": no answer, to nothing any more
+--     greets = plugin        authentication plugin of the greeting
+--     switches = plugin      ... to which it switches after the login
+--     wants = path           asks for this file of the client, in answer to
+--     when = "^LOAD"         queries that match this pattern, or, without it, to "login", "init_db", "reset", "ping",
+--                            "prepare" or "execute"
+--     tls = { cert =, key = }    offers TLS; protocol = "TLSv1_1" and so on: only this version of it
+--     socket = path          listens there as well
 --
 -- It takes any account. Statements that it knows, all others succeed without a result:
 --
 --     SET @name = number     SELECT @name     SELECT CONNECTION_ID()
 --     SHOW RESETS            how many resets it was sent, on all connections together
 --     SHOW CONNECTIONS       how many connections were opened
+--     SHOW PASSWORD          what the client answered to the switch
 
 local cqueues = require "cqueues"
 local socket = require "cqueues.socket"
@@ -32,6 +44,7 @@ local function receive(peer)
 end
 
 local AUTOCOMMIT = 2
+local SALT = ("s"):rep(20)
 
 local function send_ok(peer)
   send(peer, ("<BBBI2I2"):pack(0, 0, 0, AUTOCOMMIT, 0))
@@ -70,25 +83,77 @@ end
 -- ---- the server ----
 
 local LONG_PASSWORD, LONG_FLAG, CONNECT_WITH_DB, PROTOCOL_41 = 0x1, 0x4, 0x8, 0x200
-local TRANSACTIONS, SECURE_CONNECTION, MULTI_RESULTS, PLUGIN_AUTH = 0x2000, 0x8000, 0x20000, 0x80000
+local SSL, TRANSACTIONS, SECURE_CONNECTION, MULTI_RESULTS, PLUGIN_AUTH = 0x800, 0x2000, 0x8000, 0x20000, 0x80000
 local capabilities = LONG_PASSWORD | LONG_FLAG | CONNECT_WITH_DB | PROTOCOL_41
   | TRANSACTIONS | SECURE_CONNECTION | MULTI_RESULTS | PLUGIN_AUTH
 
 local seen = { resets = 0, connections = 0 }
 
-local function greet(peer)
-  local salt = ("s"):rep(20)
+local function send_greeting(peer, script)
+  local offers = capabilities | (script.tls and SSL or 0)
   peer.number = 0
   send(
     peer,
     ("<BzI4"):pack(10, "5.5.5-10.11.0-MariaDB", peer.id)
-      .. salt:sub(1, 8)
-      .. ("<BI2BI2I2B"):pack(0, capabilities & 0xffff, UTF8MB4, AUTOCOMMIT, capabilities >> 16, #salt + 1)
+      .. SALT:sub(1, 8)
+      .. ("<BI2BI2I2B"):pack(0, offers & 0xffff, UTF8MB4, AUTOCOMMIT, offers >> 16, #SALT + 1)
       .. ("\0"):rep(10)
-      .. ("<zz"):pack(salt:sub(9), "mysql_native_password")
+      .. ("<zz"):pack(SALT:sub(9), script.greets or "mysql_native_password")
   )
-  if not receive(peer) then
+end
+
+local function read_file(path)
+  local file <close> = assert(io.open(path))
+  return file:read "a"
+end
+
+-- At security level 0 OpenSSL still speaks the old versions.
+local function tls_context(tls)
+  local context = require("openssl.ssl.context").new(tls.protocol or "TLS", true)
+  context:setCipherList "DEFAULT:@SECLEVEL=0"
+  context:setCertificate(require("openssl.x509").new(read_file(tls.cert)))
+  context:setPrivateKey(require("openssl.pkey").new(read_file(tls.key)))
+  return context
+end
+
+local SSL_REQUEST_LENGTH = 32
+
+-- Returns the client's login, over TLS if it asks for that.
+local function receive_login(peer, script)
+  local packet = receive(peer)
+  if packet and #packet == SSL_REQUEST_LENGTH and script.tls then
+    return peer.socket:starttls(tls_context(script.tls)) and receive(peer)
+  end
+  return packet
+end
+
+local FULL_AUTHENTICATION = "\1\4"
+
+-- A hash of 32 bytes is what caching_sha2_password tries first.
+local function switch_plugin(peer, plugin)
+  send(peer, ("<Bz"):pack(0xfe, plugin) .. (plugin == "client_ed25519" and ("s"):rep(32) or SALT .. "\0"))
+  local answer = receive(peer)
+  if plugin == "caching_sha2_password" and answer and #answer == 32 then
+    send(peer, FULL_AUTHENTICATION)
+    answer = receive(peer)
+  end
+  seen.password = answer
+  return answer
+end
+
+local function ask_for_file(peer, script)
+  send(peer, "\xfb" .. script.wants)
+  while #(receive(peer) or "") > 0 do -- luacheck: ignore 542
+  end
+end
+
+local function greet(peer, script)
+  send_greeting(peer, script)
+  if not receive_login(peer, script) or script.switches and not switch_plugin(peer, script.switches) then
     return false
+  end
+  if script.when == "login" then
+    ask_for_file(peer, script)
   end
   send_ok(peer)
   return true
@@ -110,14 +175,26 @@ local function answer_query(peer, sql)
     send_row(peer, tostring(seen.resets))
   elseif sql == "SHOW CONNECTIONS" then
     send_row(peer, tostring(seen.connections))
+  elseif sql == "SHOW PASSWORD" then
+    send_row(peer, seen.password or false)
   else
     send_ok(peer)
   end
 end
 
 local QUIT, QUERY, RESET = 0x01, 0x03, 0x1f
+local others = { [0x02] = "init_db", [0x0e] = "ping", [0x16] = "prepare", [0x17] = "execute", [RESET] = "reset" }
 
-local function talk(peer, how)
+local function send_prepared(peer)
+  send(peer, ("<BI4I2I2BI2"):pack(0, 1, 0, 0, 0, 0))
+end
+
+local function is_asked_for_a_file(packet, script)
+  local when = script.wants and script.when
+  return when and (packet:byte() == QUERY and packet:find(when, 2) or others[packet:byte()] == when)
+end
+
+local function talk(peer, script)
   local silent = false
   for packet in receive, peer do
     local command = packet:byte()
@@ -125,13 +202,18 @@ local function talk(peer, how)
       return
     elseif command == RESET then
       seen.resets = seen.resets + 1
-      silent = silent or how == "silent"
+      silent = silent or script.reset == "silent"
+    end
+    if is_asked_for_a_file(packet, script) then
+      ask_for_file(peer, script)
     end
     if silent then -- luacheck: ignore 542
-    elseif command == RESET and how == "refuse" then
+    elseif command == RESET and script.reset == "refuse" then
       send_error(peer, 1047, "08S01", "Unknown command")
     elseif command == QUERY then
       answer_query(peer, packet:sub(2))
+    elseif others[command] == "prepare" then
+      send_prepared(peer)
     else
       peer.variables = command == RESET and {} or peer.variables
       send_ok(peer)
@@ -139,15 +221,15 @@ local function talk(peer, how)
   end
 end
 
-local function serve_one(s, how)
+local function serve_one(s, script)
   s:setmode("bn", "bn")
   s:onerror(function(_, _, why)
     return why
   end)
   seen.connections = seen.connections + 1
   local peer = { socket = s, id = seen.connections, variables = {}, number = 0 }
-  if greet(peer) then
-    talk(peer, how)
+  if greet(peer, script) then
+    talk(peer, script)
   end
   s:close()
 end
@@ -159,19 +241,26 @@ local function parent_of_this_process()
   return parent, pid
 end
 
+local function accept(loop, listener, script)
+  listener:listen()
+  loop:wrap(function()
+    for s in listener:clients() do
+      loop:wrap(serve_one, s, script)
+    end
+  end)
+end
+
 -- The program: serves until it is killed or its parent is gone.
-local function serve(how)
+local function serve(script)
   local loop = cqueues.new()
   local listener = socket.listen("127.0.0.1", 0)
-  listener:listen()
+  accept(loop, listener, script)
+  if script.socket then
+    accept(loop, socket.listen { path = script.socket }, script)
+  end
   local parent, pid = parent_of_this_process()
   print(("%d %d"):format(select(3, listener:localname()), pid))
   io.stdout:flush()
-  loop:wrap(function()
-    for s in listener:clients() do
-      loop:wrap(serve_one, s, how)
-    end
-  end)
   while parent_of_this_process() == parent do
     assert(loop:step(0.2))
   end
@@ -206,8 +295,20 @@ local function quoted(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
+-- A table of strings and such tables, as Lua reads it.
+local function source_of(value)
+  if type(value) ~= "table" then
+    return ("%q"):format(value)
+  end
+  local fields = {}
+  for name, field in pairs(value) do
+    fields[#fields + 1] = ("%s = %s"):format(name, source_of(field))
+  end
+  return "{ " .. table.concat(fields, ", ") .. " }"
+end
+
 local function start(script)
-  local program = ("require 'spec.support.scripted_server'.serve %q"):format(script.reset)
+  local program = "require 'spec.support.scripted_server'.serve " .. source_of(script)
   local pipe = assert(io.popen(("LUA_PATH=%s LUA_CPATH=%s exec lua5.4 -e %s 2>&1"):format(
     quoted(package.path),
     quoted(package.cpath),

@@ -1,4 +1,5 @@
--- Certificates for specs, made once in build/: tls.ca signed tls.server_options(), tls.foreign_ca did not.
+-- Certificates for specs, made once in build/: tls.ca signed tls.server_options(), tls.foreign_ca did not;
+-- tls.file(name) is one of certificates.sh.
 
 local folder = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" or "."
 local certificates = folder .. "/../../build/spec/certificates"
@@ -9,6 +10,10 @@ local tls = {
   client_cert = certificates .. "/client.pem",
   client_key = certificates .. "/client-key.pem",
 }
+
+function tls.file(name)
+  return certificates .. "/" .. name .. ".pem"
+end
 
 -- Command line options of mariadbd.
 function tls.server_options()

@@ -73,6 +73,8 @@ static void read_tls(lua_State *L, mp_server *server) {
   server->tls = lua_toboolean(L, -1);
   lua_getfield(L, 1, "tls_verify");
   server->tls_verify = lua_isnil(L, -1) || lua_toboolean(L, -1);
+  lua_getfield(L, 1, "tls_cleartext_password");
+  server->tls_cleartext = lua_toboolean(L, -1);
   server->tls_ca = string_option(L, "tls_ca");
   server->tls_cert = string_option(L, "tls_cert");
   server->tls_key = string_option(L, "tls_key");

@@ -16,9 +16,12 @@ static const size_t context_stack = 64 * 1024;
 /* Plugins that send the password, or something as good, in clear are not among them; those
    that do so unless the connection is safe come only with a unix socket or verified TLS. */
 static const char *allowed_auth(const mp_server *server) {
-  bool safe = server->socket || (server->tls && server->tls_verify);
-  return safe ? "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password"
-              : "mysql_native_password,client_ed25519";
+  bool verified = server->tls && server->tls_verify;
+  if (verified && server->tls_cleartext && !server->socket)
+    return "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password,mysql_clear_password";
+  if (verified || server->socket)
+    return "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password";
+  return "mysql_native_password,client_ed25519";
 }
 
 /* A fresh handle for each attempt: a failed connect drops the options of its handle. LOCAL
@@ -53,9 +56,19 @@ static void set_socket_options(MYSQL *mysql) {
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
+/* libmariadb may name something else than what the server asked for. */
+static void explain_plugin(const mp_server *server, mp_error *err) {
+  if (err->code == CR_PLUGIN_NOT_ALLOWED)
+    snprintf(err->message, sizeof err->message,
+             "the server asks for an authentication plugin that is not one of %s", allowed_auth(server));
+}
+
 static mp_status connected(mp_session *session, mp_error *err) {
-  if (!session->connected)
-    return mp_mysql_fail(session, MP_PHASE_CONNECT, err);
+  if (!session->connected) {
+    mp_mysql_fail(session, MP_PHASE_CONNECT, err);
+    explain_plugin(&session->driver->server, err);
+    return mp_tls_explain(session, err);
+  }
   set_socket_options(session->mysql);
   return session->driver->server.tls ? mp_tls_check(session, err) : MP_DONE;
 }
@@ -111,12 +124,20 @@ mp_status mp_session_login(mp_session *session, int64_t deadline_ns, mp_error *e
   return mp_task_run(session, handshake(session, err), deadline_ns, err);
 }
 
+static mp_status reach_baseline(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  if (set_collation(session, deadline_ns, err) == MP_DONE &&
+      mp_baseline_record(session, deadline_ns, err) == MP_DONE &&
+      run_init_sql(session, deadline_ns, err) == MP_DONE)
+    return MP_DONE;
+  if (err->code == CR_SSL_CONNECTION_ERROR)
+    err->code = CR_SERVER_LOST; /* who has logged in was not refused */
+  return MP_FAILED;
+}
+
 mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error *err) {
   mp_leaving_await(session);
   if (mp_session_login(session, deadline_ns, err) != MP_DONE ||
-      set_collation(session, deadline_ns, err) != MP_DONE ||
-      mp_baseline_record(session, deadline_ns, err) != MP_DONE ||
-      run_init_sql(session, deadline_ns, err) != MP_DONE)
+      reach_baseline(session, deadline_ns, err) != MP_DONE)
     return failed(err);
   mp_baseline_settle(&session->base, session->mysql, session->driver->server.init_sql_count > 0);
   return mp_flight_build(session, err) == MP_DONE ? MP_DONE : failed(err);

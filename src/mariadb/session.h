@@ -119,6 +119,7 @@ mp_status mp_session_login(mp_session *session, int64_t deadline_ns, mp_error *e
 /* tls.c */
 void mp_tls_set_options(MYSQL *mysql, const mp_server *server);
 mp_status mp_tls_check(mp_session *session, mp_error *err);
+mp_status mp_tls_explain(const mp_session *session, mp_error *err);
 void mp_set_nonblocking(MYSQL *mysql);
 
 /* opening.c: the same in place or on a helper thread. */

@@ -1,6 +1,10 @@
 /* TLS: verified unless the user says otherwise, and never silently plain. */
 #include <errmsg.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "session.h"
@@ -29,6 +33,7 @@ void mp_tls_set_options(MYSQL *mysql, const mp_server *server) {
   if (server->tls_cert) {
     mysql_options(mysql, MYSQL_OPT_SSL_CERT, server->tls_cert);
     mysql_options(mysql, MYSQL_OPT_SSL_KEY, server->tls_key);
+    mysql_optionsv(mysql, MARIADB_OPT_TLS_PASSPHRASE, ""); /* else OpenSSL asks for one on the terminal */
   }
 }
 
@@ -43,4 +48,93 @@ mp_status mp_tls_check(mp_session *session, mp_error *err) {
     return mp_fail(err, MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR, "the server does not speak TLS");
   mp_set_nonblocking(session->mysql);
   return MP_DONE;
+}
+
+/* ---- why a login over TLS failed ----
+   libmariadb gives one number to all that TLS may refuse, and to a connection that is cut in the middle
+   of its handshake. Only that may be tried again: it becomes a lost connection here. */
+
+/* For better words than libmariadb's. */
+static mp_error *cleared(mp_error *err) {
+  *err = (mp_error){.phase = err->phase};
+  return err;
+}
+
+/* Sets *locked when a key is encrypted. False, with errno, when the file cannot be read. */
+static bool find_pem(const char *path, const char *kind, bool *found, bool *locked) {
+  char line[256];
+  FILE *file = fopen(path, "re");
+  if (!file)
+    return false;
+  while (fgets(line, sizeof line, file)) {
+    *found = *found || (strncmp(line, "-----BEGIN ", 11) == 0 && strstr(line, kind));
+    *locked = *locked || strstr(line, "ENCRYPTED");
+  }
+  bool readable = !ferror(file);
+  int reason = errno;
+  fclose(file);
+  errno = reason;
+  return readable;
+}
+
+/* Of a file that is not as it should be libmariadb may not even tell the name. */
+static bool blame_file(mp_error *err, const char *option, const char *path, const char *kind) {
+  bool found = false, locked = false, readable = path && find_pem(path, kind, &found, &locked);
+  if (!path || (found && !locked))
+    return false;
+  if (!readable)
+    mp_fail(cleared(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR, "tls.%s: cannot read '%s': %m", option,
+            path);
+  else
+    mp_fail(cleared(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR, "tls.%s: %s %s in '%s'", option,
+            found ? "a passphrase locks the" : "no PEM", kind, path);
+  return true;
+}
+
+/* Network errors end with the errno; those of files were found before. */
+static bool was_cut(const char *message) {
+  static const char *const texts[] = {
+      "unexpected eof",                            /* OpenSSL */
+      "non-properly terminated", "Error in the pu" /* …ll function, …sh function: GnuTLS */
+  };
+  const char *number = strrchr(message, '(');
+  for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+    if (strstr(message, texts[i]))
+      return true;
+  return number && atoi(number + 1) > 0;
+}
+
+static mp_status explain_refusal(const mp_server *server, mp_error *err) {
+  if (blame_file(err, "ca", server->tls_ca, "CERTIFICATE") ||
+      blame_file(err, "cert", server->tls_cert, "CERTIFICATE") ||
+      blame_file(err, "key", server->tls_key, "PRIVATE KEY"))
+    return MP_FAILED;
+  if (strstr(err->message, "key values mismatch"))
+    return mp_fail(cleared(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
+                   "tls.key: '%s' is not the key of '%s'", server->tls_key, server->tls_cert);
+  if (strstr(err->message, "Validation of SSL server certificate failed"))
+    return mp_fail(cleared(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
+                   "TLS/SSL error: the server's certificate is not for '%s'",
+                   server->host ? server->host : "localhost");
+  if (was_cut(err->message))
+    err->code = CR_SERVER_LOST;
+  return MP_FAILED;
+}
+
+/* Under TLS 1.3 a server that refuses the client's certificate may just hang up, for all that can be
+   seen: while the login is "sending authentication information" or "reading authorization packet". */
+static void explain_loss(const mp_server *server, mp_error *err) {
+  bool in_login = strstr(err->message, "authentication") || strstr(err->message, "authorization");
+  if (server->tls_cert && in_login)
+    strncat(err->message, " (maybe the server refused the certificate of tls.cert)",
+            sizeof err->message - 1 - strlen(err->message));
+}
+
+mp_status mp_tls_explain(const mp_session *session, mp_error *err) {
+  const mp_server *server = &session->driver->server;
+  if (server->tls && err->code == CR_SSL_CONNECTION_ERROR)
+    explain_refusal(server, err);
+  if (server->tls && err->code == CR_SERVER_LOST)
+    explain_loss(server, err);
+  return MP_FAILED;
 }

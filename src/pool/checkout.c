@@ -120,12 +120,18 @@ static mp_status put_aside(mp_loan *loan, int64_t now_ns) {
   return MP_WAIT;
 }
 
+/* Put aside with a part of its replies there, it would be the first to be found again, for ever. */
+static bool slow(const mp_loan *loan, int64_t now_ns) {
+  return now_ns - loan->slot->released_ns >= RESET_PATIENCE_NS &&
+         loan->pool->driver->peek(loan->slot->session) != MP_READY;
+}
+
 /* Nobody tells it of a session that comes back meanwhile, so it looks from time to time. */
 static mp_status wait_for_reset(mp_loan *loan, mp_wait *wait) {
   int64_t now_ns = pool_now(loan->pool);
   if (loan->pool->config.max_size == 1)
     return wait_on_session(loan, loan->limit_ns, wait);
-  if (now_ns - loan->slot->released_ns >= RESET_PATIENCE_NS && idle_other(loan->pool, now_ns))
+  if (slow(loan, now_ns) && idle_other(loan->pool, now_ns))
     return put_aside(loan, now_ns);
   return wait_on_session(loan, earlier(loan->limit_ns, now_ns + RESET_PATIENCE_NS), wait);
 }

@@ -111,6 +111,7 @@ static bool connect_failure_is_final(unsigned code) {
   case 0:    /* our own: the password function failed, no thread or descriptor is left */
   case 2007: /* another protocol */
   case 2019: /* unknown character set */
+  case 2026: /* TLS refused: a certificate, a file, a server without it; what was cut has another number */
   case 2049: /* old authentication */
   case 2059: /* authentication plugin cannot be loaded */
   case 5010: /* authentication plugin not allowed */

@@ -216,6 +216,20 @@ static const char *command_strip_tls(struct relay *r, char **words) {
   return read_switch(words[0], &r->settings.strip_tls) ? NULL : not_a_switch;
 }
 
+static const char *command_record(struct relay *r, char **words) {
+  r->recorded = 0;
+  return read_switch(words[0], &r->recording) ? NULL : not_a_switch;
+}
+
+static const char *command_heard(struct relay *r, char **words) {
+  (void)words;
+  printf("heard ");
+  for (size_t i = 0; i < r->recorded; i++)
+    printf("%02x", r->record[i]);
+  printf("\n");
+  return NULL;
+}
+
 static const char *command_stats(struct relay *r, char **words) {
   unsigned open = 0;
   (void)words;
@@ -243,6 +257,7 @@ static const char *command_reset(struct relay *r, char **words) {
   (void)words;
   r->settings = (struct settings){0};
   r->next[UP] = r->next[DOWN] = no_faults;
+  r->recording = false;
   for (struct connection *c = r->open; c != NULL; c = c->next) {
     c->held = c->answering = c->stream[DOWN].strip_tls = false;
     c->stream[UP].faults = c->stream[DOWN].faults = no_faults;
@@ -266,6 +281,8 @@ static const struct {
     {"inject", command_inject},       /* up|down HEX */
     {"answer", command_answer},       /* HEX, or off */
     {"strip_tls", command_strip_tls}, /* on|off */
+    {"record", command_record},       /* on|off: keep what clients send, from now on */
+    {"heard", command_heard},         /* a line of it before the answer */
     {"stats", command_stats},
     {"last", command_last},
     {"reset", command_reset},

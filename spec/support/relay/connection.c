@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -83,11 +84,20 @@ static ssize_t read_some(struct peer *p, unsigned char *bytes, size_t size) {
   return n;
 }
 
+static void record(struct relay *r, const unsigned char *bytes, size_t size) {
+  size_t room = sizeof r->record - r->recorded;
+  size_t taken = size < room ? size : room;
+  memcpy(r->record + r->recorded, bytes, taken);
+  r->recorded += taken;
+}
+
 /* Whoever sends to a client that the relay answers itself pays both ways of the delay. */
 static void pass(struct relay *r, struct connection *c, enum way way, const unsigned char *bytes,
                  size_t size) {
   const int64_t *delay_ns = r->settings.delay_ns;
   int64_t due_ns = now_ns() + delay_ns[way];
+  if (way == UP && r->recording)
+    record(r, bytes, size);
   if (way == UP && c->answering)
     stream_push(&c->stream[DOWN], r->answer.at, r->answer.size, due_ns + delay_ns[DOWN]);
   else

@@ -23,6 +23,7 @@
 #define NEVER INT64_MAX    /* a time */
 #define NOWHERE UINT64_MAX /* an offset in a stream */
 #define LINE_MAX_BYTES (256 * 1024)
+#define RECORD_MAX_BYTES (64 * 1024)
 
 enum way { UP, DOWN }; /* client to server, server to client */
 
@@ -95,6 +96,9 @@ struct relay {
   struct settings settings;
   struct faults next[2]; /* for the next connection accepted */
   struct bytes answer;   /* of the connections that are `answering` */
+  bool recording;
+  size_t recorded; /* bytes that clients sent, of all connections together */
+  unsigned char record[RECORD_MAX_BYTES];
 
   struct connection *open;
   struct connection *last;     /* the one accepted last, while it is open */
