@@ -409,6 +409,36 @@ describe("under a scheduler", function()
     assert.equal(0, pool:stats().discarded)
   end)
 
+  for how, finish in pairs {
+    ["released"] = function(conn)
+      conn:release()
+    end,
+    ["at the end of its block"] = function(conn)
+      local block <close> = conn -- luacheck: ignore
+    end,
+  } do
+    it("a connection that another coroutine waits on is lost to it, and costs no slot, when it is " .. how, function()
+      scheduler.run(function()
+        local conn = assert(pool:checkout())
+        local outcome
+        scheduler.spawn(coroutine.create(function()
+          outcome = { conn:value "SELECT SLEEP(20)" }
+        end))
+        scheduler.sleep(0.05)
+        finish(conn)
+        scheduler.await(function()
+          return outcome
+        end)
+        assert.is_nil(outcome[1])
+        assert.equal("lost", outcome[2].kind)
+        mistake("released", function()
+          conn:ping()
+        end)
+      end)
+      assert_all_slots(pool, 3)
+    end)
+  end
+
   it("a coroutine that is abandoned in the middle of a query costs a session, and no slot", function()
     for _ = 1, 4 do
       local thread = coroutine.create(function()

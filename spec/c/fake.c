@@ -86,7 +86,10 @@ static mp_kind kind_of(fake_answer a) {
 static mp_status say(fake_answer a, mp_error *err) {
   if (a.status != MP_FAILED)
     return a.status;
-  mp_fail(err, kind_of(a), a.code, "failure %u", a.code);
+  if (a.message)
+    mp_fail(err, kind_of(a), a.code, "%s", a.message);
+  else
+    mp_fail(err, kind_of(a), a.code, "failure %u%s", a.code, a.code == 1290 ? ": --read-only" : "");
   err->phase = a.phase;
   return MP_FAILED;
 }

@@ -22,6 +22,7 @@ typedef struct fake_answer {
   mp_status status;
   unsigned code;
   mp_phase phase;
+  const char *message; /* NULL: one with the code in it */
 } fake_answer;
 
 extern const fake_answer fine, waits;

@@ -68,6 +68,18 @@ it("retires sessions of a server that cannot write or left its cluster") {
   CHECK_RULES(rules, MP_PHASE_REPLY);
 }
 
+it("keeps the session when 1290 tells of another option than --read-only") {
+  fake_answer other = fails(1290, MP_PHASE_REPLY);
+  other.message = "running with the --secure-file-priv option";
+  open_pool();
+  mp_loan *loan = lend();
+  query(loan);
+  plan(ON_QUERY, other);
+  expect_equal(query(loan), MP_FAILED);
+  expect_equal(last.err.retryable, false);
+  check_fate(loan, KEPT);
+}
+
 it("leaves the session to the caller after any other error of the server") {
   static const rule rules[] = {{1064, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT},
                                {1062, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT},
