@@ -34,10 +34,14 @@ local function near()
   }
 end
 
+local function key_of(ms, how)
+  return (("far_%g_%s"):format(ms, how):gsub("%.", "_"))
+end
+
 -- The longer the way, the longer the pause that hides a reset, and the fewer loans for the same time.
 local function with_pause(ms, port)
   return {
-    key = ("far_%g_pause"):format(ms),
+    key = key_of(ms, "pause"),
     title = ("The same through a network of +%g ms, with a pause of %g ms between loans"):format(ms, 2 * ms + 1),
     count = 30,
     unit = "µs per loan",
@@ -52,7 +56,7 @@ end
 
 local function back_to_back(ms, port)
   return {
-    key = ("far_%g_busy"):format(ms),
+    key = key_of(ms, "busy"),
     title = ("The same through a network of +%g ms, back to back, two sessions"):format(ms),
     count = math.tointeger(100 // ms),
     unit = "µs per loan",
