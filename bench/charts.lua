@@ -23,7 +23,7 @@ set tics nomirror
 local bars = [[
 set xlabel %s
 set xrange [0:*]
-set yrange [-0.6:%d.6] reverse
+set yrange [%d.6:-0.6]
 set ytics (%s)
 unset key
 set style fill solid
