@@ -37,6 +37,8 @@ C_SPEC_SOURCES = $(wildcard spec/c/*.c src/pool/*.c) $(SQL:%=src/mariadb/%.c)
 RELAY = build/spec/relay
 PLAIN = build/spec/plain.so
 UNPRELOAD = build/spec/unpreload.so
+BENCH = build/bench
+ROUNDS ?= 11
 
 all: $(CORE)
 
@@ -79,14 +81,35 @@ demo-handlers: install-build install-server install-handlers
 	@$(MAKE) --no-print-directory all >/dev/null
 	@$(LUA_RUN) examples/handlers/demo.lua
 
-bench: install-build install-server install-test install-bench
-	@$(MAKE) --no-print-directory all $(RELAY) build/bench/baseline >/dev/null
-	@$(LUA_RUN) bench/hidden_reset.lua
-	@$(LUA_RUN) bench/statements.lua
+# The benchmark: prints, and leaves its results in build/bench. A contender that cannot be had is skipped.
+bench: install-build install-server
+	@for group in test cqueues bench-lua bench-go bench-node; do spec/support/install.sh $$group || true; done
+	@$(MAKE) --no-print-directory all $(RELAY) $(BENCH)/c $(BENCH)/clock.so >/dev/null
+	@$(MAKE) --no-print-directory -k $(BENCH)/go_sql $(BENCH)/node/installed >/dev/null || true
+	@ROUNDS=$(ROUNDS) ONLY="$(ONLY)" $(LUA_RUN) bench/run.lua
 
-build/bench/baseline: bench/baseline.c Makefile
+# The tables and charts of doc/performance.md, from the results of the last `make bench`.
+doc-performance:
+	@spec/support/install.sh bench-charts
+	@$(LUA_RUN) bench/document.lua
+
+$(BENCH)/c: bench/contenders/c.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(SPEC_CFLAGS) $(MARIADB_CFLAGS) $< $(MARIADB_LIBS) -o $@
+
+$(BENCH)/clock.so: bench/clock.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(SPEC_CFLAGS) -fPIC -shared $(LUA_CFLAGS) $< -o $@
+
+# Debian's packages of Go libraries are source, for the time before modules.
+$(BENCH)/go_sql: bench/contenders/go/main.go
+	@mkdir -p $(@D)
+	GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=$(CURDIR)/$(BENCH)/go-cache go build -o $@ $<
+
+$(BENCH)/node/installed: bench/contenders/node/package.json bench/contenders/node/package-lock.json
+	@mkdir -p $(@D)
+	cp $^ $(@D)
+	cd $(@D) && npm ci --silent --no-audit --no-fund && touch installed
 
 fuzz: install-build install-fuzz build/fuzz/encode build/fuzz/scan
 	@for t in encode scan; do mkdir -p build/fuzz/corpus-$$t && build/fuzz/$$t -max_total_time=$(SECONDS) \
@@ -142,8 +165,6 @@ install-test:
 	@spec/support/install.sh test cqueues luv openssl luajit
 install-handlers:
 	@spec/support/install.sh cqueues handlers
-install-bench:
-	@spec/support/install.sh bench
 install-fuzz:
 	@spec/support/install.sh fuzz
 install-lint:
@@ -154,6 +175,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-faults test-c test-valgrind check-exports demo-handlers bench fuzz lint format install doc clean install-build install-server \
-  install-test install-handlers install-bench install-fuzz install-lint install-valgrind
+.PHONY: all demo test test-faults test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz lint format install doc clean install-build install-server \
+  install-test install-handlers install-fuzz install-lint install-valgrind
 -include $(OBJECTS:.o=.d)

@@ -26,8 +26,13 @@ handlers    command wrk                  wrk                  the load of make d
 handlers    module  cjson                lua-cjson            JSON in examples/handlers
 luajit      command luajit               luajit               specs under LuaJIT
 luajit      library luajit               libluajit-5.1-dev    lua.h of LuaJIT
-bench       module  luasql.mysql         lua-sql-mysql        a contender of the benchmark
-bench       module  dbd.mysql            lua-dbi-mysql        a contender of the benchmark
+bench-lua   module  luasql.mysql         lua-sql-mysql        a contender of the benchmark
+bench-lua   module  dbd.mysql            lua-dbi-mysql        a contender of the benchmark
+bench-go    command go                   golang-go            a contender of the benchmark
+bench-go    file    /usr/share/gocode/src/github.com/go-sql-driver/mysql/driver.go golang-github-go-sql-driver-mysql-dev a contender of the benchmark
+bench-node  command node                 nodejs               two contenders of the benchmark
+bench-node  command npm                  npm                  two contenders of the benchmark
+bench-charts command gnuplot             gnuplot-nox          the charts of doc/performance.md
 fuzz        command clang                clang                fuzzing scanner and encoder
 lint        command luacheck             lua-check            checking Lua files
 lint        command clang-format         clang-format         formatting C files
@@ -43,6 +48,7 @@ is_there() {
     case $kind in
       command) command -v "$name" ;;
       library) pkg-config --exists "$name" ;;
+      file) test -e "$name" ;;
       module) lua5.4 -e "require '$name'" ;;
       *) echo "install.sh: unknown check '$kind'" >&2 && exit 2 ;;
     esac >/dev/null 2>&1 && return

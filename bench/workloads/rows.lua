@@ -1,0 +1,45 @@
+-- 100,000 rows of four columns: int, varchar, double, datetime.
+
+return function()
+  return {
+    {
+      key = "rows_kept",
+      title = "100,000 rows × 4 columns, all kept",
+      count = 100000,
+      unit = "µs per row",
+      entries = {
+        { "C, store_result", "c", "rows_kept" },
+        { "mypool", "mypool", "rows_kept" },
+        { "mypool, prepared", "mypool", "rows_kept_prepared" },
+        { "LuaSQL", "luasql", "rows_kept" },
+        { "LuaDBI, TCP", "luadbi", "rows_kept" },
+        { "Go, structs", "go", "rows_kept" },
+        { "mysql2", "mysql2", "rows_kept" },
+        { "mariadb", "mariadb", "rows_kept" },
+      },
+      promises = {
+        { "100,000 rows kept / LuaSQL", "mypool", "LuaSQL", 0.40 },
+        { "100,000 rows kept / LuaDBI", "mypool", "LuaDBI, TCP", 0.50 },
+      },
+    },
+    {
+      key = "rows_streamed",
+      title = "100,000 rows × 4 columns, one at a time",
+      count = 100000,
+      unit = "µs per row",
+      entries = {
+        { "C, use_result", "c", "rows_streamed" },
+        { "mypool", "mypool", "rows_streamed" },
+        { "LuaSQL, one table", "luasql", "rows_streamed" },
+        { "LuaSQL, kept", "luasql", "rows_kept", differs = true },
+        { "LuaDBI, TCP", "luadbi", "rows_streamed" },
+        { "Go, one struct", "go", "rows_streamed" },
+        { "mysql2", "mysql2", "rows_streamed" },
+        { "mariadb", "mariadb", "rows_streamed" },
+      },
+      promises = {
+        { "100,000 rows streamed / LuaSQL, kept", "mypool", "LuaSQL, kept", 0.25 },
+      },
+    },
+  }
+end
