@@ -503,6 +503,42 @@ describe("relay", function()
     end
   end)
 
+  describe("corrupt here", function()
+    for _, way in ipairs { "up", "down" } do
+      it("replaces one byte " .. way .. ", counted from now, of every open connection and no other", function()
+        local from, to = ends(way)
+        from:xwrite "abc"
+        assert.equal("abc", to:xread(3))
+        assert.equal(1, r:corrupt_here(way, 1, 0x58).connections)
+        from:xwrite "defg"
+        assert.equal("dXfg", to:xread(4))
+        from, to = ends(way)
+        from:xwrite "defg"
+        assert.equal("defg", to:xread(4))
+      end)
+    end
+  end)
+
+  describe("replace", function()
+    it("puts bytes in the place of what the server says next, and that only", function()
+      local client, server = session()
+      assert.equal(1, r:replace("an error").connections)
+      client:xwrite "question"
+      assert.equal("question", server:xread(8))
+      server:xwrite "answer"
+      assert.equal("an error", client:xread(8))
+      server:xwrite "next"
+      assert.equal("next", client:xread(4))
+      assert.same({ "", "silent" }, { rest(client) })
+    end)
+
+    it("leaves new connections alone", function()
+      session()
+      r:replace "an error"
+      round_trip(session())
+    end)
+  end)
+
   describe("inject", function()
     it("sends bytes to one side of every open connection", function()
       local client, server = session()
@@ -620,6 +656,37 @@ describe("relay", function()
       assert.same({ open = 0, up = 5, down = 3 }, r:last())
     end)
 
+    it("tell how many connections were cut, but not of those that ended by themselves", function()
+      r:cut("up", 3, "rst")
+      local client, server = session()
+      client:xwrite "12"
+      assert.equal("12", server:xread(2))
+      assert.equal(0, r:stats().cuts)
+      client:xwrite "345"
+      assert.equal("rst", ending(server))
+      assert.equal(1, r:stats().cuts)
+      r:cut("down", 1, "hold")
+      client, server = session()
+      server:xwrite "12"
+      assert.equal("1", client:xread(1))
+      assert.equal("silent", ending(client))
+      assert.equal(2, r:stats().cuts)
+      r:drop()
+      assert.equal(3, r:stats().cuts)
+      client, server = session()
+      client:close()
+      assert.equal("fin", ending(server))
+      server:close()
+      client, server = session()
+      server:xwrite "unread bytes make the kernel send RST at close"
+      assert.equal("u", client:xread(1))
+      server:xwrite "these"
+      cqueues.sleep(silence)
+      client:close()
+      assert.equal("rst", ending(server))
+      assert.equal(3, r:stats().cuts)
+    end)
+
     it("tell what was forwarded since the start", function()
       local before = r:stats()
       round_trip(session())
@@ -652,6 +719,15 @@ describe("relay", function()
         assert.equal(("x"):rep(1000), server:xread(1000))
       end) < 1)
     end)
+
+    it("takes back what was to happen to open connections", function()
+      local client, server = session()
+      r:replace "no"
+      r:corrupt_here("down", 0, 0)
+      r:reset()
+      server:xwrite "answer"
+      assert.equal("answer", client:xread(6))
+    end)
   end)
 
   describe("as a program", function()
@@ -670,6 +746,8 @@ describe("relay", function()
         "cut here up 3 fin now",
         "drop hold",
         "corrupt up 1 xyz",
+        "corrupt here up 1",
+        "replace",
         "inject down",
         "inject down 123",
         "answer",
@@ -685,7 +763,7 @@ describe("relay", function()
 
     it("obeys lines on its input and ends with it", function()
       local text = output("printf 'stats\\nlast\\n' | " .. program .. " 127.0.0.1:1")
-      assert.truthy(text:match "^port %d+\nok connections=0 open=0 up=0 down=0\nerror no connection yet\n$")
+      assert.truthy(text:match "^port %d+\nok connections=0 open=0 cuts=0 up=0 down=0\nerror no connection yet\n$")
     end)
 
     it("ends when it is stopped, with its connections", function()

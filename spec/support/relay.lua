@@ -148,6 +148,11 @@ function relay:corrupt(way, offset, byte)
   self:command("corrupt", way, offset, ("%02x"):format(byte))
 end
 
+-- As corrupt, for the connections open now; offset 0 is the next byte that arrives. Returns { connections = }.
+function relay:corrupt_here(way, offset, byte)
+  return self:command("corrupt here", way, offset, ("%02x"):format(byte))
+end
+
 -- Sends bytes to the client ("down") or server ("up") of all connections open now. Returns { connections = }.
 function relay:inject(way, bytes)
   return self:command("inject", way, hex(bytes))
@@ -157,6 +162,12 @@ end
 -- with these bytes. nil: they reach it again. Returns { connections = }.
 function relay:answer(bytes)
   return self:command("answer", bytes and hex(bytes) or "off")
+end
+
+-- The server gets all that the clients of the connections open now send; but what it says next, in one piece,
+-- does not reach them: these bytes do. Returns { connections = }.
+function relay:replace(bytes)
+  return self:command("replace", hex(bytes))
 end
 
 -- New connections see a server without TLS.
@@ -180,7 +191,8 @@ function relay:heard()
   end))
 end
 
--- Returns { connections =, open =, up =, down = }, the bytes forwarded since the start.
+-- Returns { connections =, open =, cuts =, up =, down = }: accepted since the start, open now, cut by a fault or
+-- drop since the start, and the bytes forwarded since then.
 function relay:stats()
   return self:command("stats")
 end

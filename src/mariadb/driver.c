@@ -142,6 +142,8 @@ mp_driver *mp_mariadb_new(const mp_server *server) {
   pthread_once(&once, init_library);
   driver->face = mariadb_face;
   driver->server = *server;
+  if (server->tls)
+    mp_neighbours_guard(&driver->face);
   if (!copy_strings(driver, server) | !copy_init_sql(driver, server)) {
     free_driver(&driver->face);
     return NULL;

@@ -122,6 +122,11 @@ mp_status mp_tls_check(mp_session *session, mp_error *err);
 mp_status mp_tls_explain(const mp_session *session, mp_error *err);
 void mp_set_nonblocking(MYSQL *mysql);
 
+/* neighbours.c: before libmariadb is called for a session that may be encrypted. */
+void mp_neighbours_forget(const mp_session *session);
+/* Has the functions of an encrypted session's driver call it. */
+void mp_neighbours_guard(mp_driver *face);
+
 /* opening.c: the same in place or on a helper thread. */
 mp_status mp_session_open(mp_driver *driver, int64_t deadline_ns, mp_session **out, mp_error *err);
 

@@ -20,6 +20,7 @@ mp_status mp_task_settle(mp_session *session, int events, mp_error *err) {
    has happened is harmless. Timeouts are ours: MYSQL_WAIT_TIMEOUT is never passed on. */
 mp_status mp_task_step(mp_session *session, mp_error *err) {
   int happened = session->events & ~MYSQL_WAIT_TIMEOUT;
+  mp_neighbours_forget(session);
   return mp_task_settle(session, session->cont(session, happened), err);
 }
 

@@ -127,6 +127,7 @@ static const char *command_drop(struct relay *r, char **words) {
     return "fin or rst";
   for (struct connection *c = r->open; c != NULL; c = c->next, count++)
     connection_cut(c, cut);
+  r->cuts += (uint64_t)count;
   tell_count(r, count);
   return NULL;
 }
@@ -165,18 +166,33 @@ static const char *command_refuse(struct relay *r, char **words) {
   return NULL;
 }
 
+/* What has entered a stream is on its way already: counted is what enters from now on. */
+static void corrupt_open(struct relay *r, enum way way, uint64_t at, unsigned char with) {
+  int count = 0;
+  for (struct connection *c = r->open; c != NULL; c = c->next, count++) {
+    c->stream[way].faults.corrupt_at = c->stream[way].entered + at;
+    c->stream[way].faults.corrupt_with = with;
+  }
+  tell_count(r, count);
+}
+
 static const char *command_corrupt(struct relay *r, char **words) {
+  bool here = strcmp(words[0], "here") == 0;
   enum way way;
   uint64_t at;
   unsigned char with;
-  if (!read_way(words[0], &way))
+  if (!read_way(words[here], &way))
     return not_a_way;
-  if (!read_number(words[1], &at))
+  if (!read_number(words[here + 1], &at))
     return not_a_number;
-  if (!read_byte(words[2], &with) || words[2][2] != 0)
+  if (!read_byte(words[here + 2], &with) || words[here + 2][2] != 0)
     return not_hex;
-  r->next[way].corrupt_at = at;
-  r->next[way].corrupt_with = with;
+  if (here) {
+    corrupt_open(r, way, at, with);
+  } else {
+    r->next[way].corrupt_at = at;
+    r->next[way].corrupt_with = with;
+  }
   return NULL;
 }
 
@@ -196,7 +212,7 @@ static const char *command_inject(struct relay *r, char **words) {
 
 static void stop_answering(struct relay *r) {
   for (struct connection *c = r->open; c != NULL; c = c->next)
-    c->answering = false;
+    c->answering = c->replacing = false;
 }
 
 static const char *command_answer(struct relay *r, char **words) {
@@ -208,6 +224,17 @@ static const char *command_answer(struct relay *r, char **words) {
     return not_hex;
   for (struct connection *c = r->open; c != NULL; c = c->next, count++)
     c->answering = true;
+  tell_count(r, count);
+  return NULL;
+}
+
+static const char *command_replace(struct relay *r, char **words) {
+  int count = 0;
+  stop_answering(r);
+  if (!read_bytes(words[0], &r->answer))
+    return not_hex;
+  for (struct connection *c = r->open; c != NULL; c = c->next, count++)
+    c->replacing = true;
   tell_count(r, count);
   return NULL;
 }
@@ -235,9 +262,9 @@ static const char *command_stats(struct relay *r, char **words) {
   (void)words;
   for (struct connection *c = r->open; c != NULL; c = c->next)
     open++;
-  snprintf(r->details, sizeof r->details, " connections=%llu open=%u up=%llu down=%llu",
-           (unsigned long long)r->accepted, open, (unsigned long long)r->bytes[UP],
-           (unsigned long long)r->bytes[DOWN]);
+  snprintf(r->details, sizeof r->details, " connections=%llu open=%u cuts=%llu up=%llu down=%llu",
+           (unsigned long long)r->accepted, open, (unsigned long long)r->cuts,
+           (unsigned long long)r->bytes[UP], (unsigned long long)r->bytes[DOWN]);
   return NULL;
 }
 
@@ -259,7 +286,7 @@ static const char *command_reset(struct relay *r, char **words) {
   r->next[UP] = r->next[DOWN] = no_faults;
   r->recording = false;
   for (struct connection *c = r->open; c != NULL; c = c->next) {
-    c->held = c->answering = c->stream[DOWN].strip_tls = false;
+    c->held = c->answering = c->replacing = c->stream[DOWN].strip_tls = false;
     c->stream[UP].faults = c->stream[DOWN].faults = no_faults;
   }
   return listen_again(r);
@@ -277,9 +304,10 @@ static const struct {
     {"hold", command_hold},           /* forward and accept nothing more */
     {"release", command_release},     /* end of hold, and of cuts of kind hold */
     {"refuse", command_refuse},       /* on|off: close the listening socket */
-    {"corrupt", command_corrupt},     /* up|down OFFSET HEX */
+    {"corrupt", command_corrupt},     /* [here] up|down OFFSET HEX */
     {"inject", command_inject},       /* up|down HEX */
     {"answer", command_answer},       /* HEX, or off */
+    {"replace", command_replace},     /* HEX */
     {"strip_tls", command_strip_tls}, /* on|off */
     {"record", command_record},       /* on|off: keep what clients send, from now on */
     {"heard", command_heard},         /* a line of it before the answer */

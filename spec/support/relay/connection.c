@@ -100,8 +100,11 @@ static void pass(struct relay *r, struct connection *c, enum way way, const unsi
     record(r, bytes, size);
   if (way == UP && c->answering)
     stream_push(&c->stream[DOWN], r->answer.at, r->answer.size, due_ns + delay_ns[DOWN]);
+  else if (way == DOWN && c->replacing)
+    stream_push(&c->stream[DOWN], r->answer.at, r->answer.size, due_ns);
   else
     stream_push(&c->stream[way], bytes, size, due_ns);
+  c->replacing = c->replacing && way == UP;
 }
 
 static bool wants_input(const struct connection *c, enum way way) {
@@ -143,10 +146,13 @@ static bool has_unsent(int fd) {
   return ioctl(fd, SIOCOUTQNSD, &bytes) == 0 && bytes > 0;
 }
 
-static void carry_out(struct connection *c, const struct stream *s) {
+/* An end that the relay only passes on is no cut of its own. */
+static void carry_out(struct relay *r, struct connection *c, const struct stream *s) {
   enum cut how = stream_verdict(s);
-  if (how != CUT_RST || !has_unsent(s->to->fd))
-    connection_cut(c, how);
+  if (how == CUT_RST && has_unsent(s->to->fd))
+    return;
+  r->cuts += s->forwarded >= s->faults.cut_at;
+  connection_cut(c, how);
 }
 
 static bool may_move(const struct relay *r, const struct connection *c) {
@@ -154,12 +160,12 @@ static bool may_move(const struct relay *r, const struct connection *c) {
 }
 
 /* Ends the connection if it is time. True if it goes on. */
-static bool goes_on(const struct relay *r, struct connection *c) {
+static bool goes_on(struct relay *r, struct connection *c) {
   if (!may_move(r, c))
     return false;
   for (int way = UP; way <= DOWN; way++)
     if (stream_verdict(&c->stream[way]) != CUT_NONE) {
-      carry_out(c, &c->stream[way]);
+      carry_out(r, c, &c->stream[way]);
       return false;
     }
   if (c->stream[UP].ended && c->stream[DOWN].ended)

@@ -82,6 +82,7 @@ struct connection {
   struct stream stream[2];
   bool held;      /* by a cut of kind CUT_HOLD */
   bool answering; /* the relay answers in place of the server */
+  bool replacing; /* what the server says next does not reach the client, but the answer does */
 };
 
 struct relay {
@@ -95,7 +96,7 @@ struct relay {
 
   struct settings settings;
   struct faults next[2]; /* for the next connection accepted */
-  struct bytes answer;   /* of the connections that are `answering` */
+  struct bytes answer;   /* of the connections that are `answering` or `replacing` */
   bool recording;
   size_t recorded; /* bytes that clients sent, of all connections together */
   unsigned char record[RECORD_MAX_BYTES];
@@ -104,6 +105,7 @@ struct relay {
   struct connection *last;     /* the one accepted last, while it is open */
   uint64_t last_forwarded[2];  /* its counters when it is not */
   uint64_t accepted, bytes[2]; /* since the start */
+  uint64_t cuts;               /* connections cut at their byte, or dropped, since the start */
   char details[128];           /* what the answer to this command adds to "ok" */
 };
 
