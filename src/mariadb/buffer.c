@@ -8,7 +8,7 @@ static bool reserve(mp_buffer *buffer, size_t more) {
   if (more <= buffer->capacity - buffer->length)
     return true;
   size_t wanted = buffer->length + more;
-  size_t capacity = buffer->capacity ? buffer->capacity : 256;
+  size_t capacity = buffer->capacity ? buffer->capacity : 64;
   while (capacity < wanted)
     capacity = capacity > SIZE_MAX / 2 ? wanted : capacity * 2;
   char *data = realloc(buffer->data, capacity);

@@ -12,6 +12,9 @@
 
 /* 13.5 KiB were the most that was ever seen in use. */
 static const size_t context_stack = 64 * 1024;
+/* Of a session that is connected: what the smaller one leaves holds the buffers of the next session
+   (measured: 39 KiB for each idle session instead of 50). */
+static const size_t running_stack = 44 * 1024;
 
 /* Plugins that send the password, or something as good, in clear are not among them; those
    that do so unless the connection is safe come only with a unix socket or verified TLS. */
@@ -136,8 +139,11 @@ static mp_status reach_baseline(mp_session *session, int64_t deadline_ns, mp_err
 
 mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error *err) {
   mp_leaving_await(session);
-  if (mp_session_login(session, deadline_ns, err) != MP_DONE ||
-      reach_baseline(session, deadline_ns, err) != MP_DONE)
+  if (mp_session_login(session, deadline_ns, err) != MP_DONE)
+    return failed(err);
+  if (!session->driver->server.tls)
+    mysql_options(session->mysql, MYSQL_OPT_NONBLOCK, &running_stack);
+  if (reach_baseline(session, deadline_ns, err) != MP_DONE)
     return failed(err);
   mp_baseline_settle(&session->base, session->mysql, session->driver->server.init_sql_count > 0);
   return mp_flight_build(session, err) == MP_DONE ? MP_DONE : failed(err);
