@@ -68,9 +68,9 @@ function Pool:checkout(seconds)
   return checkout(self, "checkout", seconds)
 end
 
--- Gives the connection back; raises what the call raised, as it was.
-local function finish(conn, ok, ...)
-  conn:release()
+-- Gives the connection back, by this function; raises what the call raised, as it was.
+local function finish(conn, release, ok, ...)
+  release(conn)
   if ok then
     return ...
   end
@@ -86,7 +86,7 @@ function Pool:with(fn)
   if not conn then
     return nil, err, errno, sqlstate
   end
-  return finish(conn, pcall(fn, conn))
+  return finish(conn, conn.release, pcall(fn, conn))
 end
 
 local function on_a_connection(name)
@@ -96,7 +96,7 @@ local function on_a_connection(name)
     if not conn then
       return nil, err, errno, sqlstate
     end
-    return finish(conn, pcall(method, conn, ...))
+    return finish(conn, core.give_back, pcall(method, conn, ...))
   end
 end
 
@@ -112,7 +112,7 @@ local function owned(conn, ok, iterator, stream, ...)
     stream.owns = true
     return iterator, stream, ...
   end
-  return finish(conn, ok, iterator, stream, ...)
+  return finish(conn, core.give_back, ok, iterator, stream, ...)
 end
 
 -- pool:rows(sql, ...): as on a connection, which is lent as long as the loop runs.

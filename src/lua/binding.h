@@ -163,6 +163,7 @@ void connection_open(lua_State *L);
 int core_connection(lua_State *L);
 int core_held(lua_State *L);
 int core_checkout(lua_State *L);
+int core_give_back(lua_State *L);
 int core_query(lua_State *L);
 int core_ping(lua_State *L);
 int core_step(lua_State *L);

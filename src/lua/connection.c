@@ -390,6 +390,14 @@ static int connection_release(lua_State *L) {
   return 0;
 }
 
+/* give_back(connection): as release, for a handle that the program never saw. */
+int core_give_back(lua_State *L) {
+  connection *conn = check_connection(L, "release");
+  report_overdue_loans(L, conn);
+  end_loan(L, conn, true);
+  return 0;
+}
+
 /* connection:discard(): closes the session instead of giving it back. */
 static int connection_discard(lua_State *L) {
   connection *conn = check_connection(L, "discard");

@@ -76,6 +76,7 @@ static const luaL_Reg functions[] = {
     {"held", core_held},
     {"wait", core_wait},
     {"checkout", core_checkout},
+    {"give_back", core_give_back},
     {"ping", core_ping},
     {"step", core_step},
     {"pause", core_pause},

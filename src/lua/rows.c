@@ -29,7 +29,7 @@ static bool is_described(const connection *conn) {
    warnings, once there was one: in a table that lasts as long as results look the same. Most do. */
 static void keep_names(lua_State *L, int self, connection *conn) {
   int columns = (int)conn->columns;
-  if (columns == 0 || (conn->described_before.length > 0 && is_described(conn)))
+  if (columns == 0 || conn->shape == SHAPE_VALUE || (conn->described_before.length > 0 && is_described(conn)))
     return;
   conn->described_before.length = 0;
   lua_createtable(L, 2 * columns + 1, 0);
@@ -179,16 +179,25 @@ static void update_warnings(lua_State *L, int self, connection *conn) {
 
 /* ---- rows ---- */
 
-/* Pushes what NULL becomes, then the names, then the converters. */
-void row_push_names(lua_State *L, int self, connection *conn) {
-  lua_getiuservalue(L, self, CONNECTION_POOL);
-  int pool = lua_gettop(L);
-  lua_getiuservalue(L, pool, POOL_NULL);
+/* A single value needs none: then there are nils. */
+static void push_names(lua_State *L, int self, connection *conn) {
+  if (conn->shape == SHAPE_VALUE) {
+    lua_settop(L, lua_gettop(L) + (int)conn->columns);
+    return;
+  }
   lua_getiuservalue(L, self, CONNECTION_NAMES);
   int names = lua_gettop(L);
   for (int i = 1; i <= (int)conn->columns; i++)
     lua_rawgeti(L, names, i);
   lua_remove(L, names);
+}
+
+/* Pushes what NULL becomes, then the names, then the converters. */
+void row_push_names(lua_State *L, int self, connection *conn) {
+  lua_getiuservalue(L, self, CONNECTION_POOL);
+  int pool = lua_gettop(L);
+  lua_getiuservalue(L, pool, POOL_NULL);
+  push_names(L, self, conn);
   if (conn->pool->converting) {
     lua_getiuservalue(L, pool, POOL_TYPES);
     int types = lua_gettop(L);
