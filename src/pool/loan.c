@@ -147,6 +147,13 @@ void mp_loan_release(mp_loan *loan, bool reset) {
   end(loan);
 }
 
+/* A statement that nobody waits for any more would go on in the server, on a connection that the pool
+   no longer counts. The rows of one that sends them end with the connection. */
+static bool stop_statement(mp_loan *loan) {
+  bool unanswered = loan->operation == OP_QUERY || loan->operation == OP_EXECUTE;
+  return unanswered && !loan->slot->lost && operation_recover(loan);
+}
+
 void mp_loan_lose(mp_loan *loan) {
   if (loan->operation == OP_PAUSE) {
     pause_end(loan);
@@ -156,7 +163,7 @@ void mp_loan_lose(mp_loan *loan) {
     return;
   if (loan->stage != LOAN_HELD) {
     acquire_abandon(loan);
-  } else if (loan->slot) {
+  } else if (loan->slot && !stop_statement(loan)) {
     loan->pool->driver->abort(loan->slot->session);
     loan->slot->lost = true;
   }

@@ -33,7 +33,7 @@ static mp_status fail_closed(mp_error *err) {
 
 /* The statement is stopped on the server, behind the back of the loan: until that is done the
    session is nobody's. */
-static bool recover(mp_loan *loan) {
+bool operation_recover(mp_loan *loan) {
   mp_pool *pool = loan->pool;
   mp_slot *slot = loan->slot;
   mp_error ignored = {0};
@@ -58,7 +58,7 @@ static mp_status time_out(mp_loan *loan, mp_error *err) {
   loan->pool->stats.timeouts++;
   if (loan->operation == OP_RESET)
     reset_failed(loan, true);
-  if (!statement || !recover(loan)) {
+  if (!statement || !operation_recover(loan)) {
     loan->pool->driver->abort(loan->slot->session);
     loan->slot->lost = true;
   }

@@ -150,6 +150,9 @@ mp_status acquire_step(mp_loan *loan, mp_wait *wait, mp_error *err);
 void acquire_abandon(mp_loan *loan);
 mp_status checkout_done(mp_loan *loan, mp_status status);
 
+/* operation.c: stops the statement of the loan, which has no session then. False: close it. */
+bool operation_recover(mp_loan *loan);
+
 /* refusal.c: whether the server knows how to reset a session */
 void reset_answered(mp_pool *pool);
 void reset_refused(mp_pool *pool);
