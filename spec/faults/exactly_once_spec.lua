@@ -36,12 +36,12 @@ local function strides_of(transport, state, way)
   return handshake, other
 end
 
--- What must have been met, or the cuts missed their aim. Those behind the answer may come when all is over.
+-- What must have been met, or the cuts missed their aim.
 local function check_aim(found, ...)
   for _, name in ipairs { ... } do
     assert.is_true((found.outcomes[name] or 0) > 0, "never met: " .. name)
   end
-  assert.is_true(found.counts.faults >= found.counts.statements * 0.4, "too few connections were cut")
+  assert.is_true(found.counts.faults >= found.counts.statements * 0.95, "too few connections were cut")
 end
 
 for _, transport in ipairs(transports) do

@@ -163,11 +163,15 @@ local function call(way, owner, case)
   end
 end
 
--- Notes in `case` what came of it, and the bytes that had passed before and after.
+-- Notes in `case` what came of it, and the bytes that had passed before and after. on_connection: what is left to
+-- a pool is done on a connection of it, so that nothing of its release has passed.
 local function insert_through(pool, r, plan, case)
   local owner = plan.state.prepare(pool, r)
   case.from = plan.state.fresh and { up = 0, down = 0 } or r:last()
   arm(r, plan.state, case)
+  if owner == pool and case.on_connection then
+    owner = assert(pool:checkout())
+  end
   call(plan.way, owner, case)
   case.to = r:last()
   if owner ~= pool then
@@ -186,12 +190,17 @@ end
 
 -- ---- all cases ----
 
--- How many bytes go each way where nothing is cut.
-local function lengths(self, plan)
-  local case = { id = self:next_id() }
+local function uncut(self, plan, on_connection)
+  local case = { id = self:next_id(), on_connection = on_connection }
   attempt(self, self.relays[1], { state = plan.state, way = plan.way }, case)
   assert(case.result, case.err)
   return { up = case.to.up - case.from.up, down = case.to.down - case.from.down }
+end
+
+-- How many bytes go each way where nothing is cut: up with the reset that follows, down without the replies to
+-- it, which may come when all is over.
+local function lengths(self, plan)
+  return { up = uncut(self, plan, false).up, down = uncut(self, plan, true).down }
 end
 
 -- How many of them belong to the handshake.
