@@ -334,7 +334,6 @@ void mp_loan_cut(mp_loan *loan);
 void mp_loan_discard(mp_loan *loan);
 
 bool mp_loan_held(const mp_loan *loan);   /* lent, and neither released nor discarded */
-bool mp_loan_busy(const mp_loan *loan);   /* an operation is unfinished */
 uint64_t mp_loan_id(const mp_loan *loan); /* the server's connection id; 0 when not held */
 bool mp_loan_in_transaction(const mp_loan *loan);
 

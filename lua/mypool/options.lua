@@ -257,6 +257,13 @@ local statement_options = {
   max_result_bytes = integer(1, 2 ^ 53),
 }
 
+-- A prepared statement cannot be repeated in another session, so it has no idempotent.
+options.of_prepared = {
+  timeout = statement_options.timeout,
+  rows = statement_options.rows,
+  max_result_bytes = statement_options.max_result_bytes,
+}
+
 -- Looks at the options of one statement: { "SELECT …", timeout = 1 }. Returns its text.
 function options.statement(given, what)
   local named = {}

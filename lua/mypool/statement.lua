@@ -49,7 +49,7 @@ end
 -- statement:with{ timeout =, rows = }: the same statement with these options.
 function Statement:with(given)
   must_be_open(self, "with")
-  options.statement(given, "with")
+  options.check("with", given, options.of_prepared)
   return setmetatable({ conn = self.conn, id = self.id, options = given }, metatable)
 end
 

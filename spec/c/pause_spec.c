@@ -5,7 +5,7 @@ it("pauses for as long as it is told, not less") {
   open_pool();
   mp_loan *loan = new_loan();
   expect_equal(pause_for(loan, MP_SECOND), MP_WAIT);
-  expect(mp_loan_busy(loan));
+  expect(is_busy(loan));
   expect_equal(last.wait.until_ns, fake.now_ns + MP_SECOND);
   pass(MP_SECOND - 1);
   expect(!readable(last.wait.fd));
@@ -109,7 +109,7 @@ it("gives the session of a loan back that is released or freed in a pause") {
   free_loan(b);
   expect_equal(stats().idle, 2);
   expect_equal(fake.bells, 0);
-  expect(!mp_loan_busy(a));
+  expect(!is_busy(a));
 }
 
 it("closes the session of a loan that is discarded in a pause") {
@@ -127,7 +127,7 @@ it("ends the pause alone of a loan that is given up in it") {
   mp_loan *loan = lend();
   pause_for(loan, MP_SECOND);
   lose(loan);
-  expect(!mp_loan_busy(loan));
+  expect(!is_busy(loan));
   expect_equal(query(loan), MP_DONE);
 }
 

@@ -26,7 +26,7 @@ static void continue_operation(mp_loan *loan) {
 }
 
 static bool is_at_rest(const mp_loan *loan) {
-  return mp_loan_held(loan) && !mp_loan_busy(loan) && mp_loan_id(loan) != 0;
+  return mp_loan_held(loan) && !is_busy(loan) && mp_loan_id(loan) != 0;
 }
 
 /* As a caller with an on_connect does, unless it is interrupted. */
@@ -83,7 +83,7 @@ static void act(mp_loan *loan) {
     free_loan(loan);
   else if (fake_random(40) == 0)
     lose(loan);
-  else if (mp_loan_busy(loan))
+  else if (is_busy(loan))
     continue_operation(loan);
   else if (mp_loan_held(loan))
     use(loan);
@@ -141,7 +141,7 @@ static void recover(void) {
 static unsigned unfinished(void) {
   unsigned count = 0;
   for (unsigned i = 0; i < 256; i++)
-    count += loans[i] && mp_loan_busy(loans[i]);
+    count += loans[i] && is_busy(loans[i]);
   return count;
 }
 
@@ -149,9 +149,9 @@ static unsigned unfinished(void) {
 static void round_of_all(void) {
   for (unsigned i = 0; i < 256; i++) {
     mp_loan *loan = loans[i];
-    if (loan && mp_loan_busy(loan))
+    if (loan && is_busy(loan))
       continue_operation(loan);
-    if (loan && !mp_loan_busy(loan))
+    if (loan && !is_busy(loan))
       free_loan(loan);
   }
 }

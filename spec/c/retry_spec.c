@@ -356,7 +356,7 @@ it("waits for the new session of a retry like any operation") {
   plan(ON_OPEN, waits);
   plan(ON_QUERY, waits);
   expect_equal(query(loan), MP_WAIT);
-  expect(mp_loan_busy(loan));
+  expect(is_busy(loan));
   answer(session_number(2), fine);
   expect_equal(step(loan), MP_WAIT);
   answer(session_number(2), fine);
@@ -394,7 +394,7 @@ it("gives up a session in the middle of a retry without harm") {
   plan(ON_OPEN, waits);
   query(loan);
   lose(loan);
-  expect(mp_loan_held(loan) && !mp_loan_busy(loan));
+  expect(mp_loan_held(loan) && !is_busy(loan));
   expect_equal(query(loan), MP_FAILED);
   expect(last.err.fatal);
 }

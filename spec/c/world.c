@@ -242,10 +242,10 @@ static mp_status answered(mp_loan *loan, mp_status status) {
     expect(last.wait.fd >= 0);
     int64_t limit_ns = loan->operation == OP_PAUSE ? loan->pause_until_ns : loan->deadline_ns;
     expect(last.wait.until_ns <= limit_ns || last.wait.until_ns <= fake.now_ns);
-    expect(mp_loan_busy(loan));
+    expect(is_busy(loan));
     check_no_spin(loan);
   } else {
-    expect(!mp_loan_busy(loan));
+    expect(!is_busy(loan));
     expect((status == MP_FAILED) == (last.err.kind != MP_ERR_NONE));
   }
   check_pool();

@@ -7,6 +7,11 @@
 #include "pool.h"
 #include "spec.h"
 
+/* An operation is unfinished. */
+static inline bool is_busy(const mp_loan *loan) {
+  return loan->operation != OP_NONE;
+}
+
 extern mp_pool_config config; /* change it before open_pool */
 extern mp_pool *pool;
 

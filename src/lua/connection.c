@@ -407,7 +407,7 @@ static int connection_discard(lua_State *L) {
   conn->ended = place_of_caller(L);
   if (cut_other(L, conn))
     return 0;
-  mp_loan_lose(conn->loan);
+  mp_loan_discard(conn->loan);
   end_loan(L, conn, false);
   return 0;
 }

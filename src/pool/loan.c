@@ -32,10 +32,6 @@ bool mp_loan_held(const mp_loan *loan) {
   return loan->stage != LOAN_NEW && loan->stage != LOAN_ENDED;
 }
 
-bool mp_loan_busy(const mp_loan *loan) {
-  return loan->operation != OP_NONE;
-}
-
 static bool has_session(const mp_loan *loan) {
   return loan->stage == LOAN_HELD && loan->slot && !loan->slot->lost;
 }
