@@ -147,9 +147,11 @@ describe("a prepared statement", function()
         local _ = statement.execute(self)
       end)
     end
-    mistake("unknown option 'time'", function()
-      local _ = statement:with { time = 1 }
-    end)
+    for _, option in ipairs { "time", "idempotent" } do
+      mistake(("unknown option '%s'"):format(option), function()
+        local _ = statement:with { [option] = true }
+      end)
+    end
     assert.is_truthy(tostring(statement):find "^mypool.statement %d+$")
   end)
 
