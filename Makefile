@@ -12,6 +12,7 @@ SECONDS ?= 60
 BUILD ?= build$(if $(findstring luajit,$(LUA)),/luajit)
 
 LUA_CFLAGS ?= $(shell pkg-config --cflags $(LUA))
+LUA_LIBS ?= $(shell pkg-config --libs $(LUA))
 MARIADB_CFLAGS ?= $(shell pkg-config --cflags libmariadb)
 MARIADB_LIBS ?= $(shell pkg-config --libs libmariadb)
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
@@ -36,9 +37,12 @@ C_SPEC = $(BUILD)/spec/c
 C_SPEC_SOURCES = $(wildcard spec/c/*.c src/pool/*.c) $(SQL:%=src/mariadb/%.c)
 RELAY = build/spec/relay
 PLAIN = build/spec/plain.so
+PROCESS = build/spec/process.so
 UNPRELOAD = build/spec/unpreload.so
 BENCH = build/bench
 ROUNDS ?= 11
+# Programs that embed Lua.
+EMBEDDED = $(BUILD)/spec/allocator $(BUILD)/spec/states
 
 all: $(CORE)
 
@@ -68,6 +72,14 @@ $(RELAY): $(wildcard spec/support/relay/*.c spec/support/relay/*.h) Makefile
 $(PLAIN): spec/support/plain.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(SPEC_CFLAGS) -fPIC -shared -Wl,-z,nodelete $(LUA_CFLAGS) $(MARIADB_CFLAGS) $< $(MARIADB_LIBS) -o $@
+
+$(PROCESS): spec/support/process.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(SPEC_CFLAGS) -fPIC -shared -Wl,-z,nodelete $(LUA_CFLAGS) $< -o $@
+
+$(EMBEDDED): $(BUILD)/spec/%: spec/support/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(SPEC_CFLAGS) $(CFLAGS) -pthread $(LUA_CFLAGS) $< $(LUA_LIBS) -o $@
 
 $(UNPRELOAD): spec/support/unpreload.c
 	@mkdir -p $(@D)
@@ -121,12 +133,12 @@ build/fuzz/%: spec/fuzz/%.c spec/fuzz/fuzz.h $(SQL:%=src/mariadb/%.c) Makefile
 	  -fno-sanitize-recover=all -Isrc -Isrc/mariadb $< $(SQL:%=src/mariadb/%.c) -lm -o $@
 
 test: install-build install-server install-test
-	$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(if $(SANITIZE),$(UNPRELOAD)) check-exports test-c
+	$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) $(if $(SANITIZE),$(UNPRELOAD)) check-exports test-c
 	$(SANITIZED) $(LUA) $$(command -v busted) --ignore-lua --cpath='./$(BUILD)/?.so;./build/?.so' $(BUSTED_FLAGS)
 
 # The specs of spec/faults alone, and what they counted.
 test-faults: install-build install-server install-test
-	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) >/dev/null
+	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) >/dev/null
 	@rm -f build/ledger
 	@MYPOOL_LEDGER=$(CURDIR)/build/ledger $(LUA) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) spec/faults; \
 	  status=$$?; $(LUA) spec/support/ledger.lua build/ledger && exit $$status

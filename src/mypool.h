@@ -337,6 +337,9 @@ bool mp_loan_held(const mp_loan *loan);   /* lent, and neither released nor disc
 uint64_t mp_loan_id(const mp_loan *loan); /* the server's connection id; 0 when not held */
 bool mp_loan_in_transaction(const mp_loan *loan);
 
+/* The driver's clock. The loan keeps it running: who made the pool may have let go of that. */
+int64_t mp_loan_now(const mp_loan *loan);
+
 /* Whether the session is new: with config.hooked the caller then runs what belongs to its
    baseline, between mp_loan_record(loan, true) and (loan, false). The statements between are
    sent again with each reset. */

@@ -73,7 +73,7 @@ int connection_waits(lua_State *L, connection *conn, const mp_wait *wait) {
   if (wait->until_ns == MP_NEVER) {
     lua_pushnil(L);
   } else {
-    int64_t left_ns = wait->until_ns - mp_pool_now(conn->pool->pool);
+    int64_t left_ns = wait->until_ns - mp_loan_now(conn->loan);
     lua_pushnumber(L, left_ns > 0 ? (double)left_ns / MP_SECOND : 0);
   }
   lua_getiuservalue(L, 1, CONNECTION_POOL);
@@ -450,16 +450,18 @@ static int connection_close(lua_State *L) {
 }
 
 /* A forgotten handle gives its session back, and says where it came from; not one whose coroutine
-   was abandoned before it got a session. */
+   was abandoned before it got a session. The words come last: memory for them may be missing. */
 static int connection_gc(lua_State *L) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
-  if (conn && conn->loan && mp_loan_held(conn->loan) && conn->activity != CHECKING_OUT) {
+  if (!conn || !conn->loan)
+    return 0;
+  bool forgotten = mp_loan_held(conn->loan) && conn->activity != CHECKING_OUT;
+  end_loan(L, conn, true);
+  if (forgotten) {
+    conn->pool->forgotten++;
     lua_pushfstring(L, "mypool: a connection checked out at %s was never released", conn->taken.text);
     lua_warning(L, lua_tostring(L, -1), 0);
-    conn->pool->forgotten++;
   }
-  if (conn && conn->loan)
-    end_loan(L, conn, true);
   return 0;
 }
 

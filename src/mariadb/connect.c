@@ -47,12 +47,17 @@ static void set_options(MYSQL *mysql, const mp_server *server) {
     mp_tls_set_options(mysql, server);
 }
 
-/* A child of exec must not hold the connection open; a peer that is gone for good must be
-   noticed also while a long statement runs, which only keepalive does. */
+/* A child of exec must not hold the connection open. libmariadb makes its sockets without the flag:
+   what another thread runs between the two calls does inherit it. */
+static void close_on_exec(MYSQL *mysql) {
+  fcntl(mysql_get_socket(mysql), F_SETFD, FD_CLOEXEC);
+}
+
+/* A peer that is gone for good must be noticed also while a long statement runs, which only
+   keepalive does. */
 static void set_socket_options(MYSQL *mysql) {
   int fd = mysql_get_socket(mysql);
   int on = 1, idle = 60, interval = 10, probes = 6;
-  fcntl(fd, F_SETFD, FD_CLOEXEC);
   setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
   setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
@@ -72,12 +77,17 @@ static mp_status connected(mp_session *session, mp_error *err) {
     explain_plugin(&session->driver->server, err);
     return mp_tls_explain(session, err);
   }
+  close_on_exec(session->mysql);
   set_socket_options(session->mysql);
   return session->driver->server.tls ? mp_tls_check(session, err) : MP_DONE;
 }
 
+/* A name may have several addresses, each of which is tried with a new socket. */
 static int connect_cont(mp_session *session, int ready) {
-  return mysql_real_connect_cont(&session->connected, session->mysql, ready);
+  int events = mysql_real_connect_cont(&session->connected, session->mysql, ready);
+  if (events)
+    close_on_exec(session->mysql);
+  return events;
 }
 
 /* A NULL password would be taken from the environment. */
@@ -89,8 +99,10 @@ static mp_status handshake(mp_session *session, mp_error *err) {
       mysql_real_connect_start(&session->connected, session->mysql, server->socket ? NULL : server->host,
                                server->user, session->password ? session->password : "", server->database,
                                server->port, server->socket, CLIENT_MULTI_RESULTS);
-  if (events)
+  if (events) {
+    close_on_exec(session->mysql);
     mp_helper_watch(session);
+  }
   return mp_task_settle(session, events, err);
 }
 

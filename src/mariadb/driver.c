@@ -1,11 +1,38 @@
 /* The driver: what src/pool sees of this folder. */
+#include <errmsg.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "helper.h"
 
+/* What a child process reads from a socket that it shares with its parent is lost to the parent. */
+static bool is_foreign(const mp_session *session) {
+  return session->fork_generation != mp_fork_generation();
+}
+
+static mp_status fail_foreign(mp_phase phase, mp_error *err) {
+  mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the connection belongs to the parent process");
+  err->phase = phase;
+  return MP_FAILED;
+}
+
 static mp_status session_step(mp_session *session, mp_error *err) {
+  if (is_foreign(session))
+    return fail_foreign(session->helper ? MP_PHASE_CONNECT : MP_PHASE_REPLY, err);
   return session->helper ? mp_helper_step(session, err) : mp_task_step(session, err);
+}
+
+static mp_status session_fetch(mp_session *session, mp_row *row, mp_error *err) {
+  if (is_foreign(session))
+    return fail_foreign(MP_PHASE_RESULT, err);
+  return mp_statement_fetch(session, row, err);
+}
+
+static mp_status session_next_result(mp_session *session, bool *more, mp_error *err) {
+  if (is_foreign(session))
+    return fail_foreign(MP_PHASE_RESULT, err);
+  return mp_statement_next_result(session, more, err);
 }
 
 static int wait_fd(mp_session *session) {
@@ -85,8 +112,8 @@ static const mp_driver mariadb_face = {
     .record = mp_flight_record,
     .query = mp_statement_query,
     .has_row = mp_session_has_row,
-    .fetch = mp_statement_fetch,
-    .next_result = mp_statement_next_result,
+    .fetch = session_fetch,
+    .next_result = session_next_result,
     .prepare = mp_prepared_prepare,
     .prepared = mp_prepared_last,
     .parameters = mp_prepared_parameters,
@@ -129,9 +156,14 @@ static bool copy_init_sql(mariadb_driver *driver, const mp_server *from) {
   return driver->init_sql != NULL;
 }
 
-/* libmariadb may be initialised once, and not by two threads at a time. */
+/* libmariadb may be initialised once, and not by two threads at a time. It has SIGPIPE ignored, which
+   under TLS it needs to have: a handler of the program's serves as well, and stays. */
 static void init_library(void) {
+  struct sigaction before;
+  sigaction(SIGPIPE, NULL, &before);
   mysql_server_init(0, NULL, NULL);
+  if (before.sa_handler != SIG_DFL)
+    sigaction(SIGPIPE, &before, NULL);
 }
 
 mp_driver *mp_mariadb_new(const mp_server *server) {
@@ -142,8 +174,6 @@ mp_driver *mp_mariadb_new(const mp_server *server) {
   pthread_once(&once, init_library);
   driver->face = mariadb_face;
   driver->server = *server;
-  if (server->tls)
-    mp_neighbours_guard(&driver->face);
   if (!copy_strings(driver, server) | !copy_init_sql(driver, server)) {
     free_driver(&driver->face);
     return NULL;

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,9 +26,11 @@ struct helper {
 static void *run(void *argument) {
   mp_session *session = argument;
   struct helper *helper = session->helper;
+  mp_fork_forbid();
   helper->status = helper->work(session, helper->deadline_ns, &helper->error);
+  mp_fork_allow_at_end();
   atomic_store(&helper->finished, true);
-  mp_bell_ring(&session->driver->face, helper->finished_fd);
+  eventfd_write(helper->finished_fd, 1); /* what mp_bell_ring looks at is the other thread's */
   return NULL;
 }
 

@@ -1,29 +1,13 @@
 /* Whether a session lives, and how it ends. */
 #include "helper.h"
 
+#include <fcntl.h>
 #include <ma_pvio.h> /* needs mysql.h before it */
 #include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* Counts forks. A child shares the sockets of its parent and must never speak on them;
-   comparing numbers is cheaper than a getpid() for each operation. */
-static unsigned fork_generation;
-
-static void in_child(void) {
-  fork_generation++;
-}
-
-__attribute__((constructor)) static void watch_forks(void) {
-  pthread_atfork(NULL, NULL, in_child);
-}
-
-unsigned mp_fork_generation(void) {
-  return fork_generation;
-}
 
 /* What libmariadb has read ahead and nobody has asked for yet. */
 static bool has_cached(const mp_session *session) {
@@ -53,7 +37,7 @@ bool mp_session_has_row(const mp_session *session) {
 /* With no reply owed, anything to read is the server's farewell. POLLRDHUP tells of the end
    also behind replies that have not been read. */
 mp_liveness mp_session_peek(mp_session *session) {
-  if (session->fork_generation != fork_generation || !session->mysql || !session->mysql->net.pvio)
+  if (session->fork_generation != mp_fork_generation() || !session->mysql || !session->mysql->net.pvio)
     return MP_DEAD;
   struct pollfd socket = {.fd = mysql_get_socket(session->mysql), .events = POLLIN | POLLRDHUP};
   poll(&socket, 1, 0);
@@ -67,17 +51,17 @@ mp_liveness mp_session_peek(mp_session *session) {
 /* A unix socket has no network behind which the server could be gone already (measured: a send after
    a timeout of the server, a KILL, a restart and a crash fails with 2006). */
 bool mp_session_send_tells(const mp_session *session) {
-  return session->driver->server.socket != NULL && session->fork_generation == fork_generation;
+  return session->driver->server.socket != NULL && session->fork_generation == mp_fork_generation();
 }
 
 bool mp_session_at_rest(const mp_session *session) {
   return !session->cont && !session->result && !session->executing && session->owed == 0 &&
          session->mysql->status == MYSQL_STATUS_READY && !mysql_more_results(session->mysql) &&
-         session->fork_generation == fork_generation;
+         session->fork_generation == mp_fork_generation();
 }
 
 void mp_session_abort(mp_session *session) {
-  if (session->mysql && session->mysql->net.pvio && session->fork_generation == fork_generation)
+  if (session->mysql && session->mysql->net.pvio && session->fork_generation == mp_fork_generation())
     shutdown(mysql_get_socket(session->mysql), SHUT_RDWR);
 }
 
@@ -85,20 +69,25 @@ void mp_session_abort(mp_session *session) {
    nobody: not the parent's server. */
 static void detach_socket(MYSQL *mysql) {
   int pair[2];
-  if (!mysql->net.pvio || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+  if (!mysql->net.pvio)
     return;
-  dup2(pair[0], mysql_get_socket(mysql));
+  int fd = mysql_get_socket(mysql);
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+    close(fd); /* no descriptor is left: mysql_close finds it closed */
+    return;
+  }
+  dup3(pair[0], fd, O_CLOEXEC);
   close(pair[0]);
   close(pair[1]);
 }
 
 /* A COM_QUIT behind an unfinished exchange could block, and would be of no use. */
 static void say_goodbye(mp_session *session) {
-  if (session->fork_generation != fork_generation)
+  if (session->fork_generation != mp_fork_generation())
     detach_socket(session->mysql);
   else if (session->cont || session->result || session->executing || session->owed > 0)
     mp_session_abort(session);
-  if (session->fork_generation == fork_generation && !session->stop_with)
+  if (session->fork_generation == mp_fork_generation() && !session->stop_with)
     mp_leaving_add(session);
 }
 
@@ -118,6 +107,7 @@ static void free_password(mp_session *session) {
 void mp_session_close(mp_session *session) {
   if (session->helper)
     mp_helper_stop(session);
+  mp_port_give(session->driver, session->port); /* while its socket has its number */
   if (session->mysql) {
     say_goodbye(session);
     drop_result(session);
@@ -125,7 +115,6 @@ void mp_session_close(mp_session *session) {
     mysql_close(session->mysql);
   }
   mp_leaving_drop(&session->leaving);
-  mp_port_give(session->driver, session->port);
   mp_baseline_free(&session->base);
   mp_buffer_free(&session->flight);
   free_password(session);

@@ -242,6 +242,7 @@ static mp_status row_start(mp_session *session, mp_error *err) {
     session->outcome = mysql_stmt_fetch(session->executing->stmt);
     return row_done(session, err);
   }
+  mp_neighbours_forget(session);
   session->cont = row_cont;
   session->done = row_done;
   return mp_task_settle(session, mysql_stmt_fetch_start(&session->outcome, session->executing->stmt), err);
@@ -276,6 +277,7 @@ mp_status mp_prepared_next_result(mp_session *session, bool *more, mp_error *err
     return MP_DONE;
   if (session->cont)
     return mp_task_step(session, err);
+  mp_neighbours_forget(session);
   session->cont = next_cont;
   session->done = next_done;
   return mp_task_settle(session, mysql_stmt_next_result_start(&session->outcome, session->executing->stmt),

@@ -313,5 +313,6 @@ static mp_status read_reply(mp_session *session, mp_error *err) {
 }
 
 mp_status mp_reset_read(mp_session *session, mp_error *err) {
+  mp_neighbours_forget(session);
   return session->owed > 0 ? read_reply(session, err) : MP_DONE;
 }

@@ -11,8 +11,9 @@
    inside its calls and the kernel reuses their numbers, so a scheduler that caches
    registrations by number would lose a wake-up. */
 typedef struct mp_port {
-  int epoll; /* what the caller waits for; holds the server's socket or the eventfd */
-  int armed; /* the socket it is armed for, -1: none */
+  int epoll;                /* what the caller waits for; holds the server's socket or the eventfd */
+  int armed;                /* the socket it is armed for, -1: none */
+  unsigned fork_generation; /* of the process that made the set */
   struct mp_port *next_free;
 } mp_port;
 
@@ -30,6 +31,8 @@ typedef struct mariadb_driver {
   mp_port *free_ports;
   int *bells; /* free eventfds */
   size_t bell_count, bell_capacity;
+  unsigned *bell_makers; /* of all bells, by fd: the fork generation of the process that made it */
+  size_t bell_maker_count;
   mp_leaving *leaving; /* the oldest first */
   size_t leaving_count, leaving_capacity;
   uint64_t last_statement; /* number of a prepared statement */
@@ -124,8 +127,6 @@ void mp_set_nonblocking(MYSQL *mysql);
 
 /* neighbours.c: before libmariadb is called for a session that may be encrypted. */
 void mp_neighbours_forget(const mp_session *session);
-/* Has the functions of an encrypted session's driver call it. */
-void mp_neighbours_guard(mp_driver *face);
 
 /* opening.c: the same in place or on a helper thread. */
 mp_status mp_session_open(mp_driver *driver, int64_t deadline_ns, mp_session **out, mp_error *err);
@@ -180,7 +181,12 @@ bool mp_session_has_row(const mp_session *session);
 bool mp_session_at_rest(const mp_session *session);
 void mp_session_abort(mp_session *session);
 void mp_session_close(mp_session *session);
+
+/* fork.c: helper threads forbid forks while they may hold locks; other threads do not call these. */
 unsigned mp_fork_generation(void);
+void mp_fork_forbid(void);
+void mp_fork_allow(void);
+void mp_fork_allow_at_end(void); /* ... of the thread */
 
 /* leaving.c */
 void mp_leaving_add(mp_session *session);   /* is about to be closed */

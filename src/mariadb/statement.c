@@ -72,6 +72,7 @@ static int send_cont(mp_session *session, int ready) {
 
 /* What libmariadb would find out too late, or answer with a lost session. */
 static mp_status refuse(mp_session *session, size_t length, mp_error *err) {
+  mp_neighbours_forget(session);
   if (session->fork_generation != mp_fork_generation())
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "the connection belongs to the parent process");
   if (session->result || session->executing || session->owed || mysql_more_results(session->mysql))
@@ -149,6 +150,7 @@ static mp_status fetch_start(mp_session *session, mp_error *err) {
     session->row = mysql_fetch_row(session->result);
     return fetched(session, err);
   }
+  mp_neighbours_forget(session);
   session->cont = fetch_cont;
   session->done = fetched;
   return mp_task_settle(session, mysql_fetch_row_start(&session->row, session->result), err);
@@ -184,6 +186,7 @@ mp_status mp_statement_next_result(mp_session *session, bool *more, mp_error *er
     return MP_DONE;
   if (session->cont)
     return mp_task_step(session, err);
+  mp_neighbours_forget(session);
   session->cont = advance_cont;
   session->done = advanced;
   return mp_task_settle(session, mysql_next_result_start(&session->outcome, session->mysql), err);

@@ -43,7 +43,12 @@ static bool wait_in_place(mp_session *session, int64_t deadline_ns) {
   if (left <= 0)
     return false;
   int64_t ms = (left + MP_MILLISECOND - 1) / MP_MILLISECOND;
+  bool on_helper = fds[1].fd >= 0;
+  if (on_helper)
+    mp_fork_allow();
   poll(fds, 2, ms > 60000 ? 60000 : (int)ms);
+  if (on_helper)
+    mp_fork_forbid();
   return fds[1].revents == 0;
 }
 

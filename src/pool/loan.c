@@ -32,6 +32,10 @@ bool mp_loan_held(const mp_loan *loan) {
   return loan->stage != LOAN_NEW && loan->stage != LOAN_ENDED;
 }
 
+int64_t mp_loan_now(const mp_loan *loan) {
+  return pool_now(loan->pool);
+}
+
 static bool has_session(const mp_loan *loan) {
   return loan->stage == LOAN_HELD && loan->slot && !loan->slot->lost;
 }
