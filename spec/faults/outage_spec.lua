@@ -40,10 +40,12 @@ local function assert_down(err, cause)
   assert.truthy(err.message:find(cause, 1, true), err.message)
 end
 
--- Nothing is out, nobody waits, and the books balance.
+-- Nothing is out, nobody waits, and the books balance. The one attempt to connect that goes on when its
+-- caller has given up may still be under way.
 local function assert_settled(pool)
   local stats = pool:stats()
-  assert.same({ 0, 0, 0 }, { stats.lent, stats.waiting, stats.opening })
+  assert.same({ 0, 0 }, { stats.lent, stats.waiting })
+  assert.is_true(stats.opening <= 1, stats.opening)
   assert.equal(stats.opened - stats.closed, stats.idle + stats.recovering)
   return stats
 end
@@ -117,7 +119,7 @@ describe("while the server is down", function()
   it("one connect is tried at a time, whoever waits, with pauses that grow and are never alike", function()
     local r, _, stats = besiege(4, 1)
     assert.equal(1, r.most)
-    assert.equal(#r.attempts, stats.connect_failures)
+    assert.equal(#r.attempts, stats.connect_failures + stats.opening)
     assert.equal(0, stats.opened)
     local pauses = pauses_of(r.attempts)
     assert.is_true(#pauses >= 8, #pauses) -- it goes on trying

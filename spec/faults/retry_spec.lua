@@ -301,7 +301,7 @@ local function check_whole(pool, places)
   repeat
     local conns = {}
     for i = 1, places or 2 do
-      conns[i] = assert(pool:checkout())
+      conns[i] = assert(pool:checkout(10))
     end
     for _, conn in ipairs(conns) do
       assert.is_true(conn:ping())

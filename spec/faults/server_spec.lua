@@ -69,7 +69,7 @@ local function server_error(errno, sqlstate, retryable)
   return { "server", errno, sqlstate, "no", retryable or false, false }
 end
 
-local lost_before = { "lost", 2006, "", "no", true, true }
+local lost_before = { "lost", 2006, "HY000", "no", true, true }
 local lost_within = { "lost", 2013, "HY000", "unknown", false, true }
 local said_killed = { "lost", 1927, "70100", "unknown", false, true }
 local timed_out = { "timeout", 0, "", "unknown", false, true }

@@ -1,6 +1,7 @@
 /* Errors: the first one wins. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "mypool.h"
 
@@ -10,6 +11,8 @@ mp_status mp_fail(mp_error *err, mp_kind kind, unsigned code, const char *format
     return MP_FAILED;
   err->kind = kind;
   err->code = code;
+  if (code >= 2000 && code < 3000)
+    strcpy(err->sqlstate, "HY000"); /* as libmariadb says of its own errors */
   va_start(arguments, format);
   vsnprintf(err->message, sizeof err->message, format, arguments);
   va_end(arguments);
