@@ -15,9 +15,16 @@ local fetch = core.fetch
 local Stream = {}
 local metatable = { __index = Stream, __name = "mypool.rows", __metatable = false }
 
+local function must_be_stream(self, what)
+  if type(self) ~= "table" or getmetatable(self) ~= false or self.next ~= Stream.next then
+    core.raise(("bad argument 'self' to '%s' (mypool.rows expected, got %s)"):format(what, type(self)))
+  end
+end
+
 -- stream:close(): ends it; a second time does nothing. A short rest is read, a long one costs the
 -- session. Also what the loop calls.
 function Stream:close()
+  must_be_stream(self, "close")
   local conn = self.conn
   if not conn then
     return
@@ -39,6 +46,7 @@ metatable.__close = Stream.close
 
 -- The next row; nil after the last one.
 function Stream:next()
+  must_be_stream(self, "next")
   local conn = self.conn
   if not conn then
     return nil
