@@ -11,10 +11,12 @@ local sanitized = preload and ("ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=" .. quot
 
 -- Runs the program; returns what it printed on both outputs, whether it ended well, and its
 -- exit status or signal. `environment` is like "NAME=value OTHER=value"; `before` is a command of
--- the shell that runs it, such as "ulimit -n 1000".
-return function(text, environment, before)
-  local command = ("%sLUA_PATH=%s LUA_CPATH=%s %s %s lua5.4 -W -e %s 2>&1"):format(
+-- the shell that runs it, such as "ulimit -n 1000". A program that has not ended after `limit` seconds is
+-- ended by a signal that leaves a core: its status is then 124.
+return function(text, environment, before, limit)
+  local command = ("%s%s env LUA_PATH=%s LUA_CPATH=%s %s %s lua5.4 -W -e %s 2>&1"):format(
     before and before .. "; " or "",
+    limit and ("timeout --signal=ABRT --kill-after=10 %d"):format(limit) or "",
     quote(package.path),
     quote(package.cpath),
     sanitized,
