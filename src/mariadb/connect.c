@@ -1,9 +1,11 @@
 /* From nothing to a session at its baseline. Blocks until the deadline at most, but for name
    resolution and the TLS handshake, which libmariadb offers in no other form. */
 #include <errmsg.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -60,7 +62,47 @@ static mp_status connected(mp_session *session, mp_error *err) {
   return session->driver->server.tls ? mp_tls_check(session, err) : MP_DONE;
 }
 
+/* The beginning of an error packet with the code 65535, behind its length and number. */
+static const unsigned char deadly[] = {0xff, 0xff, 0xff};
+enum { PACKET_HEADER = 4, GREETING_NEEDED = PACKET_HEADER + sizeof deadly };
+
+static bool has_ended(int fd) {
+  struct pollfd socket = {.fd = fd, .events = POLLRDHUP};
+  return poll(&socket, 1, 0) > 0;
+}
+
+/* So that poll does not tell of less. */
+static void set_low_water(int fd, int bytes) {
+  setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
+}
+
+typedef enum greeting { GREETING_TO_COME, GREETING_DEADLY, GREETING_TO_READ } greeting;
+
+/* What cannot be looked at is libmariadb's to judge. */
+static greeting look_at_greeting(int fd) {
+  unsigned char first[GREETING_NEEDED];
+  ssize_t length = recv(fd, first, sizeof first, MSG_PEEK | MSG_DONTWAIT);
+  bool too_short = length < 0 ? errno == EAGAIN : length > 0 && length < GREETING_NEEDED;
+  if (too_short && !has_ended(fd)) {
+    set_low_water(fd, GREETING_NEEDED);
+    return GREETING_TO_COME;
+  }
+  set_low_water(fd, 1);
+  bool whole = length == GREETING_NEEDED;
+  return whole && memcmp(first + PACKET_HEADER, deadly, sizeof deadly) == 0 ? GREETING_DEADLY
+                                                                            : GREETING_TO_READ;
+}
+
+/* libmariadb takes such a packet for a progress report and looks for the server's version, which it
+   does not have before the greeting: it would crash. So the greeting's first bytes are looked at
+   before it may read any. */
 static int connect_cont(mp_session *session, int ready) {
+  if (!session->mysql->server_version) {
+    greeting seen = look_at_greeting(mysql_get_socket(session->mysql));
+    if (seen == GREETING_TO_COME)
+      return MYSQL_WAIT_READ;
+    ready = seen == GREETING_DEADLY ? MYSQL_WAIT_TIMEOUT : MYSQL_WAIT_READ | MYSQL_WAIT_WRITE;
+  }
   return mysql_real_connect_cont(&session->connected, session->mysql, ready);
 }
 
