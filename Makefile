@@ -9,6 +9,7 @@ LUA_VERSION ?= $(if $(findstring luajit,$(LUA)),5.1,5.4)
 CC ?= cc
 CFLAGS ?= -O2 -g
 SECONDS ?= 60
+MINUTES ?= 10
 BUILD ?= build$(if $(findstring luajit,$(LUA)),/luajit)
 
 LUA_CFLAGS ?= $(shell pkg-config --cflags $(LUA))
@@ -43,6 +44,7 @@ BENCH = build/bench
 ROUNDS ?= 11
 # Programs that embed Lua.
 EMBEDDED = $(BUILD)/spec/allocator $(BUILD)/spec/states
+SOAKED = spec/faults/random_spec.lua spec/faults/packets_spec.lua
 
 all: $(CORE)
 
@@ -143,6 +145,16 @@ test-faults: install-build install-server install-test
 	@MYPOOL_LEDGER=$(CURDIR)/build/ledger $(LUA) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) spec/faults; \
 	  status=$$?; $(LUA) spec/support/ledger.lua build/ledger && exit $$status
 
+# What takes long: load with a fault every second, then random programs and damaged packets, with new seeds.
+soak: install-build install-server install-test
+	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) >/dev/null
+	@rm -f build/soak.ledger
+	@export MYPOOL_LEDGER=$(CURDIR)/build/soak.ledger MYPOOL_SECONDS=$$(($(MINUTES) * 12)) MYPOOL_FIRST_SEED=$$(date +%s); \
+	  status=0; \
+	  $(LUA_RUN) spec/support/soak.lua $(MINUTES) || status=1; \
+	  $(LUA) $$(command -v busted) --ignore-lua $(SOAKED) || status=1; \
+	  $(LUA) spec/support/ledger.lua $$MYPOOL_LEDGER && exit $$status
+
 test-c: install-build $(C_SPEC)
 	$(C_SPEC)
 
@@ -187,6 +199,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-faults test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz lint format install doc clean install-build install-server \
+.PHONY: all demo test test-faults soak test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz lint format install doc clean install-build install-server \
   install-test install-handlers install-fuzz install-lint install-valgrind
 -include $(OBJECTS:.o=.d)

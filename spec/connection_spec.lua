@@ -1,5 +1,6 @@
 -- A connection: the handle of one loan, from checkout to release.
 
+local core = require "mypool.core"
 local mypool = require "mypool"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
@@ -291,6 +292,28 @@ describe("mypool.is_error", function()
       assert.is_false(mypool.is_error(value))
     end
     assert.is_false(mypool.is_error(nil))
+    pools.close()
+  end)
+end)
+
+describe("a wait function", function()
+  it("that uses the connection it waits for is told so", function()
+    local conn, busy
+    local function wait(fd, seconds)
+      if conn and not busy then
+        busy = true
+        conn:query "SELECT 2"
+      end
+      return core.poll(fd, seconds)
+    end
+    local pool = pools.new(server.shared():options { wait = wait })
+    conn = assert(pool:checkout())
+    mistake("this connection was used or released within the wait function", function()
+      local _ = conn:query "DO SLEEP(0.01)"
+    end)
+    conn:release()
+    conn = nil
+    assert.equal(1, pool:value "SELECT 1")
     pools.close()
   end)
 end)

@@ -187,6 +187,20 @@ describe("on_connect", function()
     end
   end)
 
+  it("may return an error that bears no look at its fields", function()
+    local reason = setmetatable({}, {
+      __index = function()
+        error "looked at"
+      end,
+    })
+    local pool = new_pool(function()
+      return nil, reason
+    end)
+    local conn, err = pool:checkout()
+    assert.is_nil(conn)
+    assert.is_true(rawequal(reason, err))
+  end)
+
   it("returns what the server said", function()
     local pool = new_pool(function(conn)
       return conn:query "SELECT * FROM nowhere"

@@ -112,6 +112,15 @@ describe("mypool.new", function()
     end
   end)
 
+  it("refuses a name that is as long as a book at once, and does not repeat it", function()
+    local started = os.clock()
+    local message = mistake("new: unknown option 'xxx", function()
+      mypool.new { [("x"):rep(1000000)] = 1 }
+    end)
+    assert.is_true(#message < 500)
+    assert.is_true(os.clock() - started < 5)
+  end)
+
   it("refuses names that are no strings", function()
     mistake("names of options are strings, not number", function()
       mypool.new { "mariadb://localhost" }

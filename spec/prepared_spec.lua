@@ -146,6 +146,14 @@ describe("a prepared statement", function()
       mistake("bad argument 'self' to 'execute' (mypool.statement expected", function()
         local _ = statement.execute(self)
       end)
+      mistake("bad argument 'self' to 'close' (mypool.statement expected", function()
+        local _ = statement.close(self)
+      end)
+    end
+    for _, options in ipairs { 7, "x", true } do
+      mistake("bad argument 'options' to 'with' (table expected", function()
+        local _ = statement:with(options)
+      end)
     end
     for _, option in ipairs { "time", "idempotent" } do
       mistake(("unknown option '%s'"):format(option), function()

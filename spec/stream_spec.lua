@@ -250,6 +250,18 @@ describe("a loop over rows", function()
     assert.equal(3, prepared:value(2))
   end)
 
+  it("is closed and continued only as itself", function()
+    local _, stream = assert(conn:rows(FEW))
+    for _, self in ipairs { 7, {}, conn, "x" } do
+      for _, method in ipairs { "close", "next" } do
+        mistake(("bad argument 'self' to '%s' (mypool.rows expected"):format(method), function()
+          local _ = stream[method](self)
+        end)
+      end
+    end
+    stream:close()
+  end)
+
   it("raises when its connection is released within", function()
     mistake("bad call of 'rows' (this connection was released at ", function()
       for _ in assert(conn:rows(FEW)) do

@@ -22,6 +22,8 @@ end
 
 local names = {}
 
+local LONGEST = 60 -- none of ours is half as long, and the time of a comparison grows with the length
+
 -- The name among the keys of `known` that is nearest to `name`.
 function names.nearest(name, known)
   local best, best_distance
@@ -39,6 +41,8 @@ function names.check(given, known, what)
   for name in pairs(given) do
     if type(name) ~= "string" then
       core.raise(("%s: names of options are strings, not %s"):format(what, type(name)))
+    elseif known[name] == nil and #name > LONGEST then
+      core.raise(("%s: unknown option '%s…'"):format(what, name:sub(1, LONGEST)))
     elseif known[name] == nil then
       core.raise(("%s: unknown option '%s' (did you mean '%s'?)"):format(what, name, names.nearest(name, known)))
     end

@@ -4,6 +4,7 @@
 local core = require "mypool.core"
 local Connection = require "mypool.connection"
 local hooks = require "mypool.hooks"
+local is_error = require "mypool.is_error"
 local run = require "mypool.run"
 local transaction = require "mypool.transaction"
 core.internal()
@@ -47,7 +48,7 @@ end
 
 -- An error may also be what on_connect returned: anything.
 local function is_exhausted(err)
-  return type(err) == "table" and err.kind == "exhausted"
+  return is_error(err) and err.kind == "exhausted"
 end
 
 -- After the collection a plain program, which has not waited yet, still has all its time.

@@ -16,9 +16,16 @@ local Stream = {}
 local none = {}
 local metatable = { __index = Stream, __name = "mypool.rows", __metatable = false }
 
+local function must_be_stream(self, what)
+  if type(self) ~= "table" or getmetatable(self) ~= false or self.next ~= Stream.next then
+    core.raise(("bad argument 'self' to '%s' (mypool.rows expected, got %s)"):format(what, type(self)))
+  end
+end
+
 -- stream:close(): ends it; a second time does nothing. A short rest is read, a long one costs the
 -- session. Also what the loop calls.
 function Stream:close()
+  must_be_stream(self, "close")
   local conn = self.conn
   if not conn then
     return
@@ -57,6 +64,9 @@ end
 
 -- The next row; nil after the last one.
 function Stream:next()
+  if type(self) ~= "table" or not self.rows then
+    must_be_stream(self, "next")
+  end
   local at = self.at + 1
   local row = self.rows[at]
   if row then

@@ -17,10 +17,15 @@ local metatable = { __index = Statement, __name = "mypool.statement", __metatabl
 -- The shapes that core.execute knows.
 local RESULT, ROW, VALUE, STREAM = 0, 1, 2, 3
 
-local function must_be_open(self, what)
-  if type(self) ~= "table" or getmetatable(self) ~= false or self.conn == nil then
+local function must_be_statement(self, what)
+  if type(self) ~= "table" or getmetatable(self) ~= false or self.execute ~= Statement.execute then
     core.raise(("bad argument 'self' to '%s' (mypool.statement expected, got %s)"):format(what, type(self)))
-  elseif self.closed then
+  end
+end
+
+local function must_be_open(self, what)
+  must_be_statement(self, what)
+  if self.closed then
     core.raise(("bad call of '%s' (this statement was closed)"):format(what))
   end
   return self.conn
@@ -55,6 +60,7 @@ end
 
 -- statement:close(): a second time does nothing.
 function Statement:close()
+  must_be_statement(self, "close")
   if not self.closed then
     self.closed = true
     core.close_prepared(self.conn, self.id)

@@ -73,7 +73,7 @@ local function savepoint(self)
 end
 
 local function must_be_open(self, what)
-  if type(self) ~= "table" or getmetatable(self) ~= false or self.state == nil then
+  if type(self) ~= "table" or getmetatable(self) ~= false or self.commit ~= Transaction.commit then
     core.raise(("bad argument 'self' to '%s' (mypool.transaction expected, got %s)"):format(what, type(self)))
   end
   if state_of(self) ~= "open" then

@@ -9,12 +9,16 @@ end
 local preload = os.getenv "MYPOOL_PRELOAD"
 local sanitized = preload and ("ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=" .. quote(preload)) or ""
 
--- Runs the program; returns what it printed on both outputs, whether it ended well, and its
--- exit status or signal. `environment` is like "NAME=value OTHER=value"; `before` is a command of
--- the shell that runs it, such as "ulimit -n 1000".
-return function(text, environment, before)
-  local command = ("%sLUA_PATH=%s LUA_CPATH=%s %s %s lua5.4 -W -e %s 2>&1"):format(
+local program = {}
+
+-- Begins to run the program, and returns a function that waits for its end and returns what it printed on both
+-- outputs, whether it ended well, and its exit status or signal. `environment` is like "NAME=value OTHER=value";
+-- `before` is a command of the shell that runs it, such as "ulimit -n 1000". A program that has not ended after
+-- `limit` seconds is ended by a signal: its status is then 124.
+function program.start(text, environment, before, limit)
+  local command = ("%s%s env LUA_PATH=%s LUA_CPATH=%s %s %s lua5.4 -W -e %s 2>&1"):format(
     before and before .. "; " or "",
+    limit and ("timeout --signal=ABRT --kill-after=10 %d"):format(limit) or "",
     quote(package.path),
     quote(package.cpath),
     sanitized,
@@ -22,7 +26,16 @@ return function(text, environment, before)
     quote(text)
   )
   local pipe = assert(io.popen(command))
-  local printed = pipe:read "a"
-  local ok, how, status = pipe:close()
-  return printed, ok == true, how == "signal" and status + 128 or status
+  return function()
+    local printed = pipe:read "a"
+    local ok, how, status = pipe:close()
+    return printed, ok == true, how == "signal" and status + 128 or status
+  end
 end
+
+-- program(text, …): the same, to its end.
+return setmetatable(program, {
+  __call = function(_, ...)
+    return program.start(...)()
+  end,
+})

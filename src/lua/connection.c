@@ -156,7 +156,7 @@ static int step(lua_State *L, connection *conn) {
   mp_error err;
   mp_status status = MP_DONE;
   if (!conn->loan || conn->activity == IDLE)
-    return luaL_error(L, "step: no operation is unfinished");
+    return raise(L, "this connection was used or released within the wait function of its own operation");
   conn->pool->L = L;
   if (conn->activity >= STREAMING)
     return stream_step(L, conn, &wait, &err);

@@ -82,11 +82,19 @@ static mp_status connected(mp_session *session, mp_error *err) {
   return session->driver->server.tls ? mp_tls_check(session, err) : MP_DONE;
 }
 
-/* A name may have several addresses, each of which is tried with a new socket. */
+/* The greeting is looked at before libmariadb may read it. A name may have several addresses, each of
+   which is tried with a new socket. */
 static int connect_cont(mp_session *session, int ready) {
-  int events = mysql_real_connect_cont(&session->connected, session->mysql, ready);
+  MYSQL *mysql = session->mysql;
+  if (!mysql->server_version) {
+    mp_greeting seen = mp_greeting_look(mysql_get_socket(mysql));
+    if (seen == MP_GREETING_TO_COME)
+      return MYSQL_WAIT_READ;
+    ready = seen == MP_GREETING_DEADLY ? MYSQL_WAIT_TIMEOUT : MYSQL_WAIT_READ | MYSQL_WAIT_WRITE;
+  }
+  int events = mysql_real_connect_cont(&session->connected, mysql, ready);
   if (events)
-    close_on_exec(session->mysql);
+    close_on_exec(mysql);
   return events;
 }
 

@@ -119,6 +119,10 @@ mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error 
 /* ... only to be logged in: for a connection that serves another session. */
 mp_status mp_session_login(mp_session *session, int64_t deadline_ns, mp_error *err);
 
+/* greeting.c */
+typedef enum mp_greeting { MP_GREETING_TO_COME, MP_GREETING_DEADLY, MP_GREETING_TO_READ } mp_greeting;
+mp_greeting mp_greeting_look(int fd);
+
 /* tls.c */
 void mp_tls_set_options(MYSQL *mysql, const mp_server *server);
 mp_status mp_tls_check(mp_session *session, mp_error *err);

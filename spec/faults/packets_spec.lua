@@ -1,0 +1,115 @@
+-- Packets that no server should send: whatever comes, calls end in time, sessions are accounted for, and no answer
+-- is taken for that to another question.
+--
+-- MYPOOL_SEED repeats one case, MYPOOL_SECONDS sets how long each kind is tried; see damaged_packets.lua.
+
+local cqueues = require "cqueues"
+local ledger = require "spec.support.ledger"
+local program = require "spec.support.program"
+local relay = require "spec.support.relay"
+local server = require "spec.support.server"
+
+local seconds = tonumber(os.getenv "MYPOOL_SECONDS" or 6)
+local first_seed = math.tointeger(tonumber(os.getenv "MYPOOL_FIRST_SEED" or 20240229))
+
+local s
+
+setup(function()
+  s = server.start()
+  s:sql "CREATE TABLE damaged (n INT)"
+  s:sql "DELIMITER //\nCREATE PROCEDURE two_results() BEGIN SELECT 1 AS a; SELECT 2 AS b; END//"
+end)
+
+teardown(function()
+  s:remove()
+end)
+
+for _, how in ipairs { "corrupted", "rogue" } do
+  it(("packets of a server that is %s harm nothing but their session"):format(how), function()
+    local text = "require 'spec.support.damaged_packets' { how = %q, host = %q, port = %d, seed = %d, seconds = %f }"
+    local printed, ok, status =
+      program(text:format(how, s.host, s.port, first_seed, seconds), nil, nil, seconds + 120)
+    local cases = tonumber(printed:match "(%d+) cases" or 0)
+    ledger.enter("damaged packets", {
+      faults = cases,
+      sessions_lost = (not ok and status == 1) and 1 or 0,
+      crashes = (not ok and status ~= 1) and 1 or 0,
+    })
+    local seed = printed:match ".*seed (%d+)" or "?"
+    assert.is_true(ok, ("MYPOOL_SEED=%s, status %s:\n%s"):format(seed, status, printed:sub(-3000)))
+    assert.is_true(cases > 0)
+  end)
+end
+
+-- An error with the code 65535 in the place of the greeting brings libmariadb down.
+describe("a greeting that is deadly to libmariadb", function()
+  local greeting = "\x0f\0\0\0\xff\xff\xff#08004refused!"
+
+  -- Pieces of it, with a pause between them; all that is read of the connection is thrown away.
+  local function greet(...)
+    local text = ([[
+      local cqueues = require "cqueues"
+      local mypool = require "mypool"
+      local listener = assert(require("cqueues.socket").listen("127.0.0.1", 0))
+      listener:listen()
+      local loop, pieces = cqueues.new(), { %s }
+      loop:wrap(function()
+        for peer in listener:clients() do
+          peer:setmode("bn", "bn")
+          loop:wrap(function()
+            for _, piece in ipairs(pieces) do
+              peer:xwrite(piece, "bn")
+              cqueues.sleep(0.05)
+            end
+            peer:xread(1, "b", 5)
+          end)
+        end
+      end)
+      local ended
+      loop:wrap(function()
+        local pool = mypool.new { host = "127.0.0.1", port = select(3, listener:localname()), user = "app",
+          connect_timeout = 1, checkout_timeout = 1, retries = 0, wait = require "mypool.wait.cqueues" }
+        local cpu = os.clock()
+        local conn, err = pool:checkout()
+        print(conn, err.kind, err.executed, os.clock() - cpu < 0.5)
+        pool:close()
+        ended = true
+      end)
+      while not ended do
+        assert(loop:step(1))
+      end]])
+    local pieces = {}
+    for i, piece in ipairs { ... } do
+      pieces[i] = ("%q"):format(piece)
+    end
+    return program(text:format(table.concat(pieces, ", ")))
+  end
+
+  it("is a connect error", function()
+    local printed, ok, status = greet(greeting)
+    assert.is_true(ok, status)
+    assert.equal("nil\tconnect\tno\ttrue\n", printed)
+  end)
+
+  it("is one also when it comes in pieces, and waiting for them costs nothing", function()
+    for at = 1, 8 do
+      local printed, ok, status = greet(greeting:sub(1, at), greeting:sub(at + 1))
+      assert.is_true(ok, status)
+      assert.equal("nil\tconnect\tno\ttrue\n", printed)
+    end
+    local printed = greet(greeting:sub(1, 5))
+    assert.equal("nil\ttimeout\tno\ttrue\n", printed)
+  end)
+
+
+  it("is no greeting that is slow: one that comes byte by byte is waited for", function()
+    local r <close> = relay.start(s.host .. ":" .. s.port)
+    r:chunk(1)
+    r:delay(5)
+    local pool <const> = require("mypool").new(s:tcp_options { host = r.host, port = r.port })
+    local began = cqueues.monotime()
+    assert.equal(1, pool:value "SELECT 1")
+    assert.is_true(cqueues.monotime() - began < 10)
+    pool:close()
+  end)
+end)
