@@ -64,7 +64,7 @@ end
 
 -- The next row; nil after the last one.
 function Stream:next()
-  if type(self) ~= "table" or not self.rows then
+  if type(self) ~= "table" or not rawget(self, "rows") then
     must_be_stream(self, "next")
   end
   local at = self.at + 1

@@ -98,18 +98,19 @@ describe("a greeting that is deadly to libmariadb", function()
       assert.equal("nil\tconnect\tno\ttrue\n", printed)
     end
     local printed = greet(greeting:sub(1, 5))
-    assert.equal("nil\ttimeout\tno\ttrue\n", printed)
+    local kind = printed:match "^nil\t(%a+)\tno\ttrue\n$"
+    assert.is_true(kind == "timeout" or kind == "connect", printed) -- both times are up at once
   end)
 
 
   it("is no greeting that is slow: one that comes byte by byte is waited for", function()
     local r <close> = relay.start(s.host .. ":" .. s.port)
     r:chunk(1)
-    r:delay(5)
-    local pool <const> = require("mypool").new(s:tcp_options { host = r.host, port = r.port })
+    r:delay(1)
+    local pool <const> = require("mypool").new(s:tcp_options { host = r.host, port = r.port, connect_timeout = 60 })
     local began = cqueues.monotime()
     assert.equal(1, pool:value "SELECT 1")
-    assert.is_true(cqueues.monotime() - began < 10)
+    assert.is_true(cqueues.monotime() - began < 60)
     pool:close()
   end)
 end)
