@@ -182,6 +182,23 @@ describe("the documentation", function()
     end
   end)
 
+  local function is_file(path)
+    local file <close> = io.open(path)
+    return file ~= nil
+  end
+
+  it("names only specs that exist", function()
+    local named = 0
+    for _, page in ipairs { "doc/reliability.md", "SECURITY.md" } do
+      for name in read(page):gmatch "`([%w_/]+_spec)[%.%a]*`" do
+        local path = "spec/" .. name:gsub("^spec/", "")
+        assert.is_true(is_file(path .. ".lua") or is_file(path .. ".c"), page .. ": no " .. name)
+        named = named + 1
+      end
+    end
+    assert.is_true(named > 40, named)
+  end)
+
   it("is all within reach of the README", function()
     for path in io.popen("ls doc/*.md"):lines() do
       assert.truthy(readme:find("](" .. path, 1, true), "no link to " .. path)
