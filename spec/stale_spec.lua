@@ -122,6 +122,31 @@ for _, way in ipairs { "options", "tcp_options" } do
       assert.equal(5, pool:stats().stale + pool:stats().resets_failed)
     end)
 
+    -- The last loan ran nothing, so there is no reset whose replies are read first.
+    it("of a pool with on_connect are replaced at the checkout, which shows it the new ones", function()
+      local seen = 0
+      local pool = pools.new(s[way](s, {
+        max_size = 2,
+        on_connect = function(conn)
+          seen = seen + 1
+          return conn:query "SET @base = 1"
+        end,
+      }))
+      for _, call in ipairs {
+        function()
+          return pool:ping()
+        end,
+        function()
+          return pool:value "SELECT @base = 1" == 1
+        end,
+      } do
+        assert(pool:checkout()):release()
+        kill_all()
+        assert.is_true(call())
+      end
+      assert.same({ 3, 2 }, { seen, pool:stats().stale })
+    end)
+
     it("and a transaction after them", function()
       local pool = pools.new(s[way](s, { max_size = 10 }))
       fill(pool, 10)

@@ -61,9 +61,11 @@ typedef enum idle_finding {
 } idle_finding;
 
 /* A session that owes nothing, and whose death the first statement finds before it is too late, is not
-   looked at: that would be half the cost of a checkout. */
+   looked at: that would be half the cost of a checkout. With on_connect it is too late then, for only a
+   checkout can show it the session that takes its place. */
 static mp_liveness liveness_of(const mp_pool *pool, const mp_slot *slot) {
-  if (!slot->reset_pending && pool->config.retries > 0 && pool->driver->send_tells(slot->session))
+  bool replaceable = pool->config.retries > 0 && !pool->config.hooked;
+  if (!slot->reset_pending && replaceable && pool->driver->send_tells(slot->session))
     return MP_QUIET;
   return pool->driver->peek(slot->session);
 }
