@@ -81,6 +81,15 @@ describe("execute_many", function()
     assert.equal(2, (conn:value "SELECT COUNT(*) FROM bulk WHERE a = 'r'"))
   end)
 
+  it("takes statements with RETURNING: what they return is counted", function()
+    local sql = insert .. " RETURNING id"
+    assert.same({ affected_rows = 2500, rows = 2500 }, conn:execute_many(sql, many(2500)))
+    assert.equal(2500, count())
+    sql = "DELETE FROM bulk WHERE id = ? RETURNING id"
+    assert.same({ affected_rows = 2, rows = 3 }, conn:execute_many(sql, { { 1 }, { 2 }, { 9000 } }))
+    assert.equal(2498, count())
+  end)
+
   it("takes NULL and mixed types in each column", function()
     local null = mypool.null
     local rows = {

@@ -51,6 +51,11 @@ local function next_batch(next_row)
   return batch
 end
 
+-- A statement with RETURNING has rows instead: one for each that it wrote.
+local function affected_by(result)
+  return result.affected_rows or #result
+end
+
 -- For servers without array binding. A row may be shorter than the statement has parameters: the
 -- rest is NULL.
 local function one_by_one(conn, id, batch)
@@ -60,7 +65,7 @@ local function one_by_one(conn, id, batch)
     if not result then
       return nil, err, errno, sqlstate
     end
-    affected = affected + result.affected_rows
+    affected = affected + affected_by(result)
   end
   return affected
 end
@@ -88,7 +93,7 @@ end
 function send(conn, id, batch, first)
   local result, err, errno, sqlstate = run(conn, core.execute_many(conn, id, batch, first))
   if result then
-    return result.affected_rows
+    return affected_by(result)
   elseif errno == TOO_LARGE and err.executed == "no" and not err.fatal and #batch > 1 then
     return halve(conn, id, batch, first)
   elseif errno == NOT_SUPPORTED and err.executed == "no" then
