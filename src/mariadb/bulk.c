@@ -77,10 +77,13 @@ static bool bind_doubles(MYSQL_BIND *bind, const bulk_column *column) {
   return true;
 }
 
-/* As the text protocol has it: whatever the locale. */
+/* As the text protocol has it: whatever the locale. The exponent 0 that makes a literal a DOUBLE
+   would stay in a column of text. */
 static unsigned long write_float(char *room, double number) {
   mp_buffer text = {0};
   mp_encode_float(&text, number);
+  if (text.length > 2 && memcmp(text.data + text.length - 2, "e0", 2) == 0)
+    text.length -= 2;
   size_t length = text.length < NUMBER_ROOM ? text.length : NUMBER_ROOM;
   memcpy(room, text.data, length);
   mp_buffer_free(&text);
