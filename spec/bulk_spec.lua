@@ -6,22 +6,26 @@ local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local scheduler = require "spec.support.scheduler"
 local server = require "spec.support.server"
+local unbound = require "spec.support.unbound"
 
-describe("execute_many", function()
-  local s, pool, conn
+-- start(server): an object whose options(extra) are those of pools to it, and which ends with stop().
+local function promises(start, binding)
+  local s, way, pool, conn
   local insert = "INSERT INTO bulk (id, a) VALUES (?, ?)"
 
   setup(function()
     s = server.shared()
+    way = start(s)
     s:sql "CREATE OR REPLACE TABLE app.bulk (id INT PRIMARY KEY, a VARCHAR(400), b DOUBLE, c LONGBLOB) ENGINE = InnoDB"
   end)
 
   teardown(function()
+    way:stop()
     s:sql "DROP TABLE app.bulk"
   end)
 
   before_each(function()
-    pool = pools.new(s:options { max_size = 1 })
+    pool = pools.new(way:options { max_size = 1 })
     conn = assert(pool:checkout())
     assert(conn:query "DELETE FROM bulk")
   end)
@@ -236,7 +240,8 @@ describe("execute_many", function()
 
   it("splits what is larger than max_allowed_packet", function()
     local small = server.start { options = { "--max-allowed-packet=300K" } }
-    local db = assert(pools.new(small:options { max_size = 1 }):checkout())
+    local to_small = start(small)
+    local db = assert(pools.new(to_small:options { max_size = 1 }):checkout())
     assert(db:query "CREATE TABLE large (id INT PRIMARY KEY, c LONGBLOB)")
     local rows = {}
     for i = 1, 60 do
@@ -247,6 +252,10 @@ describe("execute_many", function()
     assert.same({ affected_rows = 60, rows = 60 }, db:execute_many("INSERT INTO large VALUES (?, ?)", rows))
     assert.equal(id, db:id())
     assert.equal(300 * 1024 - 100, (db:value "SELECT MAX(LENGTH(c)) FROM large"))
+    local zeros = mypool.binary(("\0"):rep(200 * 1024)) -- as text, twice as long
+    assert.equal(2, assert(db:execute_many("INSERT INTO large VALUES (?, ?)", { { 61, zeros }, { 62, zeros } })).rows)
+    assert.equal(2, (db:value("SELECT COUNT(*) FROM large WHERE c = REPEAT(?, 204800)", mypool.binary "\0")))
+    assert(db:query "DELETE FROM large WHERE id > 60")
     rows = { { 101, "x" }, { 102, ("x"):rep(300 * 1024) } }
     local result, err, errno = db:execute_many("INSERT INTO large VALUES (?, ?)", rows)
     assert.is_nil(result)
@@ -254,6 +263,7 @@ describe("execute_many", function()
     assert.equal(60, (db:value "SELECT COUNT(*) FROM large"))
     assert.equal(id, db:id())
     db:release()
+    to_small:stop()
     small:remove()
   end)
 
@@ -275,7 +285,7 @@ describe("execute_many", function()
   end)
 
   it("meets a timeout with nothing left behind", function()
-    local shared = pools.new(s:options { max_size = 1, query_timeout = 0.2 })
+    local shared = pools.new(way:options { max_size = 1, query_timeout = 0.2 })
     local db <close> = assert(shared:checkout())
     local result, err = db:execute_many("INSERT INTO bulk (id, a) VALUES (?, SLEEP(?))", { { 1, 0 }, { 2, 5 } })
     assert.is_nil(result)
@@ -288,7 +298,7 @@ describe("execute_many", function()
   end)
 
   it("works in coroutines, with an iterator that waits", function()
-    local shared = pools.new(s:options { max_size = 3, wait = scheduler.wait })
+    local shared = pools.new(way:options { max_size = binding and 3 or 1, wait = scheduler.wait })
     local tasks = {}
     for i = 1, 6 do
       tasks[i] = function()
@@ -311,7 +321,7 @@ describe("execute_many", function()
   end)
 
   it("holds the strings of rows that are changed while they are on their way", function()
-    local shared = pools.new(s:options { max_size = 1, wait = scheduler.wait })
+    local shared = pools.new(way:options { max_size = 1, wait = scheduler.wait })
     local rows = {}
     for i = 1, 900 do
       rows[i] = { i, "string number " .. i }
@@ -331,5 +341,192 @@ describe("execute_many", function()
     end)
     assert.is_nil(result)
     assert.equal(1062, err.errno)
+  end)
+end
+
+describe("execute_many", function()
+  promises(function(s)
+    return {
+      options = function(_, extra)
+        return s:options(extra)
+      end,
+      stop = function() end,
+    }
+  end, true)
+end)
+
+describe("execute_many on a server without array binding", function()
+  promises(unbound.start, false)
+
+  local s, way, conn
+
+  setup(function()
+    s = server.shared()
+    way = unbound.start(s)
+    s:sql "CREATE OR REPLACE TABLE app.unbound (id INT PRIMARY KEY, a VARCHAR(400), n INT NOT NULL DEFAULT 0)"
+    s:sql "CREATE OR REPLACE VIEW app.unbound_pairs AS SELECT id, a FROM app.unbound"
+  end)
+
+  teardown(function()
+    way:stop()
+    s:sql "DROP VIEW app.unbound_pairs"
+    s:sql "DROP TABLE app.unbound"
+  end)
+
+  local function connect(extra)
+    conn = assert(pools.new(way:options(extra)):checkout())
+    assert(conn:query "DELETE FROM unbound")
+  end
+
+  after_each(pools.close)
+
+  local function many(n)
+    local rows = {}
+    for i = 1, n do
+      rows[i] = { i, "row " .. i }
+    end
+    return rows
+  end
+
+  local function status(name)
+    return tonumber(conn:query("SHOW SESSION STATUS LIKE ?", name)[1].Value)
+  end
+
+  -- How many texts wrote rows, how many statements did by themselves, and the rows affected.
+  local function counted(sql, rows)
+    local texts, executed = status "Com_insert" + status "Com_replace", status "Com_stmt_execute"
+    local result = assert(conn:execute_many(sql, rows))
+    assert.equal(#rows, result.rows)
+    executed = status "Com_stmt_execute" - executed
+    if executed > 0 then
+      return 0, executed, result.affected_rows
+    end
+    return status "Com_insert" + status "Com_replace" - texts, 0, result.affected_rows
+  end
+
+  for _, sql in ipairs {
+    "INSERT INTO unbound (id, a) VALUES (?, ?)",
+    "insert into app.unbound(id,a)values(?,?)",
+    " \n INSERT\tunbound\n(id, a)\nVALUES\n( ? , ? )\n",
+    "INSERT IGNORE INTO `app`.`unbound` (`id`, `a`) VALUE(?, ?)",
+    "REPLACE unbound (id, a) VALUES (?, ?)",
+    "INSERT unbound_pairs VALUES (?, ?)",
+    "INSERT INTO unbound (id, a) VALUES (?, ?) ON DUPLICATE KEY UPDATE a = CONCAT(VALUES(a), '`(')",
+    "INSERT INTO unbound (id, a) VALUES (?,?)ON DUPLICATE KEY UPDATE n = n + 1 -- again",
+  } do
+    it("sends many rows as one text: " .. sql, function()
+      connect()
+      assert.same({ 3, 0, 2500 }, { counted(sql, many(2500)) })
+      assert.equal(2500, (conn:value "SELECT COUNT(*) FROM unbound WHERE a = CONCAT('row ', id)"))
+    end)
+  end
+
+  for _, sql in ipairs {
+    "INSERT INTO unbound (id, a, n) VALUES (?, ?, 0)",
+    "INSERT INTO unbound (id, a) VALUES (?, CONCAT(?))",
+    "INSERT INTO unbound (id, a) VALUES (? + 0, ?)",
+    "INSERT INTO unbound (id, a) /* VALUES (?, ?) */ VALUES (?, ?)",
+    "INSERT INTO unbound (id, a) VALUES (?, ?) /* '*/",
+    "INSERT INTO unbound (id, a) VALUES /*! (?, ?) */",
+    "INSERT INTO unbound (id, a) -- VALUES (?, ?)\nVALUES (?, ?)",
+    "INSERT INTO unbound (id, a) SELECT ?, ?",
+    "INSERT INTO unbound (id, a) SELECT id, a FROM unbound WHERE FALSE UNION VALUES (?, ?)",
+    "INSERT LOW_PRIORITY INTO unbound (id, a) VALUES (?, ?)",
+    "INSERT INTO unbound SET id = ?, a = ?",
+    "INSERT INTO unbound (id, a) VALUES (?, ?) RETURNING id",
+    "INSERT INTO unbound (id, a) VALUES (?, ?) ON DUPLICATE KEY UPDATE n = 1 RETURNING id",
+    "INSERT INTO unbound (id, a) VALUES (?, ?) ON DUPLICATE KEY UPDATE a = '?'",
+    "INSERT INTO unbound (id, a) VALUES (?, ?);",
+  } do
+    it("sends row after row what is anything else: " .. sql, function()
+      connect()
+      assert.same({ 0, 20, 20 }, { counted(sql, many(20)) })
+      assert.equal(20, (conn:value "SELECT COUNT(*) FROM unbound WHERE a = CONCAT('row ', id)"))
+    end)
+  end
+
+  it("sends row after row what has several groups, or a parameter behind the only one", function()
+    connect()
+    local sql = "INSERT INTO unbound (id, a) VALUES (?, ?), (?, ?)"
+    assert.same({ 0, 2, 4 }, { counted(sql, { { 1, "a", 2, "b" }, { 3, "c", 4, "d" } }) })
+    sql = "INSERT INTO unbound (id, a) VALUES (?, ?) ON DUPLICATE KEY UPDATE a = ?"
+    assert.same({ 0, 2, 4 }, { counted(sql, { { 1, "a", "x" }, { 2, "b", "y" } }) })
+    assert.same({ { a = "x" }, { a = "y" } }, conn:query "SELECT a FROM unbound WHERE id < 3 ORDER BY id")
+  end)
+
+  it("does not take names that look like values for them", function()
+    connect()
+    assert(conn:query "CREATE TEMPORARY TABLE `odd values (?)` (`a VALUES (?, ?)` INT, `)` INT)")
+    local sql = "INSERT INTO `odd values (?)` (`a VALUES (?, ?)`, `)`) VALUES (?, ?)"
+    assert.same({ 0, 2, 2 }, { counted(sql, { { 1, 2 }, { 3, 4 } }) })
+    sql = "INSERT INTO `odd values (?)` SELECT ?, 2"
+    assert.same({ 0, 2, 2 }, { counted(sql, { { 5 }, { 6 } }) })
+    local kept = conn:query({ "SELECT * FROM `odd values (?)`", rows = "array" })
+    assert.same({ { 1, 2 }, { 3, 4 }, { 5, 2 }, { 6, 2 } }, kept)
+  end)
+
+  it("does not take a call of what is named values for an INSERT", function()
+    connect()
+    s:sql "CREATE OR REPLACE PROCEDURE app.`values` (n INT) INSERT INTO app.unbound (id) VALUES (n)"
+    local result, err = conn:execute_many("CALL app.values(?)", { { 1 }, { 2 }, { 3 } })
+    s:sql "DROP PROCEDURE app.`values`"
+    assert(result, err)
+    assert.equal(3, (conn:value "SELECT COUNT(*) FROM unbound"))
+  end)
+
+  it("refuses NULL for a column that is NOT NULL, in every mode", function()
+    local sql = "INSERT INTO unbound (id, n) VALUES (?, ?)"
+    for _, mode in ipairs { "", "STRICT_TRANS_TABLES", "STRICT_ALL_TABLES" } do
+      connect { init_sql = ("SET sql_mode = '%s'"):format(mode) }
+      for _, missing in ipairs { false, true } do
+        local rows = { { 1, 1 }, { 2, missing and mypool.null or nil }, { 3, 1 } }
+        local result, err = conn:execute_many(sql, rows)
+        assert.is_nil(result)
+        assert.equal(1048, err.errno)
+        assert.equal(0, (conn:value "SELECT COUNT(*) FROM unbound"))
+      end
+      assert.same({ 1, 0, 2 }, { counted(sql, { { 1, 1 }, { 2, 2 } }) })
+    end
+  end)
+
+  it("stores the rows as they were given, whatever becomes of them while it waits", function()
+    local given = {}
+    local function wait(...)
+      for _, row in ipairs(given) do
+        row[2] = print
+      end
+      return scheduler.wait(...)
+    end
+    connect { max_size = 1 }
+    local shared = pools.new(way:options { max_size = 1, wait = wait })
+    local rows = many(500)
+    rows[501] = { 501 } -- for its NULL it asks for the mode
+    scheduler.run(function()
+      assert(shared:execute_many("INSERT INTO unbound (id, a) VALUES (?, ?)", function()
+        local row = table.remove(rows)
+        given[#given + 1] = row
+        return row
+      end))
+    end)
+    assert.equal(500, (conn:value "SELECT COUNT(*) FROM unbound WHERE a = CONCAT('row ', id)"))
+  end)
+
+  it("refuses a name or a list as a value", function()
+    connect()
+    for _, wrong in ipairs { mypool.ident "a", mypool.list { 1, 2 } } do
+      mistake("bad row 2, parameter 2", function()
+        local _ = conn:execute_many("INSERT INTO unbound (id, a) VALUES (?, ?)", { { 1, 2 }, { 2, wrong } })
+      end)
+      assert.equal(0, (conn:value "SELECT COUNT(*) FROM unbound"))
+    end
+  end)
+
+  it("counts rows that were there already", function()
+    connect()
+    assert(conn:execute_many("INSERT INTO unbound (id, a) VALUES (?, ?)", many(10)))
+    local sql = "INSERT INTO unbound (id, a) VALUES (?, ?) ON DUPLICATE KEY UPDATE a = VALUES(a), n = n + 1"
+    assert.same({ 1, 0, 30 }, { counted(sql, many(20)) })
+    assert.same({ 1, 0, 5 }, { counted("INSERT IGNORE INTO unbound (id, a) VALUES (?, ?)", many(25)) })
+    assert.same({ 1, 0, 40 }, { counted("REPLACE INTO unbound (id, a) VALUES (?, ?)", many(30)) })
   end)
 end)

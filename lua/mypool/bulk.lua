@@ -4,7 +4,10 @@
 local core = require "mypool.core"
 local run = require "mypool.run"
 local transaction = require "mypool.transaction"
+local values = require "mypool.values"
 core.internal()
+
+local List, null = core["mypool.list"], core.null
 
 -- So much travels together: enough to hide the round trip, little enough for max_allowed_packet.
 local BATCH_ROWS, BATCH_BYTES = 1000, 1024 * 1024
@@ -56,12 +59,14 @@ local function affected_by(result)
   return result.affected_rows or #result
 end
 
--- For servers without array binding. A row may be shorter than the statement has parameters: the
--- rest is NULL.
-local function one_by_one(conn, id, batch)
-  local parameters, affected = core.parameters(conn, id), 0
+-- ---- servers without array binding: rows that core.execute_many has checked ----
+
+-- A row may be shorter than the statement has parameters: the rest is NULL.
+local function one_by_one(conn, statement, batch)
+  local affected = 0
   for i = 1, #batch do
-    local result, err, errno, sqlstate = run(conn, core.execute(conn, 0, nil, id, unpack(batch[i], 1, parameters)))
+    local result, err, errno, sqlstate =
+      run(conn, core.execute(conn, 0, nil, statement.id, unpack(batch[i], 1, statement.parameters)))
     if not result then
       return nil, err, errno, sqlstate
     end
@@ -70,18 +75,57 @@ local function one_by_one(conn, id, batch)
   return affected
 end
 
+-- A row as a list, and whether it has a NULL.
+local function list_of(row, parameters)
+  local list, nulls = {}, false
+  for i = 1, parameters do
+    local value = row[i]
+    list[i] = value == nil and null or value
+    nulls = nulls or list[i] == null
+  end
+  return setmetatable(list, List), nulls
+end
+
+-- In another mode, and in a table without transactions, NULL becomes 0 or '' in a column that is NOT
+-- NULL, if its row is one of several; alone it is refused.
+local function is_strict(conn, statement)
+  if statement.strict == nil then
+    statement.strict = conn:value "SELECT @@sql_mode LIKE '%STRICT%'" == 1
+  end
+  return statement.strict
+end
+
+-- The rows as one parameter, or nil if each has to go by itself. It is a copy: the program may change
+-- its rows while the mode is asked for.
+local function as_parameter(conn, statement, batch)
+  if #batch == 1 or not statement.text then
+    return nil
+  end
+  local list, nulls = {}, false
+  for i = 1, #batch do
+    local row, has_null = list_of(batch[i], statement.parameters)
+    list[i] = row
+    nulls = nulls or has_null
+  end
+  if not nulls or is_strict(conn, statement) then
+    return setmetatable(list, List)
+  end
+end
+
+-- ---- all rows ----
+
 local send
 
 -- Rows that are larger than they looked go in two halves.
-local function halve(conn, id, batch, first)
+local function halve(conn, statement, batch, first)
   local middle = math.floor(#batch / 2)
   local left, right = { unpack(batch, 1, middle) }, { unpack(batch, middle + 1) }
-  local affected, err, errno, sqlstate = send(conn, id, left, first)
+  local affected, err, errno, sqlstate = send(conn, statement, left, first)
   if not affected then
     return nil, err, errno, sqlstate
   end
   local more
-  more, err, errno, sqlstate = send(conn, id, right, first + middle)
+  more, err, errno, sqlstate = send(conn, statement, right, first + middle)
   if not more then
     return nil, err, errno, sqlstate
   end
@@ -90,23 +134,28 @@ end
 
 -- Sends rows, of which the first is number `first`. Returns the number of affected rows, or nil,
 -- error, errno, sqlstate.
-function send(conn, id, batch, first)
-  local result, err, errno, sqlstate = run(conn, core.execute_many(conn, id, batch, first))
+function send(conn, statement, batch, first)
+  local result, err, errno, sqlstate = run(conn, core.execute_many(conn, statement.id, batch, first))
+  if not result and errno == NOT_SUPPORTED and err.executed == "no" then
+    local list = as_parameter(conn, statement, batch)
+    if not list then
+      return one_by_one(conn, statement, batch)
+    end
+    result, err, errno, sqlstate = run(conn, core.query(conn, 0, nil, statement.text, list))
+  end
   if result then
     return affected_by(result)
   elseif errno == TOO_LARGE and err.executed == "no" and not err.fatal and #batch > 1 then
-    return halve(conn, id, batch, first)
-  elseif errno == NOT_SUPPORTED and err.executed == "no" then
-    return one_by_one(conn, id, batch)
+    return halve(conn, statement, batch, first)
   end
   return nil, err, errno, sqlstate
 end
 
-local function send_all(conn, id, next_row)
+local function send_all(conn, statement, next_row)
   local affected, count = 0, 0
   local batch = next_batch(next_row)
   while #batch > 0 do
-    local more, err, errno, sqlstate = send(conn, id, batch, count + 1)
+    local more, err, errno, sqlstate = send(conn, statement, batch, count + 1)
     if not more then
       return nil, err, errno, sqlstate
     end
@@ -141,11 +190,13 @@ return function(conn, sql, rows)
   if not id then
     return nil, err, errno, sqlstate
   end
-  if core.parameters(conn, id) == 0 then
+  local parameters = core.parameters(conn, id)
+  if parameters == 0 then
     core.close_prepared(conn, id)
     core.raise "bad argument 'sql' to 'execute_many' (it has no parameters)"
   end
+  local statement = { id = id, parameters = parameters, text = values(sql) }
   return finish(conn, id, pcall(in_transaction, conn, function()
-    return send_all(conn, id, next_row)
+    return send_all(conn, statement, next_row)
   end))
 end
