@@ -142,7 +142,7 @@ describe("SIGPIPE", function()
         conns[3]:discard()
         pool:close()
         print(pool:stats().resets_failed)]]):format(wire))
-      assert.equal("nil\tthe server has closed the connection\t2006\tnil\n1\n", printed)
+      assert.equal("nil\tthe server has closed the connection\t2006\tHY000\n1\n", printed)
       ledger.enter("signals", { faults = 3, statements = 4 })
     end)
   end
