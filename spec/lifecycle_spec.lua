@@ -95,12 +95,7 @@ describe("a pool that is dropped", function()
   end)
 
   it("leaves no file descriptor open", function()
-    local function count()
-      local pipe = io.popen "ls /proc/$PPID/fd | wc -l"
-      local number = pipe:read "n"
-      pipe:close()
-      return number
-    end
+    local count = require "spec.support.descriptors"
     collect()
     local before = count()
     for _ = 1, 5 do

@@ -31,13 +31,7 @@ local function new_over(r, options)
   return pools.new(s:tcp_options(options))
 end
 
-local function open_files()
-  local count = 0
-  for _ in io.popen("ls /proc/$PPID/fd"):lines() do
-    count = count + 1
-  end
-  return count
-end
+local open_files = require "spec.support.descriptors"
 
 -- Functions for run: the first takes the only connection, for so long; the others follow one by one.
 local function behind_a_holder(pool, seconds, functions)

@@ -263,9 +263,7 @@ it("opening and closing pools again and again takes no descriptors and no memory
       collectgarbage()
       return count "awk '/^VmRSS/ { print $2 }' /proc/$PPID/status"
     end
-    local function descriptors()
-      return count "ls /proc/$PPID/fd | wc -l"
-    end
+    local descriptors = require "spec.support.descriptors"
     local wait = function(fd, seconds) return core.poll(fd, seconds) end
     local function cycle(i)
       local pool = mypool.new(options { max_size = 1, wait = i %% 2 == 0 and wait or nil })

@@ -211,11 +211,7 @@ local function check(pool, name, n)
   conn:release()
 end
 
-local function descriptors()
-  local pipe <close> = io.popen "ls /proc/$PPID/fd"
-  local _, count = pipe:read("a"):gsub("\n", "")
-  return count
-end
+local descriptors = require "spec.support.descriptors"
 
 local function run(scenario)
   local name, work = scenario[1], scenario[2]

@@ -320,11 +320,12 @@ end
 
 -- ---- the run ----
 
+local count_descriptors = require "spec.support.descriptors"
+
 local function descriptors()
   collectgarbage()
   collectgarbage()
-  local pipe <close> = io.popen("ls /proc/$PPID/fd")
-  return select(2, pipe:read("a"):gsub("\n", ""))
+  return count_descriptors()
 end
 
 return function(given)
