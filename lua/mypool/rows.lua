@@ -13,6 +13,7 @@ core.internal()
 local fetch = core.fetch
 
 local Stream = {}
+local ROWS = {} -- the key of the rows at hand: no table of the program's has it
 local none = {}
 local metatable = { __index = Stream, __name = "mypool.rows", __metatable = false }
 
@@ -30,7 +31,7 @@ function Stream:close()
   if not conn then
     return
   end
-  self.conn, self.rows, self.at = nil, none, 0
+  self.conn, self[ROWS], self.at = nil, none, 0
   local ok, message = true, nil
   if conn:is_held() then
     ok, message = pcall(run, conn, core.drain(conn))
@@ -53,7 +54,7 @@ local function fetch_more(self)
   end
   local rows, err = run(conn, fetch(conn))
   if rows then
-    self.rows, self.at = rows, 1
+    self[ROWS], self.at = rows, 1
     return rows[1]
   end
   self:close()
@@ -64,11 +65,9 @@ end
 
 -- The next row; nil after the last one.
 function Stream:next()
-  if type(self) ~= "table" or not rawget(self, "rows") then
-    must_be_stream(self, "next")
-  end
+  local rows = type(self) == "table" and rawget(self, ROWS) or must_be_stream(self, "next")
   local at = self.at + 1
-  local row = self.rows[at]
+  local row = rows[at]
   if row then
     self.at = at
     return row
@@ -82,6 +81,6 @@ return function(conn, columns, ...)
   if not columns then
     return columns, ...
   end
-  local stream = setmetatable({ conn = conn, rows = none, at = 0 }, metatable)
+  local stream = setmetatable({ conn = conn, [ROWS] = none, at = 0 }, metatable)
   return Stream.next, stream, nil, stream
 end
