@@ -52,7 +52,7 @@ describe("a greeting that is deadly to libmariadb", function()
       local mypool = require "mypool"
       local listener = assert(require("cqueues.socket").listen("127.0.0.1", 0))
       listener:listen()
-      local loop, pieces = cqueues.new(), { %s }
+      local loop, pieces, answered = cqueues.new(), { %s }, false
       loop:wrap(function()
         for peer in listener:clients() do
           peer:setmode("bn", "bn")
@@ -61,7 +61,7 @@ describe("a greeting that is deadly to libmariadb", function()
               peer:xwrite(piece, "bn")
               cqueues.sleep(0.05)
             end
-            peer:xread(1, "b", 5)
+            answered = peer:xread(1, "b", 5) ~= nil
           end)
         end
       end)
@@ -71,7 +71,7 @@ describe("a greeting that is deadly to libmariadb", function()
           connect_timeout = 1, checkout_timeout = 1, retries = 0, wait = require "mypool.wait.cqueues" }
         local cpu = os.clock()
         local conn, err = pool:checkout()
-        print(conn, err.kind, err.executed, os.clock() - cpu < 0.5)
+        print(conn, err.kind, err.executed, os.clock() - cpu < 0.5, answered)
         pool:close()
         ended = true
       end)
@@ -88,20 +88,38 @@ describe("a greeting that is deadly to libmariadb", function()
   it("is a connect error", function()
     local printed, ok, status = greet(greeting)
     assert.is_true(ok, status)
-    assert.equal("nil\tconnect\tno\ttrue\n", printed)
+    assert.equal("nil\tconnect\tno\ttrue\tfalse\n", printed)
   end)
 
   it("is one also when it comes in pieces, and waiting for them costs nothing", function()
     for at = 1, 8 do
       local printed, ok, status = greet(greeting:sub(1, at), greeting:sub(at + 1))
       assert.is_true(ok, status)
-      assert.equal("nil\tconnect\tno\ttrue\n", printed)
+      assert.equal("nil\tconnect\tno\ttrue\tfalse\n", printed)
     end
     local printed = greet(greeting:sub(1, 5))
-    local kind = printed:match "^nil\t(%a+)\tno\ttrue\n$"
+    local kind = printed:match "^nil\t(%a+)\tno\ttrue\tfalse\n$"
     assert.is_true(kind == "timeout" or kind == "connect", printed) -- both times are up at once
   end)
 
+  it("is no greeting in pieces, of which the last may be short", function()
+    local salt = ("s"):rep(20)
+    local payload = ("<BzI4c8B"):pack(10, "5.5.5-10.11.0-MariaDB", 1, salt:sub(1, 8), 0)
+      .. ("<I2BI2I2Bc10zz"):pack(0xa209, 45, 2, 0xa, 21, ("\0"):rep(10), salt:sub(9), "mysql_native_password")
+    local packet = ("<I3B"):pack(#payload, 0) .. payload
+    local printed = greet(packet:sub(1, 8), packet:sub(9, -4), packet:sub(-3))
+    assert.match("\ttrue\n$", printed)
+  end)
+
+  it("is no reason to forget why there is no connection", function()
+    local r <close> = relay.start(s.host .. ":" .. s.port)
+    r:refuse(true)
+    local refused = { host = r.host, port = r.port, retries = 0, checkout_timeout = 1 }
+    local pool = require("mypool").new(s:tcp_options(refused))
+    local _, err, errno = pool:checkout()
+    assert.is_true(errno == 2002 or errno == 2003, tostring(err))
+    pool:close()
+  end)
 
   it("is no greeting that is slow: one that comes byte by byte is waited for", function()
     local r <close> = relay.start(s.host .. ":" .. s.port)

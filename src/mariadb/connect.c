@@ -87,7 +87,7 @@ static mp_status connected(mp_session *session, mp_error *err) {
 static int connect_cont(mp_session *session, int ready) {
   MYSQL *mysql = session->mysql;
   if (!mysql->server_version) {
-    mp_greeting seen = mp_greeting_look(mysql_get_socket(mysql));
+    mp_greeting seen = mp_greeting_look(session);
     if (seen == MP_GREETING_TO_COME)
       return MYSQL_WAIT_READ;
     ready = seen == MP_GREETING_DEADLY ? MYSQL_WAIT_TIMEOUT : MYSQL_WAIT_READ | MYSQL_WAIT_WRITE;

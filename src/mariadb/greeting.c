@@ -11,27 +11,27 @@
 static const unsigned char deadly[] = {0xff, 0xff, 0xff};
 enum { PACKET_HEADER = 4, GREETING_NEEDED = PACKET_HEADER + sizeof deadly };
 
-static bool has_ended(int fd) {
-  struct pollfd socket = {.fd = fd, .events = POLLRDHUP};
-  return poll(&socket, 1, 0) > 0;
-}
-
 /* So that poll does not tell of less. */
 static void set_low_water(int fd, int bytes) {
   setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
 }
 
-/* What cannot be looked at is libmariadb's to judge. */
-mp_greeting mp_greeting_look(int fd) {
+/* What cannot be looked at is libmariadb's to judge; so is why a connect failed, which a recv would
+   take away. Once the server has begun to speak, what is left may be as short as it likes. */
+mp_greeting mp_greeting_look(mp_session *session) {
   unsigned char first[GREETING_NEEDED];
-  ssize_t length = recv(fd, first, sizeof first, MSG_PEEK | MSG_DONTWAIT);
+  struct pollfd socket = {.fd = mysql_get_socket(session->mysql), .events = POLLRDHUP};
+  poll(&socket, 1, 0);
+  if (session->greeted || socket.revents & (POLLERR | POLLHUP | POLLNVAL))
+    return MP_GREETING_TO_READ;
+  ssize_t length = recv(socket.fd, first, sizeof first, MSG_PEEK | MSG_DONTWAIT);
   bool too_short = length < 0 ? errno == EAGAIN : length > 0 && length < GREETING_NEEDED;
-  if (too_short && !has_ended(fd)) {
-    set_low_water(fd, GREETING_NEEDED);
+  if (too_short && !socket.revents) {
+    set_low_water(socket.fd, GREETING_NEEDED);
     return MP_GREETING_TO_COME;
   }
-  set_low_water(fd, 1);
-  bool whole = length == GREETING_NEEDED;
-  return whole && memcmp(first + PACKET_HEADER, deadly, sizeof deadly) == 0 ? MP_GREETING_DEADLY
-                                                                            : MP_GREETING_TO_READ;
+  set_low_water(socket.fd, 1);
+  session->greeted = length == GREETING_NEEDED;
+  bool is_deadly = session->greeted && memcmp(first + PACKET_HEADER, deadly, sizeof deadly) == 0;
+  return is_deadly ? MP_GREETING_DEADLY : MP_GREETING_TO_READ;
 }

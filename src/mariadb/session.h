@@ -67,6 +67,7 @@ struct mp_session {
   int outcome;
   my_bool flag;
   MYSQL *connected;
+  bool greeted; /* while it connects: the server has begun to speak */
   MYSQL_ROW row;
 
   struct prepared *statements; /* of the loan */
@@ -121,7 +122,7 @@ mp_status mp_session_login(mp_session *session, int64_t deadline_ns, mp_error *e
 
 /* greeting.c */
 typedef enum mp_greeting { MP_GREETING_TO_COME, MP_GREETING_DEADLY, MP_GREETING_TO_READ } mp_greeting;
-mp_greeting mp_greeting_look(int fd);
+mp_greeting mp_greeting_look(mp_session *session);
 
 /* tls.c */
 void mp_tls_set_options(MYSQL *mysql, const mp_server *server);
