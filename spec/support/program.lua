@@ -18,7 +18,7 @@ local program = {}
 function program.start(text, environment, before, limit)
   local command = ("%s%s env LUA_PATH=%s LUA_CPATH=%s %s %s lua5.4 -W -e %s 2>&1"):format(
     before and before .. "; " or "",
-    limit and ("timeout --signal=ABRT --kill-after=10 %d"):format(limit) or "",
+    limit and ("timeout --signal=ABRT --kill-after=10 %g"):format(limit) or "",
     quote(package.path),
     quote(package.cpath),
     sanitized,
