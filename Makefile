@@ -10,6 +10,7 @@ CC ?= cc
 CFLAGS ?= -O2 -g
 SECONDS ?= 60
 MINUTES ?= 10
+LEAST ?= 95
 BUILD ?= build$(if $(findstring luajit,$(LUA)),/luajit)
 
 LUA_CFLAGS ?= $(shell pkg-config --cflags $(LUA))
@@ -26,6 +27,12 @@ CFLAGS += -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-
 PRELOAD = $$($(CC) -print-file-name=libasan.so):$$($(CC) -print-file-name=libubsan.so):$(CURDIR)/$(UNPRELOAD)
 SANITIZED = env LD_PRELOAD="$(PRELOAD)" MYPOOL_PRELOAD="$(PRELOAD)" \
   LSAN_OPTIONS=suppressions=$(CURDIR)/spec/support/lsan.txt:print_suppressions=0
+endif
+
+# Processes that end by a signal or by _exit write no counts: those of other specs have to do.
+ifdef COVERAGE
+BUILD := $(BUILD)/coverage
+CFLAGS += -O0 --coverage -fprofile-update=atomic
 endif
 
 LUA_RUN = LUA_PATH="./lua/?.lua;./lua/?/init.lua;./?.lua;;" LUA_CPATH="./$(BUILD)/?.so;./build/?.so;;" $(LUA)
@@ -161,6 +168,17 @@ test-c: install-build $(C_SPEC)
 test-valgrind: install-build install-valgrind $(C_SPEC)
 	valgrind -q --leak-check=full --error-exitcode=1 $(C_SPEC)
 
+# What the specs run of src/, by line; fails below LEAST per cent.
+coverage: install-build install-server install-test install-coverage
+	@rm -rf build/coverage
+	@$(MAKE) --no-print-directory COVERAGE=1 all $(RELAY) $(PLAIN) $(PROCESS) \
+	  $(EMBEDDED:$(BUILD)/%=$(BUILD)/coverage/%) test-c >/dev/null
+	@$(LUA) $$(command -v busted) --ignore-lua --cpath='./build/coverage/?.so;./build/?.so' \
+	  --filter-out='exports luaopen_mypool_core' $(BUSTED_FLAGS); \
+	  status=$$?; mkdir -p build/coverage/report; \
+	  gcovr --root . --filter 'src/' --print-summary --txt \
+	  --html-details build/coverage/report/index.html --fail-under-line $(LEAST) build/coverage && exit $$status
+
 check-exports: $(CORE)
 	@nm -D --defined-only $(CORE) | awk '$$2 ~ /[A-Z]/ {print $$3}' | diff - spec/support/exports.txt
 
@@ -193,12 +211,14 @@ install-fuzz:
 	@spec/support/install.sh fuzz
 install-lint:
 	@spec/support/install.sh lint
+install-coverage:
+	@spec/support/install.sh coverage
 install-valgrind:
 	@spec/support/install.sh valgrind
 
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-faults soak test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz lint format install doc clean install-build install-server \
-  install-test install-handlers install-fuzz install-lint install-valgrind
+.PHONY: all demo test test-faults soak coverage test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz lint format install doc clean install-build install-server \
+  install-test install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)
