@@ -51,7 +51,7 @@ BENCH = build/bench
 ROUNDS ?= 11
 # Programs that embed Lua.
 EMBEDDED = $(BUILD)/spec/allocator $(BUILD)/spec/states
-SOAKED = spec/faults/random_spec.lua spec/faults/packets_spec.lua
+SOAKED = spec/faults/random_spec.lua spec/faults/packets_spec.lua spec/faults/process_spec.lua
 
 all: $(CORE)
 
@@ -156,7 +156,7 @@ test-faults: install-build install-server install-test
 soak: install-build install-server install-test
 	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) >/dev/null
 	@rm -f build/soak.ledger
-	@export MYPOOL_LEDGER=$(CURDIR)/build/soak.ledger MYPOOL_SECONDS=$$(($(MINUTES) * 12)) MYPOOL_FIRST_SEED=$$(date +%s); \
+	@export MYPOOL_CYCLES=100000 MYPOOL_LEDGER=$(CURDIR)/build/soak.ledger MYPOOL_SECONDS=$$(($(MINUTES) * 12)) MYPOOL_FIRST_SEED=$$(date +%s); \
 	  status=0; \
 	  $(LUA_RUN) spec/support/soak.lua $(MINUTES) || status=1; \
 	  $(LUA) $$(command -v busted) --ignore-lua $(SOAKED) || status=1; \

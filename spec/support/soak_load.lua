@@ -209,11 +209,12 @@ local function resident_kib()
   return number_in("/proc/self/status", "VmRSS:%s+(%d+)")
 end
 
+local count_descriptors = require "spec.support.descriptors"
+
 local function descriptors()
   collectgarbage()
   collectgarbage()
-  local pipe <close> = io.popen(("ls /proc/%d/fd"):format(number_in("/proc/self/stat", "^(%d+)")))
-  return select(2, pipe:read("a"):gsub("\n", ""))
+  return count_descriptors()
 end
 
 -- Every place can be used, within the time that recovering takes.
