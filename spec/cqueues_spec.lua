@@ -3,6 +3,6 @@
 local concurrency = require "spec.support.concurrency"
 local schedulers = require "spec.support.schedulers"
 
-describe("under cqueues", function()
+describe("under cqueues #slow", function()
   concurrency(schedulers.cqueues(), 1000)
 end)

@@ -3,6 +3,6 @@
 local concurrency = require "spec.support.concurrency"
 local schedulers = require "spec.support.schedulers"
 
-describe("under luv", function()
+describe("under luv #slow", function()
   concurrency(schedulers.luv(), 100)
 end)

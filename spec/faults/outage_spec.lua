@@ -86,7 +86,7 @@ local function pauses_of(attempts)
   return pauses
 end
 
-describe("while the server is down", function()
+describe("#slow, while the server is down", function()
   -- 30 coroutines that ask again and again, for up to `longest` seconds each time. Returns the ruin and all failures.
   local function besiege(seconds, longest)
     local r = ruin()
@@ -182,7 +182,7 @@ describe("while the server is down", function()
   end)
 end)
 
-describe("when the server is back", function()
+describe("#slow, when the server is back", function()
   -- 30 coroutines wait for a server that comes back; each keeps its connection for a while.
   local function come_back(max_size)
     local r <close> = relay.start(s.host .. ":" .. s.port)

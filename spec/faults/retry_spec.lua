@@ -375,7 +375,7 @@ local function it_sees(phase, how, retries, sight)
   end)
 end
 
-describe("the end of a connection in the phase:", function()
+describe("the end of a connection #slow, in the phase:", function()
   for _, phase in ipairs(phases) do
     for _, how in ipairs { "fin", "rst", "hold" } do
       it_sees(phase, how, 2, phase.sees[how])
