@@ -326,6 +326,10 @@ void mp_loan_release(mp_loan *loan, bool reset);
 /* Gives the session up in the middle of whatever goes on. The loan stays, to be released. */
 void mp_loan_lose(mp_loan *loan);
 
+/* The same for a loan that nobody waits for any more: its statement is stopped on the server, and the
+   session kept, where that can be done behind the caller's back. */
+void mp_loan_abandon(mp_loan *loan);
+
 /* Cuts the connection to the server, from outside of the operation that is going on: that fails at
    its next step. */
 void mp_loan_cut(mp_loan *loan);

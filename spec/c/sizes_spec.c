@@ -213,7 +213,7 @@ it("takes a session back whose result was read to the end") {
   expect_equal(stats().idle, 1);
 }
 
-it("stops a statement, and gives its session up, when something is begun while it is unfinished") {
+it("gives a session up when something is begun while something else is unfinished") {
   open_pool();
   mp_loan *loan = lend();
   plan(ON_QUERY, waits);
@@ -221,19 +221,30 @@ it("stops a statement, and gives its session up, when something is begun while i
   expect_equal(query(loan), MP_FAILED);
   expect_equal(last.err.kind, MP_ERR_LOST);
   expect(last.err.fatal);
-  expect_equal(session_number(1)->recoveries, 1);
+  expect(session_number(1)->aborted);
   release(loan);
+  expect(session_number(1)->closed);
+}
+
+it("stops the statement of a loan that is abandoned") {
+  open_pool();
+  mp_loan *loan = lend();
+  plan(ON_QUERY, waits);
+  query(loan);
+  mp_loan_abandon(loan);
+  release(loan);
+  expect_equal(session_number(1)->recoveries, 1);
   expect_equal(stats().recovering, 1);
 }
 
-it("stops a statement, and gives its session up, when rows are asked for while it is unfinished") {
+it("gives a session up when rows are asked for while the statement is unfinished") {
   open_pool();
   mp_loan *loan = lend();
   plan(ON_QUERY, waits);
   query(loan);
   expect_equal(fetch(loan), MP_FAILED);
   expect(last.err.fatal);
-  expect_equal(session_number(1)->recoveries, 1);
+  expect(session_number(1)->aborted);
 }
 
 it("gives a session up when results are asked for in the middle of a row") {

@@ -17,6 +17,7 @@ typedef struct pool_data {
   lua_State *L;  /* of the call in progress, for the password function */
   int password;  /* reference to a string, a function or nil */
   int forget;    /* reference to the function that is told of fds, or nil */
+  bool calling;  /* a function of the user's, in the middle of something */
   bool array_rows;
   bool converting;           /* there are POOL_TYPES: converters by mp_sql_type */
   uint64_t max_result_bytes; /* 0: unlimited */
@@ -82,6 +83,7 @@ typedef struct connection {
   unsigned warnings;    /* of the current result, as far as known */
   rejection rejected;
   bool in_converter;                       /* of the option `types`, a function of the user's */
+  bool in_hand;                            /* of a function of ours, whose allocations may run finalizers */
   uint64_t result_bytes, max_result_bytes; /* of all results of the statement; 0: unlimited */
   mp_buffer values;                        /* parameters of a prepared statement: of type mp_value */
   bool streaming;                          /* rows are fetched one by one, and not all have been */

@@ -25,10 +25,23 @@ static void settle_unfinished(lua_State *L, connection *conn, const char *functi
   conn->activity = IDLE;
 }
 
-/* A converter is called in the middle of a result. */
-static void check_outside_converter(lua_State *L, const connection *conn, const char *function) {
+/* Where memory ran out the mark was left behind: while a finalizer runs the collector does not. */
+static bool is_in_hand(lua_State *L, connection *conn) {
+#ifdef LUA_GCISRUNNING
+  if (conn->in_hand && lua_gc(L, LUA_GCISRUNNING, 0) == 1)
+    conn->in_hand = false;
+#else
+  (void)L;
+#endif
+  return conn->in_hand;
+}
+
+/* A converter is called in the middle of a result; a finalizer may be. */
+static void check_outside_converter(lua_State *L, connection *conn, const char *function) {
   if (conn->in_converter)
     raise(L, "bad call of '%s' (a converter cannot use the connection of its value)", function);
+  if (conn->pool->calling || is_in_hand(L, conn))
+    raise(L, "bad call of '%s' (this connection is in the middle of a call)", function);
 }
 
 connection *check_held(lua_State *L, const char *function) {
@@ -54,6 +67,7 @@ static void report_overdue_loans(lua_State *L, connection *conn) {
 
 void connection_begin(lua_State *L, connection *conn, activity what) {
   conn->user = L;
+  conn->in_hand = true;
   conn->activity = what;
   conn->results = 0;
   conn->rejected = NOT_REJECTED;
@@ -124,7 +138,7 @@ static int finish(lua_State *L, connection *conn, int first) {
   return 2;
 }
 
-int connection_proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
+static int proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
   int first = lua_gettop(L) + 1;
   if (conn->activity >= QUERYING && status == MP_DONE) {
     results_restore(L, 1, conn);
@@ -143,6 +157,12 @@ int connection_proceed(lua_State *L, connection *conn, mp_status status, mp_wait
   return finish(L, conn, first);
 }
 
+int connection_proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
+  int values = proceed(L, conn, status, wait, err);
+  conn->in_hand = false;
+  return values;
+}
+
 static void end_loan(lua_State *L, connection *conn, bool reset);
 
 /* An operation that came to its end after another coroutine had released its connection. */
@@ -158,6 +178,7 @@ static int step(lua_State *L, connection *conn) {
   if (!conn->loan || conn->activity == IDLE)
     return raise(L, "this connection was used or released within the wait function of its own operation");
   conn->pool->L = L;
+  conn->in_hand = true;
   if (conn->activity >= STREAMING)
     return stream_step(L, conn, &wait, &err);
   if (conn->activity <= QUERYING)
@@ -201,6 +222,8 @@ int core_connection(lua_State *L) {
 int core_checkout(lua_State *L) {
   pool_data *pool = check_pool(L, 1, luaL_checkstring(L, 2));
   int64_t timeout_ns = check_seconds(L, 3, "checkout", "seconds", pool->checkout_timeout_ns);
+  if (pool->calling)
+    return raise(L, "bad call of '%s' (this pool is in the middle of a call)", lua_tostring(L, 2));
   connection *conn = new_connection(L, pool);
   mp_wait wait;
   mp_error err;
@@ -215,6 +238,7 @@ int core_checkout(lua_State *L) {
   mp_status status = mp_checkout(conn->loan, timeout_ns, conn->taken.text, &wait, &err);
   if (status == MP_DONE) {
     conn->activity = IDLE;
+    conn->in_hand = false;
     report_overdue_loans(L, conn);
     return 1;
   }
@@ -336,7 +360,7 @@ static void end_loan(lua_State *L, connection *conn, bool reset) {
     return;
   conn->pool->L = L; /* the coroutine that used the pool last may be gone */
   if (conn->activity != IDLE)
-    mp_loan_lose(conn->loan);
+    mp_loan_abandon(conn->loan);
   conn->activity = IDLE;
   mp_loan_release(conn->loan, reset);
   mp_loan_free(conn->loan);

@@ -138,7 +138,10 @@ static char *ask_password(void *context, mp_error *err) {
     return NULL;
   }
   lua_rawgeti(L, LUA_REGISTRYINDEX, pool->password);
-  if (lua_isfunction(L, -1) && lua_pcall(L, 0, 1, 0) != LUA_OK)
+  pool->calling = true;
+  bool failed = lua_isfunction(L, -1) && lua_pcall(L, 0, 1, 0) != LUA_OK;
+  pool->calling = false;
+  if (failed)
     mp_fail(err, MP_ERR_CONNECT, 0, "the password function failed");
   else if (!lua_isnil(L, -1))
     password = copy_password(L, err);
@@ -156,7 +159,10 @@ static void forget_fd(void *context, int fd) {
   lua_rawgeti(L, LUA_REGISTRYINDEX, pool->forget);
   if (lua_isfunction(L, -1)) {
     lua_pushinteger(L, fd);
-    if (lua_pcall(L, 1, 0, 0) == LUA_OK)
+    pool->calling = true;
+    int status = lua_pcall(L, 1, 0, 0);
+    pool->calling = false;
+    if (status == LUA_OK)
       return;
   }
   lua_pop(L, 1);

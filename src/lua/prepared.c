@@ -169,19 +169,19 @@ static void read_row(lua_State *L, connection *conn, int number, int wanted, int
 /* execute_many(connection, number, rows, first): rows is an array of arrays; `first` is the number
    of its first row, for messages. */
 int core_execute_many(lua_State *L) {
+  luaL_checktype(L, 3, LUA_TTABLE);
+  int first = (int)luaL_checkinteger(L, 4), count = (int)lua_rawlen(L, 3);
+  lua_settop(L, 4);
+  lua_createtable(L, count, 0); /* from here on no finalizer runs */
   connection *conn = check_held(L, "execute_many");
   uint64_t id = (uint64_t)luaL_checkinteger(L, 2);
   mp_query_options options = {0};
   mp_wait wait;
   mp_error err;
-  luaL_checktype(L, 3, LUA_TTABLE);
   if (conn->streaming)
     return refuse_within_stream(L);
-  int first = (int)luaL_checkinteger(L, 4), count = (int)lua_rawlen(L, 3);
   int wanted = mp_loan_held(conn->loan) ? mp_loan_parameters(conn->loan, id) : -1;
   conn->values.length = conn->literals.length = 0;
-  lua_settop(L, 4);
-  lua_createtable(L, count, 0);
   for (int i = 1; wanted > 0 && i <= count; i++) {
     lua_rawgeti(L, 3, i);
     read_row(L, conn, first + i - 1, wanted, 5);

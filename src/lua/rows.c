@@ -385,6 +385,7 @@ int results_refuse(lua_State *L, connection *conn, mp_error *err) {
   bool raised = conn->rejected == NOT_CONVERTED;
   conn->rejected = NOT_REJECTED;
   conn->activity = IDLE;
+  conn->in_hand = false;
   if (raised) {
     lua_getiuservalue(L, 1, CONNECTION_RAISED);
     lua_pushnil(L);

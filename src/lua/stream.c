@@ -79,8 +79,7 @@ static int push_rows(lua_State *L, connection *conn, const mp_row *row, mp_wait 
   return status == MP_FAILED ? end_stream(L, conn, status, wait, err) : 2;
 }
 
-/* Continues fetch or drain: nil and an array of rows; nil alone at the end. */
-int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
+static int step_stream(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
   if (conn->activity == STREAMING) {
     mp_row row;
     mp_status status = mp_fetch(conn->loan, &row, wait, err);
@@ -92,6 +91,13 @@ int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
     begin_draining(conn, UINT64_MAX);
   }
   return end_stream(L, conn, drain(conn, wait, err), wait, err);
+}
+
+/* Continues fetch or drain: nil and an array of rows; nil alone at the end. */
+int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
+  int values = step_stream(L, conn, wait, err);
+  conn->in_hand = false;
+  return values;
 }
 
 /* While a stream is open its connection can do nothing else. Returns what an operation that was

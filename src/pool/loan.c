@@ -163,11 +163,18 @@ void mp_loan_lose(mp_loan *loan) {
     return;
   if (loan->stage != LOAN_HELD) {
     acquire_abandon(loan);
-  } else if (loan->slot && !stop_statement(loan)) {
+  } else if (loan->slot) {
     loan->pool->driver->abort(loan->slot->session);
     loan->slot->lost = true;
   }
   loan->operation = OP_NONE;
+}
+
+void mp_loan_abandon(mp_loan *loan) {
+  if (loan->stage == LOAN_HELD && loan->slot && stop_statement(loan))
+    loan->operation = OP_NONE;
+  else
+    mp_loan_lose(loan);
 }
 
 void mp_loan_cut(mp_loan *loan) {
