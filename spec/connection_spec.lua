@@ -317,3 +317,46 @@ describe("a wait function", function()
     pools.close()
   end)
 end)
+
+describe("a finalizer of the program's", function()
+  it("that runs in the middle of a call can neither use nor end the connection of that call", function()
+    local s = server.shared()
+    local printed, ok, status = program(([[
+      warn "@off"
+      local mypool = require "mypool"
+      local pool = mypool.new { socket = %q, user = "app", password = "secret", database = "app", max_size = 2 }
+      local actions, refused = { "release", "discard", "query", "ping", "id" }, 0
+      for i = 1, 600 do
+        collectgarbage("incremental", 100, 400, 6)
+        local conn = assert(pool:checkout())
+        local action, made = actions[i %% #actions + 1], false
+        setmetatable({}, { __gc = function()
+          if not made then
+            made = true
+            local _, why = pcall(conn[action], conn, action == "query" and "SELECT 1" or nil)
+            refused = refused + (tostring(why):find "in the middle of a call" and 1 or 0)
+          end
+        end })
+        for k = 1, i %% 40 do
+          local _ = { k }
+        end
+        pcall(function()
+          if i %% 3 == 0 then
+            conn:execute_many("DO ? + ?", { { 1, "a" }, { 2, "b" } })
+          elseif i %% 3 == 1 then
+            conn:query("SELECT seq, REPEAT('z', 30) FROM seq_1_to_100")
+          else
+            for row in conn:rows "SELECT seq, REPEAT('z', 30) FROM seq_1_to_100" do
+              row.x = {}
+            end
+          end
+        end)
+        made = true
+        pcall(conn.release, conn)
+      end
+      local stats = pool:stats()
+      print(refused > 0, stats.lent, stats.opened - stats.closed - stats.idle)]]):format(s.socket))
+    assert.is_true(ok, tostring(status) .. "\n" .. printed)
+    assert.equal("true\t0\t0\n", printed)
+  end)
+end)
