@@ -45,7 +45,7 @@ local function check_aim(found, ...)
 end
 
 for _, transport in ipairs(transports) do
-  describe(("over %s, an INSERT by"):format(transport.name), function()
+  describe(("#slow over %s, an INSERT by"):format(transport.name), function()
     local trial
 
     setup(function()

@@ -241,7 +241,7 @@ local ways = {
 }
 
 for _, situation in ipairs(situations) do
-  describe("in the middle of " .. situation.name .. " a child that", function()
+  describe("#slow in the middle of " .. situation.name .. " a child that", function()
     for _, way in ipairs(ways) do
       it(way.name .. " leaves it to its parent", function()
         local printed = run(

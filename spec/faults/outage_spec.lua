@@ -235,7 +235,7 @@ describe("#slow, when the server is back", function()
   end)
 end)
 
-describe("a restart that is shorter than checkout_timeout", function()
+describe("#slow, a restart that is shorter than checkout_timeout", function()
   local endings = { stop = "SIGTERM", kill = "SIGKILL" }
 
   -- Begins to stop or kill the server and to start it again. Returns a function that tells whether that is done.

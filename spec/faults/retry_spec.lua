@@ -415,7 +415,7 @@ local function reset_bytes()
   return { up = after.up - before.up, down = after.down - before.down }
 end
 
-describe("the end of a connection whose reset is in flight", function()
+describe("the end of a connection whose reset is in flight #slow", function()
   for _, way in ipairs { "up", "down" } do
     for _, how in ipairs { "fin", "rst", "hold" } do
       it(("is not seen by the next borrower, whose statement runs once (%s, %s)"):format(way, names[how]), function()

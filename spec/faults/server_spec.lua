@@ -220,7 +220,7 @@ for _, way in ipairs { "options", "tcp_options" } do
     return conn, conn:id()
   end
 
-  describe(("in the middle of a statement over %s"):format(way), function()
+  describe(("#slow in the middle of a statement over %s"):format(way), function()
     setup(function()
       s:sql [[
         CREATE OR REPLACE USER hurried IDENTIFIED BY 'secret' WITH MAX_STATEMENT_TIME 0.1;
@@ -257,7 +257,7 @@ for _, way in ipairs { "options", "tcp_options" } do
     end
   end)
 
-  describe(("in a loan over %s that has been used"):format(way), function()
+  describe(("#slow in a loan over %s that has been used"):format(way), function()
     for _, fault in ipairs(before) do
       it(("%s is told before anything is sent"):format(fault[1]), function()
         local pool = new(fault)
