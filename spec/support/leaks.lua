@@ -69,7 +69,7 @@ local function unfinished(r)
     run(conn, r.before or "DO 1")
     conn:send(r.sql)
   end
-  r.connection = "discarded"
+  r.connection = r.connection or "discarded"
   r.alone = true
   return row(r)
 end
@@ -1005,6 +1005,7 @@ unfinished {
   sql = "SELECT SLEEP(0.2), 'not yours'",
   probe = ask "'mine'",
   clean = "mine",
+  connection = "kept",
 }
 unfinished {
   name = "a result read half-way",
@@ -1032,6 +1033,7 @@ unfinished {
   sql = "INSERT INTO t SELECT NULL, SLEEP(0.2) RETURNING n",
   probe = ask("@@in_transaction", "COUNT(*) FROM t"),
   clean = "0 | 0",
+  connection = "kept",
 }
 row {
   name = "a statement ended by the client's timeout",
@@ -1077,7 +1079,6 @@ row {
   end,
   probe = ask "'mine'",
   clean = "mine",
-  connection = "discarded",
   alone = true,
 }
 row {

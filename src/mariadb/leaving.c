@@ -13,7 +13,7 @@
 static const int64_t patience_ns = 100 * MP_MILLISECOND;
 
 /* After a KILL the socket ends first, and then the server begins to take the session down. */
-static const int64_t settling_ns = 10 * MP_MILLISECOND;
+static const int64_t settling_ns = 30 * MP_MILLISECOND;
 
 static bool has_gone(int fd, int timeout_ms, int stop_fd) {
   struct pollfd fds[2] = {{.fd = fd, .events = POLLRDHUP}, {.fd = stop_fd, .events = POLLIN}};
