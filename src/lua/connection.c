@@ -37,7 +37,7 @@ static bool is_in_hand(lua_State *L, connection *conn) {
 }
 
 /* A converter is called in the middle of a result; a finalizer may be. */
-static void check_outside_converter(lua_State *L, connection *conn, const char *function) {
+static void check_outside_call(lua_State *L, connection *conn, const char *function) {
   if (conn->in_converter)
     raise(L, "bad call of '%s' (a converter cannot use the connection of its value)", function);
   if (conn->pool->calling || is_in_hand(L, conn))
@@ -46,7 +46,7 @@ static void check_outside_converter(lua_State *L, connection *conn, const char *
 
 connection *check_held(lua_State *L, const char *function) {
   connection *conn = check_connection(L, function);
-  check_outside_converter(L, conn, function);
+  check_outside_call(L, conn, function);
   if (!conn->loan)
     raise(L, "bad call of '%s' (this connection was released%s%s)", function, *conn->ended.text ? " at " : "",
           conn->ended.text);
@@ -406,7 +406,7 @@ static int connection_release(lua_State *L) {
   bool reset = wants_reset(L);
   if (!conn->loan)
     return 0;
-  check_outside_converter(L, conn, "release");
+  check_outside_call(L, conn, "release");
   conn->ended = place_of_caller(L);
   report_overdue_loans(L, conn);
   if (!cut_other(L, conn))
@@ -414,11 +414,12 @@ static int connection_release(lua_State *L) {
   return 0;
 }
 
-/* give_back(connection): as release, for a handle that the program never saw. */
+/* give_back(connection): as release, for a handle that only on_connect has seen: its place is of no use. */
 int core_give_back(lua_State *L) {
   connection *conn = check_connection(L, "release");
   report_overdue_loans(L, conn);
-  end_loan(L, conn, true);
+  if (!cut_other(L, conn))
+    end_loan(L, conn, true);
   return 0;
 }
 
@@ -427,7 +428,7 @@ static int connection_discard(lua_State *L) {
   connection *conn = check_connection(L, "discard");
   if (!conn->loan)
     return 0;
-  check_outside_converter(L, conn, "discard");
+  check_outside_call(L, conn, "discard");
   conn->ended = place_of_caller(L);
   if (cut_other(L, conn))
     return 0;
@@ -464,7 +465,7 @@ static int connection_in_transaction(lua_State *L) {
 static int connection_close(lua_State *L) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
   if (conn && conn->loan) {
-    check_outside_converter(L, conn, "release");
+    check_outside_call(L, conn, "release");
     conn->ended = place_of_caller(L);
     report_overdue_loans(L, conn);
     if (!cut_other(L, conn))
