@@ -15,6 +15,10 @@
 --                            "prepare" or "execute"
 --     tls = { cert =, key = }    offers TLS; protocol = "TLSv1_1" and so on: only this version of it
 --     socket = path          listens there as well
+--     version = text         of the greeting, instead of a MariaDB's
+--     answers = { { to = pattern, row = { … }, types = { … }, fails = true }, … }
+--                            the answer to queries that match: one row of texts, `false` being NULL, of columns of
+--                            these types, as numbers of the protocol; with `fails` error 1105, behind the row if any
 --
 -- It takes any account. Statements that it knows, all others succeed without a result:
 --
@@ -64,19 +68,24 @@ end
 
 local UTF8MB4, VAR_STRING = 45, 253
 
--- One row of texts; `false` is NULL.
-local function send_row(peer, ...)
-  local cells = { ... }
+-- The columns and one row of texts; `false` is NULL.
+local function begin_rows(peer, cells, types)
   send(peer, string.char(#cells))
   for i = 1, #cells do
     local names = { counted "def", counted "", counted "", counted "", counted("c" .. i), counted "" }
-    send(peer, table.concat(names) .. ("<BI2I4BI2BI2"):pack(12, UTF8MB4, 1024, VAR_STRING, 0, 0, 0))
+    local type = types and types[i] or VAR_STRING
+    send(peer, table.concat(names) .. ("<BI2I4BI2BI2"):pack(12, UTF8MB4, 1024, type, 0, 0, 0))
   end
   send_eof(peer)
+  local texts = {}
   for i = 1, #cells do
-    cells[i] = cells[i] and counted(cells[i]) or "\xfb"
+    texts[i] = cells[i] and counted(cells[i]) or "\xfb"
   end
-  send(peer, table.concat(cells))
+  send(peer, table.concat(texts))
+end
+
+local function send_row(peer, ...)
+  begin_rows(peer, { ... })
   send_eof(peer)
 end
 
@@ -90,11 +99,12 @@ local capabilities = LONG_PASSWORD | LONG_FLAG | CONNECT_WITH_DB | PROTOCOL_41
 local seen = { resets = 0, connections = 0 }
 
 local function send_greeting(peer, script)
+  local version = script.version or "5.5.5-10.11.0-MariaDB"
   local offers = capabilities | (script.tls and SSL or 0)
   peer.number = 0
   send(
     peer,
-    ("<BzI4"):pack(10, "5.5.5-10.11.0-MariaDB", peer.id)
+    ("<BzI4"):pack(10, version, peer.id)
       .. SALT:sub(1, 8)
       .. ("<BI2BI2I2B"):pack(0, offers & 0xffff, UTF8MB4, AUTOCOMMIT, offers >> 16, #SALT + 1)
       .. ("\0"):rep(10)
@@ -159,7 +169,23 @@ local function greet(peer, script)
   return true
 end
 
-local function answer_query(peer, sql)
+local function answer_as_told(peer, answer)
+  if answer.row then
+    begin_rows(peer, answer.row, answer.types)
+  end
+  if answer.fails then
+    send_error(peer, 1105, "HY000", "as told")
+  else
+    send_eof(peer)
+  end
+end
+
+local function answer_query(peer, sql, script)
+  for _, answer in ipairs(script.answers or {}) do
+    if sql:find(answer.to) then
+      return answer_as_told(peer, answer)
+    end
+  end
   local name, number = sql:match "^SET @(%w+) = (%d+)$"
   local asked = sql:match "^SELECT @(%w+)$"
   if name then
@@ -211,7 +237,7 @@ local function talk(peer, script)
     elseif command == RESET and script.reset == "refuse" then
       send_error(peer, 1047, "08S01", "Unknown command")
     elseif command == QUERY then
-      answer_query(peer, packet:sub(2))
+      answer_query(peer, packet:sub(2), script)
     elseif others[command] == "prepare" then
       send_prepared(peer)
     else
@@ -295,14 +321,14 @@ local function quoted(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
--- A table of strings and such tables, as Lua reads it.
+-- A table of what Lua can write, and such tables, as Lua reads it.
 local function source_of(value)
   if type(value) ~= "table" then
     return ("%q"):format(value)
   end
   local fields = {}
   for name, field in pairs(value) do
-    fields[#fields + 1] = ("%s = %s"):format(name, source_of(field))
+    fields[#fields + 1] = ("[%q] = %s"):format(name, source_of(field))
   end
   return "{ " .. table.concat(fields, ", ") .. " }"
 end
