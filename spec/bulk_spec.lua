@@ -134,6 +134,27 @@ local function promises(start, binding)
     assert.equal(1, (conn:value "SELECT COUNT(*) FROM exact WHERE id IS NULL AND n IS NULL AND d IS NULL"))
   end)
 
+  it("keeps floats, and integers and NULLs beside them, as the floats they are", function()
+    assert(conn:query "CREATE TEMPORARY TABLE floats (id INT, n DOUBLE, kind VARCHAR(20))")
+    local big = 2 ^ 53 // 1 | 0
+    local given = { 0.1, big, 1 / 3, -big, mypool.null, 1.7976931348623157e308, 5e-324, 7, true, -2.5 }
+    local rows = {}
+    for i, value in ipairs(given) do
+      rows[i] = { i, value, i + 0.5 }
+    end
+    rows[#rows + 1] = { #rows + 1 }
+    -- Of a number CHARSET says that it is no text.
+    local result = assert(conn:execute_many("INSERT INTO floats VALUES (?, ?, CHARSET(?))", rows))
+    assert.same({ affected_rows = #rows, rows = #rows }, result)
+    local found = conn:query "SELECT n, kind FROM floats ORDER BY id"
+    for i, value in ipairs(given) do
+      local expected = value ~= mypool.null and (value == true and 1.0 or value + 0.0) or nil
+      assert.equal(expected, found[i].n)
+      assert.equal("binary", found[i].kind)
+    end
+    assert.is_nil(found[#rows].n)
+  end)
+
   local function assert_undone(expected)
     assert.is_false(conn:in_transaction())
     assert.equal(expected or 0, count())
@@ -218,6 +239,25 @@ local function promises(start, binding)
     end))
     assert.equal(1500, result.rows)
     assert.equal(1500, count())
+  end)
+
+  it("fails when its rows leave a stream of the connection open, and leaves nothing behind", function()
+    local n = 0
+    local next_row, stream
+    local result, err, errno = conn:execute_many(insert, function()
+      n = n + 1
+      if n == 1500 then
+        next_row, stream = assert(conn:rows "SELECT seq FROM seq_1_to_100000")
+        assert.same({ seq = 1 }, next_row(stream))
+      end
+      return n <= 2000 and { n, "x" } or nil
+    end)
+    assert.is_nil(result)
+    assert.same({ "protocol", 2014, "no" }, { err.kind, errno, err.executed })
+    assert.equal("rows are being read one by one: end that loop first", err.message)
+    conn:release()
+    conn = assert(pool:checkout())
+    assert_undone()
   end)
 
   it("refuses what it cannot work with", function()

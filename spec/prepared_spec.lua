@@ -118,6 +118,11 @@ describe("a prepared statement", function()
     mistake("bad parameter 1 (SQL has no infinity)", function()
       local _ = statement:execute(-math.huge, 1)
     end)
+    local hollow = mypool.binary "x"
+    hollow[1] = true
+    mistake("bad parameter 2 (binary holds no string)", function()
+      local _ = statement:execute(1, hollow)
+    end)
     assert.same({ ["?"] = 2 }, statement:one(1, 2))
   end)
 
