@@ -5,6 +5,7 @@
 local mypool = require "mypool"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
+local scripted_server = require "spec.support.scripted_server"
 local server = require "spec.support.server"
 
 local max, min = math.maxinteger, math.mininteger
@@ -256,6 +257,7 @@ describe("the type", function()
       assert.same(expected, rows, how)
       if rows.column_types then
         assert.same(expected.column_types, rows.column_types)
+        assert.equal("null", rows.column_types[7])
       end
     end)
   end)
@@ -272,6 +274,28 @@ describe("the type", function()
       assert.same(expected, rows, how)
     end)
   end)
+end)
+
+-- MariaDB sends strings, and says beside them what they are; MySQL has JSON among the types of the protocol.
+describe("a column whose type is one of the protocol", function()
+  local VAR_STRING = 253
+  local s
+
+  after_each(function()
+    pools.close()
+    s:stop()
+  end)
+
+  for name, number in pairs { json = 245, enum = 247, set = 248 } do
+    it("is what it says: " .. name, function()
+      local answer = { to = "^SELECT 'a'", row = { "a", "b" }, types = { number, VAR_STRING } }
+      s = scripted_server.start { answers = { answer } }
+      local pool = pools.new(s:options { types = { [name] = string.upper }, rows = "array" })
+      local result = assert(pool:query "SELECT 'a', 'b'")
+      assert.same({ name, "varchar" }, result.column_types)
+      assert.same({ { "A", "b" } }, result)
+    end)
+  end
 end)
 
 describe("rows = 'array' and null", function()
