@@ -1,16 +1,13 @@
 -- Packets that no server should send: whatever comes, calls end in time, sessions are accounted for, and no answer
 -- is taken for that to another question.
 --
--- MYPOOL_SEED repeats one case, MYPOOL_SECONDS sets how long each kind is tried; see damaged_packets.lua.
+-- See damaged_packets.lua for what is tried, and trials.lua for how long, and how a case is repeated.
 
 local cqueues = require "cqueues"
-local ledger = require "spec.support.ledger"
 local program = require "spec.support.program"
 local relay = require "spec.support.relay"
 local server = require "spec.support.server"
-
-local seconds = tonumber(os.getenv "MYPOOL_SECONDS" or 6)
-local first_seed = math.tointeger(tonumber(os.getenv "MYPOOL_FIRST_SEED" or 20240229))
+local trials = require "spec.support.trials"
 
 local s
 
@@ -26,18 +23,13 @@ end)
 
 for _, how in ipairs { "corrupted", "rogue" } do
   it(("packets of a server that is %s harm nothing but their session"):format(how), function()
-    local text = "require 'spec.support.damaged_packets' { how = %q, host = %q, port = %d, seed = %d, seconds = %f }"
-    local printed, ok, status =
-      program(text:format(how, s.host, s.port, first_seed, seconds), nil, nil, seconds + 120)
-    local cases = tonumber(printed:match "(%d+) cases" or 0)
-    ledger.enter("damaged packets", {
-      faults = cases,
-      sessions_lost = (not ok and status == 1) and 1 or 0,
-      crashes = (not ok and status ~= 1) and 1 or 0,
-    })
-    local seed = printed:match ".*seed (%d+)" or "?"
-    assert.is_true(ok, ("MYPOOL_SEED=%s, status %s:\n%s"):format(seed, status, printed:sub(-3000)))
-    assert.is_true(cases > 0)
+    trials {
+      title = "damaged packets",
+      module = "spec.support.damaged_packets",
+      counts = "(%d+) cases",
+      seconds = 6,
+      given = { how = how, host = s.host, port = s.port },
+    }
   end)
 end
 
