@@ -1,6 +1,6 @@
 -- execute_many: one statement for many rows, all of which take effect, or none.
 
-local cqueues = require "cqueues"
+local eventually = require "spec.support.eventually"
 local mypool = require "mypool"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
@@ -330,10 +330,9 @@ local function promises(start, binding)
     local result, err = db:execute_many("INSERT INTO bulk (id, a) VALUES (?, SLEEP(?))", { { 1, 0 }, { 2, 5 } })
     assert.is_nil(result)
     assert.equal("timeout", err.kind)
-    local deadline = cqueues.monotime() + 5
-    while count() > 0 and cqueues.monotime() < deadline do
-      cqueues.sleep(0.01)
-    end
+    eventually(function()
+      return count() == 0
+    end)
     assert_undone()
   end)
 

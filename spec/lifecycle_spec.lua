@@ -2,12 +2,14 @@
 -- nothing hangs, and no slot is lost.
 
 local cqueues = require "cqueues"
+local eventually = require "spec.support.eventually"
 local mistake = require "spec.support.mistake"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
 local scheduler = require "spec.support.scheduler"
 local server = require "spec.support.server"
+local times = require "spec.support.times"
 
 local s
 
@@ -26,17 +28,7 @@ local function sleep(seconds)
 end
 
 local function sessions()
-  return tonumber(s:sql("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'app'")[1])
-end
-
-local function eventually(condition)
-  for _ = 1, 200 do
-    if condition() then
-      return true
-    end
-    sleep(0.01)
-  end
-  return false
+  return #s:sessions()
 end
 
 local function collect()
@@ -75,9 +67,9 @@ describe("a pool that is dropped", function()
     conn:release()
     conn = nil -- luacheck: ignore
     collect()
-    assert.is_true(eventually(function()
+    eventually(function()
       return sessions() == 0
-    end))
+    end)
   end)
 
   it("closes its connections", function()
@@ -89,9 +81,9 @@ describe("a pool that is dropped", function()
       assert.equal(2, sessions())
     end
     collect()
-    assert.is_true(eventually(function()
+    eventually(function()
       return sessions() == 0
-    end))
+    end)
   end)
 
   it("leaves no file descriptor open", function()
@@ -112,9 +104,9 @@ describe("a pool that is dropped", function()
       end)
     end
     collect()
-    assert.is_true(eventually(function()
+    eventually(function()
       return count() <= before
-    end))
+    end)
   end)
 end)
 
@@ -137,9 +129,9 @@ io.stdout:flush()
 %s]]):format(s.socket, text, expected))
     assert.equal(status, code, printed)
     assert.matches("^said\n", printed)
-    assert.is_true(eventually(function()
+    eventually(function()
       return sessions() == 0
-    end))
+    end)
     return printed
   end
 
@@ -312,19 +304,9 @@ describe("under a scheduler", function()
     pool = pools.new(s:options { max_size = 3, wait = scheduler.wait, checkout_timeout = 10 })
   end)
 
-  local function many(count, f)
-    local tasks = {}
-    for i = 1, count do
-      tasks[i] = function()
-        f(i)
-      end
-    end
-    return tasks
-  end
-
   it("queries of several coroutines run at the same time", function()
     local started = cqueues.monotime()
-    scheduler.run(table.unpack(many(3, function()
+    scheduler.run(table.unpack(times(3, function()
       assert.equal(0, pool:value "SELECT SLEEP(0.5)")
     end)))
     assert.is_true(cqueues.monotime() - started < 1.3)
@@ -357,7 +339,7 @@ describe("under a scheduler", function()
 
   it("many more coroutines than connections all get their own answers", function()
     local answers = 0
-    scheduler.run(table.unpack(many(60, function(i)
+    scheduler.run(table.unpack(times(60, function(i)
       for j = 1, 5 do
         assert.equal(i * 1000 + j, (pool:value("SELECT ?", i * 1000 + j)))
         answers = answers + 1
@@ -703,7 +685,7 @@ describe("under a scheduler", function()
         for i = 1, 3 do
           conns[i]:release()
         end
-      end, table.unpack(many(2, function()
+      end, table.unpack(times(2, function()
         scheduler.await(function()
           return pool:stats().lent == 3
         end)

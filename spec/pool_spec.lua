@@ -498,17 +498,10 @@ describe("pool:close", function()
   it("closes the idle connections on the server", function()
     local pool = pools.new(s:options { max_size = 2 })
     local a, b = pool:checkout(), pool:checkout()
-    local ids = ("%d, %d"):format(a:id(), b:id())
+    local ids = { a:id(), b:id() }
     release(a, b)
     pool:close()
-    local count = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID IN (" .. ids .. ")"
-    for _ = 1, 100 do
-      if s:sql(count)[1] == "0" then
-        return
-      end
-      sleep(0.02)
-    end
-    error "they are still there"
+    s:await_end(ids)
   end)
 
   it("cuts the connections that are lent: their statements fail with the kind closed", function()

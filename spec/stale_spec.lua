@@ -1,5 +1,6 @@
 -- A live connection, always: what died while it was idle is replaced unseen, and no statement runs twice.
 
+local eventually = require "spec.support.eventually"
 local pools = require "spec.support.pools"
 local relay = require "spec.support.relay"
 local server = require "spec.support.server"
@@ -41,21 +42,13 @@ end
 
 -- Until the server has none of the sessions of the account app.
 local function await_end()
-  for _ = 1, 300 do
-    if s:sql("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'app'")[1] == "0" then
-      return
-    end
-    sleep(0.01)
-  end
-  error "the sessions live on"
+  eventually(function()
+    return #s:sessions() == 0
+  end)
 end
 
 local function kill_all()
-  local ids = s:sql "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'app'"
-  for _, id in ipairs(ids) do
-    s:sql("KILL " .. id)
-  end
-  await_end()
+  s:kill_sessions(s:sessions())
 end
 
 local function kill(id)

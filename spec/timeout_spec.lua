@@ -1,6 +1,7 @@
 -- Time limits of statements: what they say, what they stop on the server, and whom they must not hit.
 
 local cqueues = require "cqueues"
+local eventually = require "spec.support.eventually"
 local pools = require "spec.support.pools"
 local relay = require "spec.support.relay"
 local schedulers = require "spec.support.schedulers"
@@ -66,13 +67,7 @@ for _, mode in ipairs(modes) do
   end
 
   local function await(condition)
-    for _ = 1, 300 do
-      if condition() then
-        return
-      end
-      mode.sleep(0.01)
-    end
-    error("waited in vain", 2)
+    eventually(condition, mode.sleep)
   end
 
   describe("a time limit " .. (mode.wait and "under " .. mode.name or mode.name), function()

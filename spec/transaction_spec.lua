@@ -567,18 +567,6 @@ describe("a transaction is run again", function()
     assert.equal(0, pool:stats().lent)
   end)
 
-  -- Kills the session and waits until it is gone.
-  local function kill(id)
-    s:sql("KILL " .. id)
-    for _ = 1, 200 do
-      if s:sql("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = " .. id)[1] == "0" then
-        return
-      end
-      os.execute "sleep 0.01"
-    end
-    error "the session lives on"
-  end
-
   it("after a lock wait timeout", function()
     local other = assert(pool:checkout())
     s:sql "INSERT INTO app.moves VALUES (1)"
@@ -626,7 +614,7 @@ describe("a transaction is run again", function()
       runs = runs + 1
       must(tx:query("INSERT INTO moves VALUES (?)", runs))
       if runs == 1 then
-        kill(tx:value "SELECT CONNECTION_ID()")
+        s:kill_sessions { tx:value "SELECT CONNECTION_ID()" }
       end
       must(tx:query "INSERT INTO moves VALUES (10)")
       return "done"
@@ -640,7 +628,7 @@ describe("a transaction is run again", function()
       runs = runs + 1
       must(tx:query("INSERT INTO moves VALUES (?)", runs))
       if runs == 1 then
-        kill(tx:value "SELECT CONNECTION_ID()")
+        s:kill_sessions { tx:value "SELECT CONNECTION_ID()" }
       end
       return "done"
     end))
@@ -653,7 +641,7 @@ describe("a transaction is run again", function()
     local result, err = conn:transaction(function(tx)
       runs = runs + 1
       must(tx:query "INSERT INTO moves VALUES (1)")
-      kill(conn:id())
+      s:kill_sessions { conn:id() }
       return tx:query "INSERT INTO moves VALUES (2)"
     end)
     conn:release()

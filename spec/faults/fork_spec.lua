@@ -83,6 +83,11 @@ local function run(text, max_size)
   return (printed:gsub("Lua warning: [^\n]*\n", ""))
 end
 
+local read_the_rest = [[
+      local count, sum = 1, 1
+      for row in next_row, stream do count, sum = count + 1, sum + row.seq end
+      return count, sum]]
+
 -- What the parent is in the middle of at the fork: `before` leaves a handle in `conn`, or a coroutine and what
 -- it waits for in `thread` and `fd`; `after` ends it, and returns what `expected` says.
 local situations = {
@@ -111,10 +116,7 @@ local situations = {
       lend()
       next_row, stream = assert(conn:rows "SELECT seq, REPEAT('x', 200) FROM seq_1_to_20000")
       assert(next_row(stream).seq == 1)]],
-    after = [[
-      local count, sum = 1, 1
-      for row in next_row, stream do count, sum = count + 1, sum + row.seq end
-      return count, sum]],
+    after = read_the_rest,
     expected = "20000\t200010000",
   },
   {
@@ -124,10 +126,7 @@ local situations = {
       statement = assert(conn:prepare "SELECT seq, REPEAT('x', 200) FROM seq_1_to_20000")
       next_row, stream = assert(statement:rows())
       assert(next_row(stream).seq == 1)]],
-    after = [[
-      local count, sum = 1, 1
-      for row in next_row, stream do count, sum = count + 1, sum + row.seq end
-      return count, sum]],
+    after = read_the_rest,
     expected = "20000\t200010000",
   },
   {

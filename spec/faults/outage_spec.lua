@@ -8,6 +8,7 @@ local relay = require "spec.support.relay"
 local schedulers = require "spec.support.schedulers"
 local server = require "spec.support.server"
 local socket = require "cqueues.socket"
+local times = require "spec.support.times"
 
 local scheduler = schedulers.cqueues()
 local now, run, sleep = cqueues.monotime, scheduler.run, scheduler.sleep
@@ -22,16 +23,6 @@ teardown(function()
 end)
 
 after_each(pools.close)
-
-local function times(count, f)
-  local tasks = {}
-  for i = 1, count do
-    tasks[i] = function()
-      f(i)
-    end
-  end
-  return tasks
-end
 
 -- Asserts that a checkout failed for want of a server, naming what the last connect met with.
 local function assert_down(err, cause)

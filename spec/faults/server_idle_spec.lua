@@ -23,24 +23,6 @@ end)
 
 after_each(pools.close)
 
-local function await(condition)
-  for _ = 1, 500 do
-    if condition() then
-      return
-    end
-    os.execute "sleep 0.01"
-  end
-  error("waited in vain", 2)
-end
-
-local function kill(ids)
-  s:sql("KILL " .. table.concat(ids, "; KILL "))
-  local left = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID IN (%s)"
-  await(function()
-    return s:sql(left:format(table.concat(ids, ",")))[1] == "0"
-  end)
-end
-
 -- Borrows so many connections, uses and releases them. Returns their ids in the order in which they will be lent.
 local function fill(pool, count)
   local conns, ids = {}, {}
@@ -85,7 +67,7 @@ for _, mode in ipairs(modes) do
       it("all ten idle ones that were killed are found by the first checkout, which opens one", function()
         local pool = new()
         mode.run(function()
-          kill(fill(pool, 10))
+          s:kill_sessions(fill(pool, 10))
           local conn = assert(pool:checkout())
           local stats = pool:stats()
           assert.same({ 10, 10, 1, 0 }, { stats.stale, stats.closed, stats.size, stats.idle })
@@ -103,7 +85,7 @@ for _, mode in ipairs(modes) do
         local pool = new()
         mode.run(function()
           local ids = fill(pool, 10)
-          kill { ids[1], ids[4], ids[7], ids[10] }
+          s:kill_sessions { ids[1], ids[4], ids[7], ids[10] }
           local conn = assert(pool:checkout())
           assert.equal(ids[2], conn:id())
           local stats = pool:stats()
@@ -120,7 +102,7 @@ for _, mode in ipairs(modes) do
         mode.run(function()
           local ids = fill(pool, 10)
           local conn = assert(pool:checkout())
-          kill(ids)
+          s:kill_sessions(ids)
           assert(conn:query "INSERT INTO runs VALUES (1)")
           local stats = pool:stats()
           assert.same({ 9, 1, 11, 1 }, { stats.stale, stats.retries, stats.opened, stats.size })

@@ -2,6 +2,7 @@
 -- told, what became of the statement, and whether the session stays in the pool.
 
 local cqueues = require "cqueues"
+local eventually = require "spec.support.eventually"
 local ledger = require "spec.support.ledger"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
@@ -28,11 +29,7 @@ end)
 after_each(pools.close)
 
 local function await(condition)
-  local deadline = cqueues.monotime() + 10
-  while not condition() do
-    assert.is_true(cqueues.monotime() < deadline, "waited in vain")
-    cqueues.sleep(0.01)
-  end
+  eventually(condition, cqueues.sleep)
 end
 
 local function count(sql)

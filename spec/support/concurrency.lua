@@ -2,10 +2,12 @@
 
 local assert = require "luassert"
 local busted = require "busted"
+local eventually = require "spec.support.eventually"
 local monotime = require("cqueues").monotime
 local pools = require "spec.support.pools"
 local relay = require "spec.support.relay"
 local server = require "spec.support.server"
+local times = require "spec.support.times"
 local tls = require "spec.support.tls"
 
 -- Counts its turns until `done` says so; afterwards `longest` is the longest time without one.
@@ -41,16 +43,6 @@ local function run_with_ticker(scheduler, functions)
   local started = monotime()
   scheduler.run(table.unpack(tasks))
   return monotime() - started, ticks
-end
-
-local function times(count, f)
-  local functions = {}
-  for i = 1, count do
-    functions[i] = function()
-      f(i)
-    end
-  end
-  return functions
 end
 
 -- `scheduler`: one of spec/support/schedulers.lua. `loans`: how many each of 300 coroutines takes.
@@ -110,12 +102,9 @@ return function(scheduler, loans)
   local sessions = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'app'"
 
   local function await_no_session()
-    for _ = 1, 500 do
-      if #s:sql(sessions) == 0 then
-        return
-      end
-    end
-    error "sessions are left on the server"
+    eventually(function()
+      return #s:sql(sessions) == 0
+    end)
   end
 
   local function warm(pool, count)

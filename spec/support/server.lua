@@ -7,6 +7,8 @@
 -- Accounts (password "secret"): app may do everything; limited only what it likes in the database app.
 -- server.sh does the work, and removes a server when this process ends, however it ends.
 
+local eventually = require "spec.support.eventually"
+
 local execute, popen = os.execute, io.popen
 
 local folder = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" or "."
@@ -152,6 +154,27 @@ function methods.sql(s, text)
     lines[#lines + 1] = line
   end
   return lines
+end
+
+-- The ids of the sessions of the account app.
+function methods.sessions(s)
+  return s:sql "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'app'"
+end
+
+-- Waits until the server has none of these sessions.
+function methods.await_end(s, ids)
+  local left = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID IN (%s)"
+  eventually(function()
+    return s:sql(left:format(table.concat(ids, ", ")))[1] == "0"
+  end)
+end
+
+-- Kills these sessions, some of which may have ended already, and waits for their end.
+function methods.kill_sessions(s, ids)
+  for _, id in ipairs(ids) do
+    pcall(s.sql, s, "KILL " .. id)
+  end
+  s:await_end(ids)
 end
 
 local function unescape(text)

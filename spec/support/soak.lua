@@ -19,13 +19,9 @@ local seed = math.tointeger(tonumber(arg[2])) or os.time()
 
 local s, r
 
-local function sessions()
-  return s:sql "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'app'"
-end
-
 -- Of any session, also one that the pool has just given up: then there is nothing to kill.
 local function kill(what)
-  local ids = sessions()
+  local ids = s:sessions()
   for _ = 1, math.min(#ids, math.random(3)) do
     pcall(s.sql, s, ("KILL %s %s"):format(what, ids[math.random(#ids)]))
   end
@@ -193,10 +189,10 @@ end
 
 local function await_no_sessions()
   local deadline = cqueues.monotime() + 30
-  while #sessions() > 0 and cqueues.monotime() < deadline do
+  while #s:sessions() > 0 and cqueues.monotime() < deadline do
     cqueues.sleep(0.1)
   end
-  return #sessions()
+  return #s:sessions()
 end
 
 -- ---- the run ----
