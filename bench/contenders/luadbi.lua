@@ -2,6 +2,7 @@
 -- every statement.
 
 local answer = require "bench.contenders.answer"
+local bench_rows = require "bench.contenders.rows"
 local dbi = require "DBI"
 
 local host, port, user, password, database = table.unpack(arg)
@@ -11,7 +12,8 @@ local function open_session()
 end
 
 local db = open_session()
-local all = "SELECT id, name, price, made FROM bench_rows"
+local all, by_id = bench_rows.all, bench_rows.by_id
+local sum_of_row = bench_rows.sum_of_one
 local tasks = {}
 
 function tasks.held(watch, count)
@@ -26,12 +28,8 @@ function tasks.held(watch, count)
   return sum
 end
 
-local function sum_of_row(row)
-  return row.id + #row.name + row.price * 4
-end
-
 function tasks.point_prepared(watch, count)
-  local sum, statement = 0, assert(db:prepare(all .. " WHERE id = ?"))
+  local sum, statement = 0, assert(db:prepare(by_id))
   watch.start()
   for i = 0, count - 1 do
     assert(statement:execute(i % 10000 + 1))
@@ -43,7 +41,7 @@ function tasks.point_prepared(watch, count)
 end
 
 function tasks.rows_kept(watch)
-  local rows, sum = {}, 0
+  local rows = {}
   watch.start()
   local statement = assert(db:prepare(all))
   assert(statement:execute())
@@ -52,10 +50,7 @@ function tasks.rows_kept(watch)
   end
   statement:close()
   watch.stop()
-  for _, kept in ipairs(rows) do
-    sum = sum + sum_of_row(kept) + tonumber(kept.made:sub(15, 16))
-  end
-  return sum
+  return bench_rows.sum_of_all(rows)
 end
 
 function tasks.rows_streamed(watch)

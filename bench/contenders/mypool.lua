@@ -1,6 +1,7 @@
 -- mypool: mypool.lua SOCKET USER PASSWORD DATABASE.
 
 local answer = require "bench.contenders.answer"
+local bench_rows = require "bench.contenders.rows"
 local clock = require "bench.clock"
 local crowd = require "bench.contenders.crowd"
 local mypool = require "mypool"
@@ -91,25 +92,21 @@ function tasks.bookkeeping(watch, count, reset)
   return count
 end
 
-local point = "SELECT id, name, price, made FROM bench_rows WHERE id = ?"
-local all = "SELECT id, name, price, made FROM bench_rows"
-
-local function sum_of_row(row)
-  return row.id + #row.name + row.price * 4
-end
+local all, by_id = bench_rows.all, bench_rows.by_id
+local sum_of_row = bench_rows.sum_of_one
 
 function tasks.point_text(watch, count)
   local sum = 0
   watch.start()
   for i = 0, count - 1 do
-    sum = sum + sum_of_row(conn:one(point, i % 10000 + 1))
+    sum = sum + sum_of_row(conn:one(by_id, i % 10000 + 1))
   end
   watch.stop()
   return sum
 end
 
 function tasks.point_prepared(watch, count)
-  local sum, statement = 0, assert(conn:prepare(point))
+  local sum, statement = 0, assert(conn:prepare(by_id))
   watch.start()
   for i = 0, count - 1 do
     sum = sum + sum_of_row(statement:one(i % 10000 + 1))
@@ -119,19 +116,11 @@ function tasks.point_prepared(watch, count)
   return sum
 end
 
-local function sum_of_rows(rows)
-  local sum = 0
-  for _, row in ipairs(rows) do
-    sum = sum + sum_of_row(row) + tonumber(row.made:sub(15, 16))
-  end
-  return sum
-end
-
 function tasks.rows_kept(watch)
   watch.start()
   local rows = assert(conn:query(all))
   watch.stop()
-  return sum_of_rows(rows)
+  return bench_rows.sum_of_all(rows)
 end
 
 function tasks.rows_kept_prepared(watch)
@@ -140,7 +129,7 @@ function tasks.rows_kept_prepared(watch)
   local rows = assert(statement:execute())
   watch.stop()
   statement:close()
-  return sum_of_rows(rows)
+  return bench_rows.sum_of_all(rows)
 end
 
 function tasks.rows_streamed(watch)
