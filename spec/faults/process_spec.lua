@@ -36,7 +36,7 @@ local ca = %q
 end
 
 local function run(text)
-  local printed, ok = program(prelude() .. text)
+  local printed, ok = program(prelude() .. text, nil, nil, 1800)
   assert.is_true(ok, printed)
   return (printed:gsub("Lua warning: [^\n]*\n", ""))
 end

@@ -14,11 +14,11 @@ local program = {}
 -- Begins to run the program, and returns a function that waits for its end and returns what it printed on both
 -- outputs, whether it ended well, and its exit status or signal. `environment` is like "NAME=value OTHER=value";
 -- `before` is a command of the shell that runs it, such as "ulimit -n 1000". A program that has not ended after
--- `limit` seconds is ended by a signal: its status is then 124.
+-- `limit` seconds (300 unless told otherwise) is ended by a signal, with its children: its status is then 124.
 function program.start(text, environment, before, limit)
   local command = ("%s%s env LUA_PATH=%s LUA_CPATH=%s %s %s lua5.4 -W -e %s 2>&1"):format(
     before and before .. "; " or "",
-    limit and ("timeout --signal=ABRT --kill-after=10 %g"):format(limit) or "",
+    ("timeout --signal=ABRT --kill-after=10 %g"):format(limit or 300),
     quote(package.path),
     quote(package.cpath),
     sanitized,
