@@ -110,6 +110,37 @@ describe("a pool that is dropped", function()
   end)
 end)
 
+describe("a program that loads mypool again, as busted does for each file,", function()
+  local function load_again()
+    for name in pairs(package.loaded) do
+      if name:find "^mypool%f[.%z]" then
+        package.loaded[name] = nil
+      end
+    end
+    return require "mypool"
+  end
+
+  it("goes on with what the first one made, and leaves none of it open", function()
+    do
+      local pool = mypool.new(s:options { max_size = 2 })
+      local conn = assert(pool:checkout())
+      local again = load_again()
+      assert.are_not.equal(mypool, again)
+      assert.equal("a", (conn:value("SELECT ?", again.binary "a")))
+      assert.equal(1, (pool:value("SELECT 1 WHERE 1 IN (?)", mypool.list { 1, 2 })))
+      local other = pools.new(s:options { max_size = 1 })
+      local _, err = other:query "no SQL"
+      assert.is_true(mypool.is_error(err) and again.is_error(err))
+      conn:release()
+      pools.close()
+    end
+    collect()
+    eventually(function()
+      return sessions() == 0
+    end)
+  end)
+end)
+
 describe("a process that ends with loans out", function()
   local ways = {
     ["by os.exit()"] = { "os.exit(true)", 0 },

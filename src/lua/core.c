@@ -100,8 +100,15 @@ static const luaL_Reg functions[] = {
 
 __attribute__((visibility("default"))) int luaopen_mypool_core(lua_State *L);
 
+/* One that is loaded again, as busted does for each file, gets the same: what it made before keeps its
+   classes, and so its finalizers. */
 int luaopen_mypool_core(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, functions);
+  if (lua_istable(L, -1))
+    return 1;
   luaL_newlib(L, functions);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, functions);
   errors_open(L);
   classes_open(L);
   types_open(L);
