@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* What libmariadb has read ahead and nobody has asked for yet. */
-static bool has_cached(const mp_session *session) {
+bool mp_session_has_cached(const mp_session *session) {
   const MARIADB_PVIO *pvio = session->mysql->net.pvio;
   return pvio->cache && pvio->cache_pos < pvio->cache + pvio->cache_size;
 }
@@ -43,7 +43,7 @@ mp_liveness mp_session_peek(mp_session *session) {
   poll(&socket, 1, 0);
   if (socket.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))
     return MP_DEAD;
-  if (socket.revents == 0 && !has_cached(session))
+  if (socket.revents == 0 && !mp_session_has_cached(session))
     return MP_QUIET;
   return session->owed > 0 ? MP_READY : MP_DEAD;
 }

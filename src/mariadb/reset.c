@@ -218,7 +218,7 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
 
 /* ---- reading ---- */
 
-static mp_status read_reply(mp_session *session, mp_error *err);
+static mp_status await_reply(mp_session *session, mp_error *err);
 
 static bool reads_profiles(const mp_session *session) {
   return session->flight_replies - session->owed == session->profiles_reply;
@@ -227,7 +227,7 @@ static bool reads_profiles(const mp_session *session) {
 /* The server tells the client of a change of charset, unless a borrower told it not to. */
 static mp_status reply_done(mp_session *session, mp_error *err) {
   if (--session->owed > 0)
-    return read_reply(session, err);
+    return await_reply(session, err);
   session->mysql->charset = session->base.charset;
   return MP_DONE;
 }
@@ -305,11 +305,26 @@ static int reply_cont(mp_session *session, int ready) {
 }
 
 /* Each command of the flight began to count its packets anew. */
-static mp_status read_reply(mp_session *session, mp_error *err) {
+static int reply_start(mp_session *session, int ready) {
+  (void)ready;
   session->mysql->net.pkt_nr = session->mysql->net.compress_pkt_nr = 1;
   session->cont = reply_cont;
+  return mysql_read_query_result_start(&session->flag, session->mysql);
+}
+
+static mp_status read_reply(mp_session *session, mp_error *err) {
   session->done = got_result;
-  return mp_task_settle(session, mysql_read_query_result_start(&session->flag, session->mysql), err);
+  return mp_task_settle(session, reply_start(session, 0), err);
+}
+
+/* One read takes all that is there. When that ended with the reply before, a further attempt would be wasted;
+   under TLS there may be more in OpenSSL's hands. */
+static mp_status await_reply(mp_session *session, mp_error *err) {
+  if (session->driver->server.tls || mp_session_has_cached(session))
+    return read_reply(session, err);
+  session->cont = reply_start;
+  session->done = got_result;
+  return mp_task_settle(session, MYSQL_WAIT_READ, err);
 }
 
 mp_status mp_reset_read(mp_session *session, mp_error *err) {

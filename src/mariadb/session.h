@@ -181,6 +181,7 @@ void mp_prepared_end(mp_session *session);
 /* liveness.c */
 mp_liveness mp_session_peek(mp_session *session);
 bool mp_session_send_tells(const mp_session *session);
+bool mp_session_has_cached(const mp_session *session);
 bool mp_session_has_packet(const mp_session *session);
 bool mp_session_has_row(const mp_session *session);
 bool mp_session_at_rest(const mp_session *session);

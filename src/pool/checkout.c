@@ -144,7 +144,7 @@ static mp_status resetting(mp_loan *loan, mp_status status, mp_wait *wait, mp_er
   if (status == MP_FAILED)
     return reset_failed(loan, err);
   reset_answered(pool);
-  if (pool->driver->peek(loan->slot->session) == MP_DEAD)
+  if (loan_is_dead(loan))
     return found_dead(loan, err);
   return held(loan, pool_now(pool));
 }
@@ -164,6 +164,26 @@ static mp_status read_reset(mp_driver *driver, mp_slot *slot, mp_error *err) {
   return driver->reset_read(slot->session, err);
 }
 
+static bool wait_here(const mp_loan *loan) {
+  return loan_wait_here(loan, earlier(loan->limit_ns, loan->since_ns + RESET_PATIENCE_NS));
+}
+
+static mp_status step_resetting(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  mp_status status;
+  do
+    status = pool->driver->step(loan->slot->session, err);
+  while (status == MP_WAIT && wait_here(loan));
+  int64_t now_ns = pool_now(pool);
+  if (status == MP_WAIT && now_ns >= loan->deadline_ns)
+    return expired(loan, err);
+  if (status == MP_WAIT && now_ns >= loan->limit_ns)
+    status = mp_fail(err, MP_ERR_TIMEOUT, 0, "the server did not answer a reset in time");
+  if (status != MP_WAIT)
+    pool->stats.reset_wait_ns += now_ns - loan->since_ns;
+  return resetting(loan, status, wait, err);
+}
+
 static mp_status use_idle(mp_loan *loan, mp_slot *slot, int64_t now_ns, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   loan->slot = slot;
@@ -178,20 +198,9 @@ static mp_status use_idle(mp_loan *loan, mp_slot *slot, int64_t now_ns, mp_wait 
     pool->stats.resets_waited++;
     loan->since_ns = now_ns;
     loan->limit_ns = reset_limit_ns(loan, loan->since_ns);
+    if (wait_here(loan))
+      return step_resetting(loan, wait, err);
   }
-  return resetting(loan, status, wait, err);
-}
-
-static mp_status step_resetting(mp_loan *loan, mp_wait *wait, mp_error *err) {
-  mp_pool *pool = loan->pool;
-  mp_status status = pool->driver->step(loan->slot->session, err);
-  int64_t now_ns = pool_now(pool);
-  if (status == MP_WAIT && now_ns >= loan->deadline_ns)
-    return expired(loan, err);
-  if (status == MP_WAIT && now_ns >= loan->limit_ns)
-    status = mp_fail(err, MP_ERR_TIMEOUT, 0, "the server did not answer a reset in time");
-  if (status != MP_WAIT)
-    pool->stats.reset_wait_ns += now_ns - loan->since_ns;
   return resetting(loan, status, wait, err);
 }
 

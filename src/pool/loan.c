@@ -26,6 +26,22 @@ void mp_loan_set_owner(mp_loan *loan, const void *owner) {
   loan->owner = owner;
 }
 
+/* ---- its session ---- */
+
+/* Where a send tells, nobody needs to look. */
+bool loan_is_dead(const mp_loan *loan) {
+  const mp_driver *driver = loan->pool->driver;
+  mp_session *session = loan->slot->session;
+  return !driver->send_tells(session) && driver->peek(session) == MP_DEAD;
+}
+
+/* A plain blocking program has nothing else to do meanwhile. */
+bool loan_wait_here(const mp_loan *loan, int64_t until_ns) {
+  const mp_pool *pool = loan->pool;
+  return !pool->config.may_queue && pool->driver->wait_here &&
+         pool->driver->wait_here(loan->slot->session, until_ns);
+}
+
 /* ---- facts ---- */
 
 bool mp_loan_held(const mp_loan *loan) {

@@ -175,11 +175,8 @@ static mp_status wait_for_session(mp_loan *loan, mp_wait *wait, mp_error *err) {
   return MP_WAIT;
 }
 
-/* A plain blocking program has nothing else to do meanwhile. */
 static bool wait_here(const mp_loan *loan) {
-  const mp_pool *pool = loan->pool;
-  return !pool->config.may_queue && pool->driver->wait_here &&
-         pool->driver->wait_here(loan->slot->session, loan->deadline_ns);
+  return loan_wait_here(loan, loan->deadline_ns);
 }
 
 static mp_status progress(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
@@ -218,17 +215,13 @@ static mp_status call_driver(mp_loan *loan, mp_error *err) {
   }
 }
 
-static bool is_dead(mp_driver *driver, mp_session *session) {
-  return !driver->send_tells(session) && driver->peek(session) == MP_DEAD;
-}
-
 /* A look before the send: what is dead already never got the statement. */
 static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_driver *driver = loan->pool->driver;
   mp_session *session = loan->slot->session;
   bool at_rest = driver->at_rest(session);
   mp_status status;
-  if (at_rest && is_dead(driver, session)) {
+  if (at_rest && loan_is_dead(loan)) {
     err->phase = MP_PHASE_SEND;
     status = mp_fail(err, MP_ERR_LOST, 2006, "the server has closed the connection");
   } else if (!at_rest && (loan->operation == OP_PING || loan->operation == OP_RESET)) {

@@ -150,6 +150,10 @@ mp_status acquire_step(mp_loan *loan, mp_wait *wait, mp_error *err);
 void acquire_abandon(mp_loan *loan);
 mp_status checkout_done(mp_loan *loan, mp_status status);
 
+/* loan.c */
+bool loan_is_dead(const mp_loan *loan);
+bool loan_wait_here(const mp_loan *loan, int64_t until_ns); /* true: go on */
+
 /* operation.c: stops the statement of the loan, which has no session then. False: close it. */
 bool operation_recover(mp_loan *loan);
 
