@@ -6,6 +6,7 @@
 local cqueues = require "cqueues"
 local program = require "spec.support.program"
 local relay = require "spec.support.relay"
+local scripted_server = require "spec.support.scripted_server"
 local server = require "spec.support.server"
 local trials = require "spec.support.trials"
 
@@ -32,6 +33,45 @@ for _, how in ipairs { "corrupted", "rogue" } do
     }
   end)
 end
+
+-- The length of a value is what the server says it is.
+describe("a row of a prepared statement", function()
+  local DECIMAL, NULL, DATETIME, VAR_STRING = 0, 6, 12, 253
+
+  -- Whether executing it failed, and what is in the row, or the kind of the error.
+  local function execute(kind, row)
+    local scripted = scripted_server.start { binary = { kind = kind, row = row } }
+    local text = [[
+      local mypool = require "mypool"
+      local pool = mypool.new { host = %q, port = %d, user = "anybody", password = "secret" }
+      local conn = assert(pool:checkout())
+      local rows, err = assert(conn:prepare "SELECT"):execute()
+      print(rows == nil, rows and rows[1].c1 or err.kind)
+      conn:release()
+      assert(pool:value "SELECT CONNECTION_ID()" == (rows and "1" or "2"))]]
+    local printed, ok, status = program(text:format(scripted.host, scripted.port))
+    scripted:stop()
+    assert.is_true(ok, tostring(status) .. "\n" .. printed)
+    return printed
+  end
+
+  it("is taken as it is", function()
+    assert.equal("false\tabc\n", execute(VAR_STRING, "\3abc"))
+    assert.equal("false\t2026-11-21 00:00:00\n", execute(DATETIME, "\4\xea\x07\11\21"))
+  end)
+
+  for name, row in pairs {
+    ["than there is memory"] = "\xfe" .. ("\xff"):rep(6) .. "\x7f",
+    ["than the packet, by four gigabytes"] = "\xfe\0\0\0\0\1\0\0\0",
+    ["than the packet, of which there is one byte"] = "\xfe",
+  } do
+    it(("cannot be longer %s"):format(name), function()
+      for _, kind in ipairs { DECIMAL, NULL, VAR_STRING } do
+        assert.match("^true\t%a+\n$", execute(kind, row))
+      end
+    end)
+  end
+end)
 
 -- An error with the code 65535 in the place of the greeting brings libmariadb down.
 describe("a greeting that is deadly to libmariadb", function()

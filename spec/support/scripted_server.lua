@@ -13,6 +13,8 @@
 --     wants = path           asks for this file of the client, in answer to
 --     when = "^LOAD"         queries that match this pattern, or, without it, to "login", "init_db", "reset", "ping",
 --                            "prepare" or "execute"
+--     binary = { kind = number, row = bytes }
+--                            prepared statements have a column of that type, and one row: what follows its header
 --     tls = { cert =, key = }    offers TLS; protocol = "TLSv1_1" and so on: only this version of it
 --     socket = path          listens there as well
 --     version = text         of the greeting, instead of a MariaDB's
@@ -68,13 +70,16 @@ end
 
 local UTF8MB4, VAR_STRING = 45, 253
 
+local function send_column(peer, name, kind)
+  local names = { counted "def", counted "", counted "", counted "", counted(name), counted "" }
+  send(peer, table.concat(names) .. ("<BI2I4BI2BI2"):pack(12, UTF8MB4, 100, kind, 0, 0, 0))
+end
+
 -- The columns and one row of texts; `false` is NULL.
 local function begin_rows(peer, cells, types)
   send(peer, string.char(#cells))
   for i = 1, #cells do
-    local names = { counted "def", counted "", counted "", counted "", counted("c" .. i), counted "" }
-    local type = types and types[i] or VAR_STRING
-    send(peer, table.concat(names) .. ("<BI2I4BI2BI2"):pack(12, UTF8MB4, 1024, type, 0, 0, 0))
+    send_column(peer, "c" .. i, types and types[i] or VAR_STRING)
   end
   send_eof(peer)
   local texts = {}
@@ -211,8 +216,20 @@ end
 local QUIT, QUERY, RESET = 0x01, 0x03, 0x1f
 local others = { [0x02] = "init_db", [0x0e] = "ping", [0x16] = "prepare", [0x17] = "execute", [RESET] = "reset" }
 
-local function send_prepared(peer)
-  send(peer, ("<BI4I2I2BI2"):pack(0, 1, 0, 0, 0, 0))
+local function send_prepared(peer, binary)
+  send(peer, ("<BI4I2I2BI2"):pack(0, 1, binary and 1 or 0, 0, 0, 0))
+  if binary then
+    send_column(peer, "c1", binary.kind)
+    send_eof(peer)
+  end
+end
+
+local function send_binary(peer, binary)
+  send(peer, "\1")
+  send_column(peer, "c1", binary.kind)
+  send_eof(peer)
+  send(peer, "\0\0" .. binary.row)
+  send_eof(peer)
 end
 
 local function is_asked_for_a_file(packet, script)
@@ -239,7 +256,9 @@ local function talk(peer, script)
     elseif command == QUERY then
       answer_query(peer, packet:sub(2), script)
     elseif others[command] == "prepare" then
-      send_prepared(peer)
+      send_prepared(peer, script.binary)
+    elseif others[command] == "execute" and script.binary then
+      send_binary(peer, script.binary)
     else
       peer.variables = command == RESET and {} or peer.variables
       send_ok(peer)

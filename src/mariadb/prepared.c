@@ -216,13 +216,19 @@ static void read_end(MYSQL_STMT *stmt) {
   stmt->upsert_status.server_status = mysql->server_status = packet[3] | (unsigned)packet[4] << 8;
 }
 
+static mp_status malformed(mp_session *session, mp_error *err) {
+  session->executing = NULL;
+  err->phase = MP_PHASE_RESULT;
+  return mp_fail(err, MP_ERR_PROTOCOL, CR_MALFORMED_PACKET, "a value reaches beyond its packet");
+}
+
 static mp_status row_done(mp_session *session, mp_error *err) {
   prepared *statement = session->executing;
-  if (session->outcome == 0) {
-    mp_binary_decode(statement);
+  if (session->outcome == 0 && mp_binary_decode(statement))
     return MP_DONE;
-  }
   session->in_rows = false;
+  if (session->outcome == 0)
+    return malformed(session, err);
   if (session->outcome != MYSQL_NO_DATA) {
     session->executing = NULL;
     return stmt_fail(session, statement, MP_PHASE_RESULT, err);

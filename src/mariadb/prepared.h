@@ -15,8 +15,8 @@ typedef struct prepared {
   struct prepared *next;
 } prepared;
 
-/* binary.c: the row that libmariadb has just read, as values. */
-void mp_binary_decode(prepared *statement);
+/* binary.c: the row that libmariadb has just read, as values; false when it is none. */
+bool mp_binary_decode(prepared *statement);
 size_t mp_binary_scratch(unsigned columns); /* bytes that it needs for dates and times */
 
 /* bulk.c: whether the server takes more than one row. */
