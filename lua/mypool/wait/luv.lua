@@ -23,13 +23,18 @@ local function start_timer(seconds, callback)
   return timer
 end
 
+-- Not in the main program, nor within what C calls: a finalizer, say, or the function of table.sort.
+local function may_yield(co, is_main)
+  return co and not is_main and (not coroutine.isyieldable or coroutine.isyieldable())
+end
+
 -- Yields until `fd` is readable; returns true then, and nothing after `seconds` (nil: no limit).
 -- The handle is closed at once, while the loop runs: one that is closed after its end would bring
 -- luv down when the program ends.
 function adapter.wait(fd, seconds)
   local co, is_main = coroutine.running()
-  if not co or is_main then
-    error("mypool.wait.luv: called outside of a coroutine", 2)
+  if not may_yield(co, is_main) then
+    error("mypool.wait.luv: called where a coroutine cannot yield", 2)
   end
   local handle = assert(uv.new_poll(fd))
   local timer
