@@ -160,7 +160,7 @@ void connection_begin(lua_State *L, connection *conn, activity what);
 int connection_proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err);
 int connection_waits(lua_State *L, connection *conn, const mp_wait *wait);
 int connection_failed(lua_State *L, connection *conn, mp_error *err);
-void read_options(lua_State *L, int index, connection *conn, mp_query_options *options);
+void read_options(lua_State *L, int index, connection *conn, mp_query_options *options, const char *function);
 void connection_open(lua_State *L);
 int core_connection(lua_State *L);
 int core_held(lua_State *L);

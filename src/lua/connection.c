@@ -65,8 +65,9 @@ static void report_overdue_loans(lua_State *L, connection *conn) {
   }
 }
 
+/* What ran since the call began, metamethods or hooks, may have used the pool in coroutines that are gone. */
 void connection_begin(lua_State *L, connection *conn, activity what) {
-  conn->user = L;
+  conn->pool->L = conn->user = L;
   conn->in_hand = true;
   conn->activity = what;
   conn->results = 0;
@@ -247,12 +248,7 @@ int core_checkout(lua_State *L) {
   return 2 + connection_proceed(L, conn, status, &wait, &err);
 }
 
-/* Per-call options; the Lua side has looked at their names and types. */
-void read_options(lua_State *L, int index, connection *conn, mp_query_options *options) {
-  conn->array_rows = conn->pool->array_rows;
-  conn->max_result_bytes = conn->pool->max_result_bytes;
-  if (!lua_istable(L, index))
-    return;
+static void read_given(lua_State *L, int index, connection *conn, mp_query_options *options) {
   lua_getfield(L, index, "timeout");
   if (lua_isnumber(L, -1))
     options->timeout_ns = (int64_t)(lua_tonumber(L, -1) * MP_SECOND);
@@ -265,6 +261,18 @@ void read_options(lua_State *L, int index, connection *conn, mp_query_options *o
   if (lua_isnumber(L, -1))
     conn->max_result_bytes = (uint64_t)lua_tonumber(L, -1);
   lua_pop(L, 4);
+}
+
+/* Per-call options; the Lua side has looked at their names and types. A metamethod of theirs may do anything,
+   so nothing that was read before still counts, not even that the connection is held. */
+void read_options(lua_State *L, int index, connection *conn, mp_query_options *options,
+                  const char *function) {
+  conn->array_rows = conn->pool->array_rows;
+  conn->max_result_bytes = conn->pool->max_result_bytes;
+  if (!lua_istable(L, index))
+    return;
+  read_given(L, index, conn, options);
+  check_held(L, function);
 }
 
 /* Without a parameter and without a question mark the text goes out as it is. */
@@ -298,8 +306,8 @@ int core_query(lua_State *L) {
     return luaL_error(L, "query: not checked out");
   if (conn->streaming)
     return refuse_within_stream(L);
+  read_options(L, 3, conn, &options, names[shape_asked]);
   conn->shape = (shape)shape_asked;
-  read_options(L, 3, conn, &options);
   const char *sql = statement_text(L, conn, &length);
   connection_begin(L, conn, QUERYING);
   mp_status status = mp_query(conn->loan, sql, length, &options, &wait, &err);

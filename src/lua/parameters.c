@@ -53,6 +53,12 @@ static void encode_list(const encoder *to, int index, int depth) {
     mp_buffer_add(to->out, ")", 1);
 }
 
+/* NULL for anything else. A number would be turned into a string, and that may run finalizers: here they
+   would find the connection in the middle of a statement. */
+static const char *string_at(lua_State *L, int index, size_t *length) {
+  return lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, length) : NULL;
+}
+
 /* A comment that turns out not to be executed ends at the first of these, quoted or not. */
 static bool ends_comment(const char *bytes, size_t length) {
   return length > 1 && memmem(bytes, length, "*/", 2);
@@ -61,9 +67,9 @@ static bool ends_comment(const char *bytes, size_t length) {
 static void encode_identifier(const encoder *to, int index) {
   int count = (int)lua_rawlen(to->L, index);
   for (int i = 1; i <= count; i++) {
-    size_t length;
+    size_t length = 0;
     lua_rawgeti(to->L, index, i);
-    const char *name = lua_tolstring(to->L, -1, &length);
+    const char *name = string_at(to->L, -1, &length);
     if (i > 1)
       mp_buffer_add(to->out, ".", 1);
     if (!name || (to->hex && ends_comment(name, length)) ||
@@ -74,9 +80,9 @@ static void encode_identifier(const encoder *to, int index) {
 }
 
 static void encode_binary(const encoder *to, int index) {
-  size_t length;
+  size_t length = 0;
   lua_rawgeti(to->L, index, 1);
-  const char *bytes = lua_tolstring(to->L, -1, &length);
+  const char *bytes = string_at(to->L, -1, &length);
   if (!bytes)
     raise(to->L, "bad parameter %d (binary holds no string)", to->position);
   mp_encode_binary(to->out, bytes, length);

@@ -162,6 +162,7 @@ static void forget_fd(void *context, int fd) {
     pool->calling = true;
     int status = lua_pcall(L, 1, 0, 0);
     pool->calling = false;
+    pool->L = L;
     if (status == LUA_OK)
       return;
   }
@@ -345,9 +346,10 @@ static int pool_gc(lua_State *L) {
   pool->L = L;
   luaL_unref(L, LUA_REGISTRYINDEX, pool->password);
   pool->password = LUA_NOREF;
-  if (pool->pool)
-    mp_pool_unref(pool->pool);
-  pool->pool = NULL;
+  mp_pool *ended = pool->pool;
+  pool->pool = NULL; /* `forget` must not find it half freed */
+  if (ended)
+    mp_pool_unref(ended);
   luaL_unref(L, LUA_REGISTRYINDEX, pool->forget);
   pool->forget = LUA_NOREF;
   return 0;

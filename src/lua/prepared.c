@@ -58,7 +58,7 @@ static bool is_null(lua_State *L, int index) {
   return lua_isnil(L, index) || (lua_islightuserdata(L, index) && !lua_touserdata(L, index));
 }
 
-/* The string within mypool.binary stays alive with its table, which is on the stack. */
+/* Puts the string within mypool.binary in its place: the program may change the table meanwhile. */
 static mp_value binary_value(lua_State *L, int index, place at) {
   if (!is_class(L, index, BINARY_CLASS))
     raise_bad(L, at, luaL_typename(L, index), " is no value of a prepared statement");
@@ -66,7 +66,7 @@ static mp_value binary_value(lua_State *L, int index, place at) {
   if (lua_type(L, -1) != LUA_TSTRING)
     raise_bad(L, at, "binary holds no string", "");
   mp_value value = string_value(L, -1, true);
-  lua_pop(L, 1);
+  lua_replace(L, index);
   return value;
 }
 
@@ -98,13 +98,24 @@ static void read_values(lua_State *L, connection *conn, int first, int wanted) {
     luaL_error(L, "not enough memory");
 }
 
-/* An error that comes later must still be able to tell the values. */
-static void keep_parameters(lua_State *L) {
-  int last = lua_gettop(L);
-  lua_createtable(L, last, 0);
+/* A string on top of the stack goes into the array at index `kept`, and stays alive with it; anything else is
+   only taken from the stack. */
+static void keep_string(lua_State *L, int kept) {
+  if (lua_type(L, -1) == LUA_TSTRING)
+    lua_rawseti(L, kept, (int)lua_rawlen(L, kept) + 1);
+  else
+    lua_pop(L, 1);
+}
+
+/* For an error that comes in a later call, which must still be able to tell the values. */
+static void keep_parameters(lua_State *L, connection *conn, int last) {
+  if (conn->activity == IDLE && !conn->streaming)
+    return;
+  lua_createtable(L, last - 4, 0);
+  int kept = lua_gettop(L);
   for (int i = 5; i <= last; i++) {
     lua_pushvalue(L, i);
-    lua_rawseti(L, -2, i - 4);
+    keep_string(L, kept);
   }
   lua_setiuservalue(L, 1, CONNECTION_SQL);
 }
@@ -122,33 +133,19 @@ int core_execute(lua_State *L) {
     return luaL_error(L, "execute: not checked out");
   if (conn->streaming)
     return refuse_within_stream(L);
+  read_options(L, 3, conn, &options, "execute");
   read_values(L, conn, 5, mp_loan_parameters(conn->loan, id));
   conn->shape = (shape)shape_asked;
   conn->literals.length = 0;
-  read_options(L, 3, conn, &options);
   connection_begin(L, conn, QUERYING);
   const mp_value *values = (const mp_value *)(const void *)conn->values.data;
   mp_status status = mp_execute(conn->loan, id, values, 0, &options, &wait, &err);
-  if (status == MP_WAIT)
-    keep_parameters(L);
-  return connection_proceed(L, conn, status, &wait, &err);
+  int last = lua_gettop(L), results = connection_proceed(L, conn, status, &wait, &err);
+  keep_parameters(L, conn, last);
+  return results;
 }
 
 /* ---- many rows ---- */
-
-/* The string of a value stays alive with the array at index `kept`: the program may change its rows
-   while they are on their way. */
-static void keep_string(lua_State *L, int kept) {
-  int type = lua_type(L, -1);
-  if (type == LUA_TTABLE)
-    lua_rawgeti(L, -1, 1);
-  else
-    lua_pushvalue(L, -1);
-  if (type == LUA_TSTRING || type == LUA_TTABLE)
-    lua_rawseti(L, kept, (int)lua_rawlen(L, kept) + 1);
-  else
-    lua_pop(L, 1);
-}
 
 static void read_row(lua_State *L, connection *conn, int number, int wanted, int kept) {
   int row = lua_gettop(L);
@@ -161,7 +158,6 @@ static void read_row(lua_State *L, connection *conn, int number, int wanted, int
     mp_value value = value_of(L, lua_gettop(L), (place){.row = number, .parameter = i});
     mp_buffer_add(&conn->values, (const char *)&value, sizeof value);
     keep_string(L, kept);
-    lua_pop(L, 1);
   }
   lua_pop(L, 1);
 }

@@ -135,13 +135,18 @@ static void attach_summary(lua_State *L, int self, connection *conn, const mp_su
   conn->warnings = summary->warning_count;
 }
 
+/* For the names and the converters of the columns, and what stands on them. */
+static void check_room(lua_State *L, const connection *conn) {
+  luaL_checkstack(L, 2 * (int)conn->columns + 16, "too many columns");
+}
+
 /* Looks at what the reply announced. */
 static mp_summary look(lua_State *L, int self, connection *conn) {
   mp_summary summary;
   mp_loan_summary(conn->loan, &summary);
   conn->columns = summary.columns;
   conn->rows = 0;
-  luaL_checkstack(L, 2 * (int)summary.columns + 16, "too many columns");
+  check_room(L, conn);
   keep_types(conn, summary.columns);
   if (conn->types.failed || conn->described.failed)
     luaL_error(L, "not enough memory");
@@ -364,6 +369,7 @@ enum { MANY_ROWS = 200 };
 static mp_status read_rows(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err) {
   reading from = {.conn = conn, .wait = wait, .err = err};
   int result = lua_gettop(L);
+  check_room(L, conn); /* after a wait the stack may be another one, or has shrunk */
   row_push_names(L, self, conn);
 #ifdef LUA_GCISRUNNING
   if (!read_some(L, &from, result, MANY_ROWS)) {
@@ -417,7 +423,7 @@ void results_restore(lua_State *L, int self, connection *conn) {
   int count = conn->results + (conn->activity == READING_ROWS);
   if (count == 0)
     return;
-  luaL_checkstack(L, count + 4, "too many results");
+  luaL_checkstack(L, count + 16, "too many results");
   lua_getiuservalue(L, self, CONNECTION_RESULTS);
   int kept = lua_gettop(L);
   for (int i = 1; i <= count; i++)
