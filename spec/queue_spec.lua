@@ -271,6 +271,28 @@ describe("the queue", function()
     assert.is_true(ok)
   end)
 
+  it("hears of a connection that comes back while another one is being opened, and takes as long", function()
+    local r <close> = relay.start(s.host .. ":" .. s.port)
+    local pool = new_over(r, { max_size = 2, connect_timeout = 3, checkout_timeout = 3 })
+    local id, got, seconds
+    run(function()
+      local conn = assert(pool:checkout())
+      id = conn:id()
+      r:cut("down", 0, "hold") -- the next connection hears nothing
+      sleep(0.2)
+      conn:release()
+    end, function()
+      sleep(0.1)
+      local began = now()
+      local conn <close> = assert(pool:checkout())
+      got, seconds = conn:id(), now() - began
+    end)
+    assert.equal(id, got)
+    assert.is_true(seconds < 2, seconds)
+    r:release()
+    pool:close()
+  end)
+
   it("uses as many descriptors as the most that ever waited, and no more", function()
     local pool = new { max_size = 1 }
     local function crowd()

@@ -77,6 +77,9 @@ struct mp_driver {
   /* What to wait for after MP_WAIT. */
   int (*wait_fd)(mp_session *session);
 
+  /* Makes that fd readable until the next step, for whoever waits for open or recover. */
+  void (*nudge)(mp_session *session);
+
   /* Wake-ups between loans: an fd that `ring` makes readable and `hush` unreadable; `give` takes
      it back. -1 when no descriptor could be had. */
   int (*bell_take)(mp_driver *self);

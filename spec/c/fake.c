@@ -179,6 +179,7 @@ static mp_status fake_open(mp_driver *self, int64_t deadline_ns, mp_session **ou
 
 static mp_status fake_step(mp_session *session, mp_error *err) {
   check_usable(session);
+  session->nudged = false;
   expect_manners(session->busy, "step where nothing was begun");
   return session->answered ? settle(session, session->doing, session->answer, err) : MP_WAIT;
 }
@@ -314,6 +315,13 @@ static int fake_wait_fd(mp_session *session) {
   return FIRST_SESSION_FD + (int)session->number;
 }
 
+static void fake_nudge(mp_session *session) {
+  check_usable(session);
+  bool helped = session->busy && (session->doing == ON_OPEN || session->doing == ON_RECOVER);
+  expect_manners(helped, "nudge what nobody waits for");
+  session->nudged = true;
+}
+
 /* ---- bells ---- */
 
 static int fake_bell_take(mp_driver *self) {
@@ -360,7 +368,7 @@ bool readable(int fd) {
   if (fd < FIRST_SESSION_FD)
     return bell_rung(fd);
   const mp_session *session = session_number((unsigned)(fd - FIRST_SESSION_FD));
-  return session->answered || session->dead || session->aborted;
+  return session->answered || session->dead || session->aborted || session->nudged;
 }
 
 /* ---- facts ---- */
@@ -417,6 +425,7 @@ mp_driver *fake_driver(void) {
       .abort = fake_abort,
       .close = fake_close,
       .wait_fd = fake_wait_fd,
+      .nudge = fake_nudge,
       .bell_take = fake_bell_take,
       .bell_ring = fake_bell_ring,
       .bell_hush = fake_bell_hush,

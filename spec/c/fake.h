@@ -34,6 +34,7 @@ struct mp_session {
   fake_call doing;
   bool answered; /* ... and `answer` is what the next step says */
   fake_answer answer;
+  bool nudged;  /* until the next step */
   bool owes;    /* the replies to a reset */
   bool replied; /* ... which have arrived */
   bool dead, aborted, closed;

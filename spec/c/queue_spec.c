@@ -310,3 +310,60 @@ it("survives any number of sessions that fail one after the other") {
   expect_equal(stats().retries, 64);
   expect(session_of(loan) == session_number(65));
 }
+
+it("gives who waits for a connect the session that comes back meanwhile, and lets the connect go on") {
+  open_pool();
+  mp_loan *holder = lend();
+  plan(ON_OPEN, waits);
+  mp_loan *waiter = ask_and_wait();
+  expect(!readable(wait_of(waiter).fd));
+  release(holder);
+  expect(readable(wait_of(waiter).fd));
+  expect_equal(step(waiter), MP_DONE);
+  expect(session_of(waiter) == session_number(1));
+  expect_equal(stats().opening, 1);
+  answer(session_number(2), fine);
+  expect(session_of(lend()) == session_number(2));
+}
+
+it("gives it to the first of those that wait for connects, and the next one to the second") {
+  config.max_size = 4;
+  open_pool();
+  mp_loan *holder = lend(), *other = lend();
+  plan_times(2, ON_OPEN, waits);
+  mp_loan *first = ask_and_wait(), *second = ask_and_wait();
+  release(holder);
+  expect(readable(wait_of(first).fd) && !readable(wait_of(second).fd));
+  release(other);
+  expect(readable(wait_of(second).fd));
+  expect_equal(step(second), MP_DONE);
+  expect_equal(step(first), MP_DONE);
+  expect(session_of(first) == session_number(1));
+}
+
+it("opens a new session for who has tried enough old ones, whatever comes back") {
+  config.max_size = 3;
+  config.retries = 1;
+  open_pool();
+  mp_loan *holder = lend();
+  mp_session *idle[2];
+  make_idle(2, idle);
+  plan_times(2, ON_RESET_READ, fails(2013, MP_PHASE_RESET));
+  plan(ON_OPEN, waits);
+  mp_loan *waiter = ask_and_wait();
+  expect(session_of(waiter) == session_number(4));
+  release(holder);
+  expect(!readable(wait_of(waiter).fd));
+  answer(session_number(4), fine);
+  expect_equal(step(waiter), MP_DONE);
+}
+
+it("rather has a session that is late than none in time") {
+  open_pool();
+  mp_loan *holder = lend();
+  plan(ON_OPEN, waits);
+  mp_loan *waiter = ask_and_wait();
+  release(holder);
+  pass(5 * MP_SECOND);
+  expect_equal(step(waiter), MP_DONE);
+}

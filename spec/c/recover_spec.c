@@ -144,6 +144,61 @@ it("lets who waited longest have the session once it has recovered") {
   expect(session_of(a) == s);
 }
 
+it("gives who waits for a recovery the session that comes back meanwhile") {
+  open_pool();
+  mp_loan *holder = lend();
+  mp_session *s = make_one_recovering(), *other = session_of(holder);
+  mp_loan *waiter = ask_and_wait();
+  expect(session_of(waiter) == s && !readable(wait_of(waiter).fd));
+  release(holder);
+  expect(readable(wait_of(waiter).fd));
+  expect_equal(step(waiter), MP_DONE);
+  expect(session_of(waiter) == other);
+  expect_equal(stats().recovering, 1);
+  answer(s, fine);
+  expect(session_of(lend()) == s);
+}
+
+it("gives that session to nobody else, and the recovery to nobody before the waiter has looked") {
+  open_pool();
+  mp_loan *holder = lend();
+  mp_session *s = make_one_recovering(), *other = session_of(holder);
+  mp_loan *waiter = ask_and_wait();
+  release(holder);
+  mp_loan *late = ask_and_wait();
+  expect(!session_of(late));
+  expect_equal(step(waiter), MP_DONE);
+  expect(session_of(waiter) == other);
+  expect(readable(wait_of(late).fd));
+  expect_equal(step(late), MP_WAIT);
+  expect(session_of(late) == s && !readable(wait_of(late).fd));
+}
+
+it("leaves a recovery to the next when who was called away from it gives up") {
+  open_pool();
+  mp_loan *holder = lend();
+  mp_session *s = make_one_recovering(), *other = session_of(holder);
+  mp_loan *waiter = ask_and_wait();
+  release(holder);
+  free_loan(waiter);
+  expect_equal(stats().idle, 1);
+  expect(session_of(lend()) == other);
+  expect(session_of(ask_and_wait()) == s);
+}
+
+it("wakes who waits for a recovery when the pool is closed, also one that was called away from it") {
+  open_pool();
+  mp_loan *holder = lend();
+  make_one_recovering();
+  mp_loan *waiter = ask_and_wait();
+  close_pool();
+  expect(readable(wait_of(waiter).fd));
+  expect_equal(step(waiter), MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_CLOSED);
+  release(holder);
+  expect_equal(stats().size, 0);
+}
+
 it("goes on with a recovery whose waiter gave up, for the next") {
   config.max_size = 1;
   open_pool();

@@ -46,7 +46,7 @@ static void check_slot(const mp_slot *slot) {
   if (slot->recording)
     expect(slot->state != SLOT_IDLE);
   if (slot->loan)
-    expect(slot->loan->slot == slot);
+    expect(slot->loan->slot == slot || slot->loan->left == slot);
 }
 
 static void check_sessions(void) {
@@ -113,10 +113,13 @@ static void check_loans(void) {
     const mp_loan *loan = loans[i];
     if (!loan)
       continue;
-    bool queued = loan->stage == LOAN_QUEUED || loan->stage == LOAN_HANDED;
+    bool called = loan->left != NULL;
+    bool queued = !called && (loan->stage == LOAN_QUEUED || loan->stage == LOAN_HANDED);
     bool listens = queued || loan->operation == OP_PAUSE;
     expect((loan->bell >= 0) == listens);
-    expect(loan->stage != LOAN_HANDED || bell_rung(loan->bell));
+    expect(!called || (loan->stage == LOAN_HANDED && loan->left->loan == loan && loan->left != loan->slot));
+    expect(loan->stage != LOAN_HANDED || readable(record_of(loan)->wait.fd));
+    expect(!loan->parked || loan->stage == LOAN_OPENING);
     expect(loan->stage != LOAN_SEEKING);
     expect(!loan->slot || loan->slot->loan == loan);
   }

@@ -125,6 +125,7 @@ static const mp_driver mariadb_face = {
     .close = mp_session_close,
     .wait_here = mp_task_wait_here,
     .wait_fd = wait_fd,
+    .nudge = mp_helper_nudge,
     .bell_take = mp_bell_take,
     .bell_ring = mp_bell_ring,
     .bell_hush = mp_bell_hush,

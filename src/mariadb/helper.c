@@ -75,9 +75,17 @@ mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t dead
   return MP_WAIT;
 }
 
-mp_status mp_helper_step(mp_session *session, mp_error *err) {
+/* A nudge is over with this; the end of the work rings after it has said so. */
+static bool has_finished(mp_session *session) {
   struct helper *helper = session->helper;
   if (!atomic_load(&helper->finished))
+    mp_bell_hush(&session->driver->face, helper->finished_fd);
+  return atomic_load(&helper->finished);
+}
+
+mp_status mp_helper_step(mp_session *session, mp_error *err) {
+  struct helper *helper = session->helper;
+  if (!has_finished(session))
     return MP_WAIT;
   pthread_join(helper->thread, NULL);
   mp_status status = helper->status;
@@ -109,6 +117,11 @@ void mp_helper_stop(mp_session *session) {
     pthread_join(helper->thread, NULL);
   }
   free_helper(session);
+}
+
+void mp_helper_nudge(mp_session *session) {
+  if (session->helper)
+    mp_bell_ring(&session->driver->face, session->helper->finished_fd);
 }
 
 int mp_helper_fd(const mp_session *session) {

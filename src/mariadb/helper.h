@@ -19,7 +19,8 @@ void mp_helper_watch(mp_session *session);
 /* Tells the work to stop, and waits until it has. */
 void mp_helper_stop(mp_session *session);
 
-int mp_helper_fd(const mp_session *session);      /* readable when the work is done */
+int mp_helper_fd(const mp_session *session);      /* readable when the work is done ... */
+void mp_helper_nudge(mp_session *session);        /* ... and now, until the next step */
 int mp_helper_stop_fd(const mp_session *session); /* readable when it is to stop; -1: no helper */
 
 #endif

@@ -261,6 +261,7 @@ static mp_status open_failed(mp_loan *loan, mp_wait *wait, mp_error *err) {
 static mp_status opening(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
   if (status == MP_WAIT && pool_now(loan->pool) >= loan->deadline_ns)
     return expired(loan, err);
+  loan->parked = status == MP_WAIT;
   if (status == MP_WAIT)
     return wait_on_session(loan, loan->deadline_ns, wait);
   if (loan->slot->state == SLOT_RECOVERING)
@@ -361,8 +362,35 @@ mp_status acquire(mp_loan *loan, mp_wait *wait, mp_error *err) {
   return seek_on(loan, MP_WAIT, wait, err);
 }
 
+/* Gives back what the loan was about to get. A reset and a connect go on and serve whoever
+   comes next. */
+static void return_slot(mp_pool *pool, mp_slot *slot) {
+  if (!slot->session || (pool->closed && slot->state == SLOT_OPENING)) {
+    slot_close(pool, slot);
+  } else if (pool->closed) {
+    slot_discard(pool, slot);
+  } else if (slot->state == SLOT_LENT) {
+    slot_move(pool, slot, SLOT_IDLE);
+  } else {
+    slot->loan = NULL;
+  }
+}
+
+/* Where it waited before it was handed a slot. */
+static void leave(mp_loan *loan) {
+  mp_pool *pool = loan->pool;
+  mp_slot *left = loan->left;
+  if (!left) {
+    queue_leave(loan);
+    return;
+  }
+  loan->left = NULL;
+  return_slot(pool, left);
+  queue_serve(pool);
+}
+
 static mp_status step_handed(mp_loan *loan, mp_wait *wait, mp_error *err) {
-  queue_leave(loan);
+  leave(loan);
   if (loan->slot->state != SLOT_LENT)
     return use_opening(loan, wait, err);
   if (loan->pool->driver->peek(loan->slot->session) == MP_DEAD)
@@ -396,29 +424,17 @@ static mp_status step_stage(mp_loan *loan, mp_wait *wait, mp_error *err) {
 }
 
 mp_status acquire_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  loan->parked = false;
   if (!loan->pool->closed)
     return seek_on(loan, step_stage(loan, wait, err), wait, err);
   acquire_abandon(loan);
   return explain_closed(err);
 }
 
-/* Gives back what the loan was about to get. A reset and a connect go on and serve whoever
-   comes next. */
-static void return_slot(mp_pool *pool, mp_slot *slot) {
-  if (!slot->session || (pool->closed && slot->state == SLOT_OPENING)) {
-    slot_close(pool, slot);
-  } else if (pool->closed) {
-    slot_discard(pool, slot);
-  } else if (slot->state == SLOT_LENT) {
-    slot_move(pool, slot, SLOT_IDLE);
-  } else {
-    slot->loan = NULL;
-  }
-}
-
 void acquire_abandon(mp_loan *loan) {
+  loan->parked = false;
   if (loan->stage == LOAN_QUEUED || loan->stage == LOAN_HANDED)
-    queue_leave(loan);
+    leave(loan);
   if (loan->slot)
     return_slot(loan->pool, loan->slot);
   empty_handed(loan);

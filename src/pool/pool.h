@@ -39,7 +39,7 @@ typedef enum loan_stage {
   LOAN_NEW,
   LOAN_SEEKING,   /* is to choose what to do next; never outside of acquire */
   LOAN_QUEUED,    /* waits for a release, or for the server to come back */
-  LOAN_HANDED,    /* was given a slot while queued, has not looked yet */
+  LOAN_HANDED,    /* was given a slot while it waited, has not looked yet */
   LOAN_OPENING,   /* its session is being connected */
   LOAN_RESETTING, /* reads the replies to the reset of its session */
   LOAN_HELD,      /* has its session */
@@ -62,6 +62,9 @@ typedef enum loan_operation {
 struct mp_loan {
   mp_pool *pool;
   mp_slot *slot;
+  mp_slot
+      *left;   /* LOAN_HANDED: whose connect or recovery it waited for; nobody else may until it has looked */
+  bool parked; /* LOAN_OPENING: waits, and may be handed another slot */
   loan_stage stage;
   loan_operation operation; /* unfinished; OP_NONE: at rest */
   mp_loan *next, *previous; /* in the queue */

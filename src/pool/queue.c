@@ -93,12 +93,50 @@ bool queue_try(mp_loan *loan) {
   return loan->stage == LOAN_HANDED;
 }
 
+/* ---- those that wait for a connect or a recovery: there is nothing else that would wake them ---- */
+
+static bool may_be_called(const mp_pool *pool, const mp_slot *slot) {
+  const mp_loan *loan = slot->loan;
+  return loan && loan->parked && loan->slot == slot && loan->tries <= pool->config.retries;
+}
+
+/* The one that came first. */
+static mp_loan *find_parked(const mp_pool *pool) {
+  mp_loan *found = NULL;
+  unsigned count = pool->counts[SLOT_OPENING] + pool->counts[SLOT_RECOVERING];
+  for (unsigned i = 0; count > 0 && i < pool->config.max_size; i++)
+    if (may_be_called(pool, &pool->slots[i]) && (!found || pool->slots[i].loan->ticket < found->ticket))
+      found = pool->slots[i].loan;
+  return found;
+}
+
+static void call_away(mp_loan *loan, mp_slot *slot) {
+  mp_pool *pool = loan->pool;
+  loan->parked = false;
+  loan->left = loan->slot;
+  slot_move(pool, slot, SLOT_LENT);
+  slot->loan = loan;
+  loan->slot = slot;
+  loan->stage = LOAN_HANDED;
+  pool->driver->nudge(loan->left->session);
+}
+
+static void serve_parked(mp_pool *pool) {
+  mp_loan *loan;
+  while (pool->newest && !pool->closed && (loan = find_parked(pool)))
+    call_away(loan, pool->newest);
+}
+
 void queue_serve(mp_pool *pool) {
   serve(pool);
+  serve_parked(pool);
   queue_wake_first(pool);
 }
 
 void queue_wake_all(mp_pool *pool) {
   for (mp_loan *loan = pool->first; loan; loan = loan->next)
     pool->driver->bell_ring(pool->driver, loan->bell);
+  for (unsigned i = 0; i < pool->config.max_size; i++)
+    if (pool->slots[i].loan && pool->slots[i].loan->parked)
+      pool->driver->nudge(pool->slots[i].session);
 }
