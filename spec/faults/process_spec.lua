@@ -248,6 +248,27 @@ for _, ending in ipairs { "os.exit(true, true)", "collectgarbage()" } do
   end)
 end
 
+-- The first finalizer to be made runs last.
+it("what a finalizer checks out at the end of a state, and does not give back, is closed all the same", function()
+  local printed = program(([[
+    local held, made
+    local last = setmetatable({}, { __gc = function()
+      print("last", held:is_held(), select(2, pcall(tostring, made)):match "mypool.pool expected")
+    end })
+    local core, mypool = require "mypool.core", require "mypool"
+    local options = { host = "127.0.0.1", port = %d, user = "app", password = "secret", database = "app",
+      wait = function(fd, seconds) return core.poll(fd, seconds) end }
+    local pool = mypool.new(options)
+    local first = setmetatable({}, { __gc = function()
+      held, made = assert(pool:checkout()), mypool.new(options)
+      local rows = assert(made:rows "SELECT seq FROM seq_1_to_1000")
+      print("first", held:value "SELECT 7", rows ~= nil)
+    end })
+    os.exit(true, true)]]):format(s.port))
+  assert.equal("first\t7\ttrue\nlast\tfalse\tmypool.pool expected\n", printed)
+  ledger.enter("finalizers", { faults = 1, statements = 2 })
+end)
+
 -- ---- long use ----
 
 -- MYPOOL_CYCLES asks for more of them.

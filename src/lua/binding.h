@@ -12,7 +12,18 @@ extern const char LIST_CLASS[], IDENTIFIER_CLASS[], BINARY_CLASS[];
 /* User values of a pool. */
 enum { POOL_WAIT = 1, POOL_NULL, POOL_OVERDUE, POOL_TYPES, POOL_VALUES = POOL_TYPES };
 
+/* A link in the list of all that the state holds: see leftovers.c. */
+typedef struct leftover {
+  struct leftover *next, **link; /* link: NULL outside of the list */
+} leftover;
+
+typedef struct leftovers {
+  leftover *connections, *pools;
+} leftovers;
+
 typedef struct pool_data {
+  leftover self; /* first; in the list while it is open */
+  leftovers *all;
   mp_pool *pool; /* NULL until it is open */
   lua_State *L;  /* of the call in progress, for the password function */
   int password;  /* reference to a string, a function or nil */
@@ -67,6 +78,7 @@ typedef struct code_place {
 } code_place;
 
 typedef struct connection {
+  leftover self; /* first; in the list while there is a loan */
   mp_loan *loan; /* NULL until there is one */
   pool_data *pool;
   activity activity;
@@ -136,6 +148,12 @@ int results_refuse(lua_State *L, connection *conn, mp_error *err);
    given up. */
 enum { WORTH_DRAINING = 64 * 1024 };
 
+/* leftovers.c */
+void leftovers_open(lua_State *L);
+leftovers *leftovers_of(lua_State *L);
+void leftover_join(leftover **list, leftover *one);
+void leftover_leave(leftover *one);
+
 /* types.c */
 const char *sql_type_name(mp_sql_type type);
 void types_open(lua_State *L);
@@ -162,6 +180,7 @@ int connection_waits(lua_State *L, connection *conn, const mp_wait *wait);
 int connection_failed(lua_State *L, connection *conn, mp_error *err);
 void read_options(lua_State *L, int index, connection *conn, mp_query_options *options, const char *function);
 void connection_open(lua_State *L);
+void connection_end(lua_State *L, connection *conn); /* its session is closed */
 int core_connection(lua_State *L);
 int core_held(lua_State *L);
 int core_checkout(lua_State *L);
@@ -176,6 +195,7 @@ int core_record(lua_State *L);
 
 /* pool_class.c */
 void pool_open(lua_State *L);
+void pool_end(lua_State *L, pool_data *pool);
 pool_data *check_pool(lua_State *L, int index, const char *function);
 /* Tells the user of the pool at this index. */
 void report_overdue(lua_State *L, int index, const mp_holder *overdue);

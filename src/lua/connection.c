@@ -209,6 +209,7 @@ static connection *new_connection(lua_State *L, pool_data *pool) {
   conn->loan = mp_loan_new(pool->pool);
   if (!conn->loan)
     luaL_error(L, "not enough memory");
+  leftover_join(&pool->all->connections, &conn->self);
   return conn;
 }
 
@@ -373,12 +374,19 @@ static void end_loan(lua_State *L, connection *conn, bool reset) {
   mp_loan_release(conn->loan, reset);
   mp_loan_free(conn->loan);
   conn->loan = NULL;
+  leftover_leave(&conn->self);
   mp_buffer_free(&conn->text);
   mp_buffer_free(&conn->literals);
   mp_buffer_free(&conn->types);
   mp_buffer_free(&conn->described);
   mp_buffer_free(&conn->described_before);
   mp_buffer_free(&conn->values);
+}
+
+void connection_end(lua_State *L, connection *conn) {
+  conn->pool->L = L;
+  mp_loan_discard(conn->loan);
+  end_loan(L, conn, false);
 }
 
 static bool wants_reset(lua_State *L) {
@@ -440,8 +448,7 @@ static int connection_discard(lua_State *L) {
   conn->ended = place_of_caller(L);
   if (cut_other(L, conn))
     return 0;
-  mp_loan_discard(conn->loan);
-  end_loan(L, conn, false);
+  connection_end(L, conn);
   return 0;
 }
 

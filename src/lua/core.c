@@ -109,6 +109,7 @@ int luaopen_mypool_core(lua_State *L) {
   luaL_newlib(L, functions);
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, functions);
+  leftovers_open(L);
   errors_open(L);
   classes_open(L);
   types_open(L);

@@ -216,6 +216,8 @@ int core_new(lua_State *L) {
   pool->pool = driver ? mp_pool_new(&config, driver) : NULL;
   if (!pool->pool)
     return luaL_error(L, "not enough memory");
+  pool->all = leftovers_of(L);
+  leftover_join(&pool->all->pools, &pool->self);
   lua_settop(L, 2);
   return 1;
 }
@@ -339,11 +341,9 @@ int core_holders(lua_State *L) {
   return 1;
 }
 
-static int pool_gc(lua_State *L) {
-  pool_data *pool = test_class(L, 1, POOL_CLASS);
-  if (!pool)
-    return 0;
+void pool_end(lua_State *L, pool_data *pool) {
   pool->L = L;
+  leftover_leave(&pool->self);
   luaL_unref(L, LUA_REGISTRYINDEX, pool->password);
   pool->password = LUA_NOREF;
   mp_pool *ended = pool->pool;
@@ -352,6 +352,12 @@ static int pool_gc(lua_State *L) {
     mp_pool_unref(ended);
   luaL_unref(L, LUA_REGISTRYINDEX, pool->forget);
   pool->forget = LUA_NOREF;
+}
+
+static int pool_gc(lua_State *L) {
+  pool_data *pool = test_class(L, 1, POOL_CLASS);
+  if (pool)
+    pool_end(L, pool);
   return 0;
 }
 

@@ -1,0 +1,54 @@
+/* What the end of a Lua state leaves behind. Finalizers run in the reverse order of their making then, and
+   what is made while they run gets none. Such connections and pools are ended by the last finalizer of ours,
+   that of an object which was made before them all. */
+#include "binding.h"
+
+/* By this address the registry keeps that object. */
+static const char place[] = "mypool.leftovers";
+
+static int leftovers_gc(lua_State *L) {
+  leftovers *all = lua_touserdata(L, 1);
+  while (all->connections)
+    connection_end(L, (connection *)all->connections);
+  while (all->pools)
+    pool_end(L, (pool_data *)all->pools);
+  return 0;
+}
+
+/* One for the state, however often mypool is loaded. */
+void leftovers_open(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, place);
+  if (lua_isnil(L, -1)) {
+    leftovers *all = lua_newuserdatauv(L, sizeof *all, 0);
+    *all = (leftovers){0};
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, leftovers_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, place);
+  }
+  lua_pop(L, 1);
+}
+
+leftovers *leftovers_of(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, place);
+  leftovers *all = lua_touserdata(L, -1);
+  lua_pop(L, 1);
+  return all;
+}
+
+void leftover_join(leftover **list, leftover *one) {
+  *one = (leftover){.next = *list, .link = list};
+  if (one->next)
+    one->next->link = &one->next;
+  *list = one;
+}
+
+void leftover_leave(leftover *one) {
+  if (!one->link)
+    return;
+  *one->link = one->next;
+  if (one->next)
+    one->next->link = one->link;
+  one->link = NULL;
+}
