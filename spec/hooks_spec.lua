@@ -519,6 +519,19 @@ describe("audit", function()
     end
   end)
 
+  it("sees values as the server has them, whatever the program makes of them", function()
+    local function other()
+      return {}
+    end
+    local more = { types = { varchar = other, int = other, bigint = other, tinyint = other, double = other } }
+    more.max_result_bytes = 10
+    local pool = new_pool(more)
+    assert.equal("table", type(pool:value "SELECT 1"))
+    assert.equal("table", type(pool:value "SELECT 'x'"))
+    assert.same({}, events)
+    assert.equal(1, pool:stats().opened)
+  end)
+
   it("needs no on_event", function()
     local pool = pools.new(s:options { max_size = 1, audit = true })
     local id = leak(pool)

@@ -94,6 +94,26 @@ describe("the function `forget` of a wait adapter", function()
   end)
 end)
 
+it("a connection that has ended keeps nothing of its coroutine alive", function()
+  local pool = pools.new(s:options())
+  local alive, kept = setmetatable({}, { __mode = "k" }), {}
+  local function borrow(how)
+    coroutine.wrap(function()
+      alive[coroutine.running()] = true
+      local conn = assert(pool:checkout())
+      assert(conn:query("SELECT ?", "x"))
+      kept[how] = conn
+      conn[how](conn)
+    end)()
+  end
+  borrow "release"
+  borrow "discard"
+  collectgarbage()
+  collectgarbage()
+  assert.is_nil(next(alive))
+  assert.is_false(kept.release:is_held() or kept.discard:is_held())
+end)
+
 -- The stack of a coroutine that waits is made smaller by the collector.
 it("a wide result may come in pieces", function()
   assert.equal(

@@ -537,4 +537,14 @@ describe("conn:warnings", function()
     conn:release()
     pools.close()
   end)
+
+  it("tells it as it is, whatever the option types makes of such values", function()
+    local types = { varchar = string.len, int = tostring, bigint = tostring }
+    local conn <close> = assert(pools.new(server.shared():options { types = types, max_result_bytes = 10 }):checkout())
+    assert(conn:query "SELECT CAST('1x' AS INT) AS a")
+    local warning = assert(conn:warnings())[1]
+    assert.same({ "Warning", 1292 }, { warning.level, warning.code })
+    conn:release()
+    pools.close()
+  end)
 end)

@@ -12,6 +12,7 @@ local List, null = core["mypool.list"], core.null
 -- So much travels together: enough to hide the round trip, little enough for max_allowed_packet.
 local BATCH_ROWS, BATCH_BYTES = 1000, 1024 * 1024
 local TOO_LARGE, NOT_SUPPORTED = 1153, 1235
+local VALUE, raw = 2, { raw = true }
 
 local unpack = table.unpack or unpack -- luacheck: ignore
 
@@ -90,7 +91,7 @@ end
 -- NULL, if its row is one of several; alone it is refused.
 local function is_strict(conn, statement)
   if statement.strict == nil then
-    statement.strict = conn:value "SELECT @@sql_mode LIKE '%STRICT%'" == 1
+    statement.strict = run(conn, core.query(conn, VALUE, raw, "SELECT @@sql_mode LIKE '%STRICT%'")) == 1
   end
   return statement.strict
 end

@@ -15,6 +15,7 @@ local Connection = core["mypool.connection"]
 
 -- The shapes that core.query knows.
 local RESULT, ROW, VALUE, STREAM = 0, 1, 2, 3
+local raw = { rows = "array", raw = true }
 
 local function statement(name, shape)
   return function(self, sql, ...)
@@ -55,7 +56,7 @@ end
 -- conn:warnings(): what the last statement warned of: an array of { level =, code =, message = }.
 function Connection:warnings()
   core.held(self, "warnings")
-  local found, err, errno, sqlstate = run(self, query(self, RESULT, { rows = "array" }, "SHOW WARNINGS"))
+  local found, err, errno, sqlstate = run(self, query(self, RESULT, raw, "SHOW WARNINGS"))
   if not found then
     return nil, err, errno, sqlstate
   end

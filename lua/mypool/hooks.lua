@@ -3,6 +3,7 @@
 
 local core = require "mypool.core"
 local is_error = require "mypool.is_error"
+local run = require "mypool.run"
 core.internal()
 
 local hooks = {}
@@ -113,7 +114,8 @@ local audited = {
   "@@profiling",
   "LAST_INSERT_ID()",
 }
-local audit_sql = { "SELECT " .. table.concat(audited, ", "), rows = "array" }
+local audit_sql = "SELECT " .. table.concat(audited, ", ")
+local ROW, raw = 1, { rows = "array", raw = true }
 
 -- The first thing that differs, and both values.
 local function difference(expected, found)
@@ -126,7 +128,7 @@ end
 
 -- Returns conn when its session is as it was when it was new; else nothing, and it is closed.
 local function audit(conn, options, fresh)
-  local found, err, errno, sqlstate = conn:one(audit_sql)
+  local found, err, errno, sqlstate = run(conn, core.query(conn, ROW, raw, audit_sql))
   if not found then
     conn:discard()
     return nil, err, errno, sqlstate

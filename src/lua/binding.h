@@ -86,6 +86,7 @@ typedef struct connection {
   lua_State *user;      /* the coroutine whose operation is unfinished */
   shape shape;
   bool array_rows;
+  bool converting;  /* by the option `types` */
   int results;      /* finished ones */
   unsigned columns; /* of the current one */
   lua_Integer rows;

@@ -261,7 +261,13 @@ static void read_given(lua_State *L, int index, connection *conn, mp_query_optio
   lua_getfield(L, index, "max_result_bytes");
   if (lua_isnumber(L, -1))
     conn->max_result_bytes = (uint64_t)lua_tonumber(L, -1);
-  lua_pop(L, 4);
+  lua_pushliteral(L, "raw"); /* of our own statements: values as the server has them, all of them */
+  lua_rawget(L, index);
+  if (lua_toboolean(L, -1)) {
+    conn->converting = false;
+    conn->max_result_bytes = 0;
+  }
+  lua_pop(L, 5);
 }
 
 /* Per-call options; the Lua side has looked at their names and types. A metamethod of theirs may do anything,
@@ -269,6 +275,7 @@ static void read_given(lua_State *L, int index, connection *conn, mp_query_optio
 void read_options(lua_State *L, int index, connection *conn, mp_query_options *options,
                   const char *function) {
   conn->array_rows = conn->pool->array_rows;
+  conn->converting = conn->pool->converting;
   conn->max_result_bytes = conn->pool->max_result_bytes;
   if (!lua_istable(L, index))
     return;
@@ -364,6 +371,16 @@ int core_record(lua_State *L) {
 
 /* ---- methods ---- */
 
+/* A handle that is kept after its loan must not keep what the loan needed: a whole coroutine, for one. */
+static void let_go(lua_State *L) {
+  static const int values[] = {CONNECTION_OWNER, CONNECTION_SQL, CONNECTION_RESULTS, CONNECTION_NAMES};
+  for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+    lua_pushnil(L);
+    lua_setiuservalue(L, 1, values[i]);
+  }
+}
+
+/* The handle is at index 1. */
 static void end_loan(lua_State *L, connection *conn, bool reset) {
   if (!conn->loan)
     return;
@@ -375,6 +392,7 @@ static void end_loan(lua_State *L, connection *conn, bool reset) {
   mp_loan_free(conn->loan);
   conn->loan = NULL;
   leftover_leave(&conn->self);
+  let_go(L);
   mp_buffer_free(&conn->text);
   mp_buffer_free(&conn->literals);
   mp_buffer_free(&conn->types);

@@ -203,7 +203,7 @@ void row_push_names(lua_State *L, int self, connection *conn) {
   int pool = lua_gettop(L);
   lua_getiuservalue(L, pool, POOL_NULL);
   push_names(L, self, conn);
-  if (conn->pool->converting) {
+  if (conn->converting) {
     lua_getiuservalue(L, pool, POOL_TYPES);
     int types = lua_gettop(L);
     for (unsigned i = 0; i < conn->columns; i++)
@@ -251,7 +251,7 @@ static void push_value(lua_State *L, connection *conn, const mp_row *row, unsign
     push_binary(L, type, &row->values[i]);
   else
     push_cell(L, type, row->cells[i], row->lengths[i]);
-  if (conn->pool->converting)
+  if (conn->converting)
     convert(L, conn, null + 1 + (int)conn->columns + (int)i);
 }
 

@@ -51,7 +51,7 @@ enum { ROWS_AT_ONCE = 64 };
    converter may raise, which is for its row alone. */
 static mp_status add_rows(lua_State *L, connection *conn, int rows, mp_wait *wait, mp_error *err) {
   mp_status status = MP_DONE;
-  for (int i = 2; i <= ROWS_AT_ONCE && !conn->pool->converting && mp_has_row(conn->loan); i++) {
+  for (int i = 2; i <= ROWS_AT_ONCE && !conn->converting && mp_has_row(conn->loan); i++) {
     mp_row row;
     status = mp_fetch(conn->loan, &row, wait, err);
     if (status != MP_DONE || !is_row(&row))

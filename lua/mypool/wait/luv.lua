@@ -5,6 +5,8 @@ local uv = require "luv"
 
 local adapter = {}
 
+local isyieldable = coroutine.isyieldable -- luacheck: ignore
+
 local function resume(co, ready)
   if coroutine.status(co) == "suspended" then
     local ok, err = coroutine.resume(co, ready)
@@ -25,7 +27,7 @@ end
 
 -- Not in the main program, nor within what C calls: a finalizer, say, or the function of table.sort.
 local function may_yield(co, is_main)
-  return co and not is_main and (not coroutine.isyieldable or coroutine.isyieldable())
+  return co and not is_main and (not isyieldable or isyieldable())
 end
 
 -- Yields until `fd` is readable; returns true then, and nothing after `seconds` (nil: no limit).
