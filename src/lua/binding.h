@@ -82,6 +82,7 @@ typedef struct connection {
   mp_loan *loan; /* NULL until there is one */
   pool_data *pool;
   activity activity;
+  bool used;            /* for a statement */
   bool release_pending; /* once the operation of `user` has ended */
   lua_State *user;      /* the coroutine whose operation is unfinished */
   shape shape;

@@ -69,6 +69,7 @@ static void report_overdue_loans(lua_State *L, connection *conn) {
 void connection_begin(lua_State *L, connection *conn, activity what) {
   conn->pool->L = conn->user = L;
   conn->in_hand = true;
+  conn->used |= what >= PREPARING;
   conn->activity = what;
   conn->results = 0;
   conn->rejected = NOT_REJECTED;
@@ -371,13 +372,18 @@ int core_record(lua_State *L) {
 
 /* ---- methods ---- */
 
+static void forget(lua_State *L, int value) {
+  lua_pushnil(L);
+  lua_setiuservalue(L, 1, value);
+}
+
 /* A handle that is kept after its loan must not keep what the loan needed: a whole coroutine, for one. */
-static void let_go(lua_State *L) {
-  static const int values[] = {CONNECTION_OWNER, CONNECTION_SQL, CONNECTION_RESULTS, CONNECTION_NAMES};
-  for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-    lua_pushnil(L);
-    lua_setiuservalue(L, 1, values[i]);
-  }
+static void let_go(lua_State *L, const connection *conn) {
+  forget(L, CONNECTION_OWNER);
+  if (!conn->used)
+    return;
+  forget(L, CONNECTION_SQL);
+  forget(L, CONNECTION_RESULTS);
 }
 
 /* The handle is at index 1. */
@@ -392,7 +398,7 @@ static void end_loan(lua_State *L, connection *conn, bool reset) {
   mp_loan_free(conn->loan);
   conn->loan = NULL;
   leftover_leave(&conn->self);
-  let_go(L);
+  let_go(L, conn);
   mp_buffer_free(&conn->text);
   mp_buffer_free(&conn->literals);
   mp_buffer_free(&conn->types);
