@@ -59,18 +59,18 @@ for name, mode in pairs(modes) do
 
     describe("leak_after", function()
       promise("reports a loan once, with its place, age, connection id and the pool's name", function()
-        local pool, events = watched { name = "shop", wait = mode.wait }
+        local pool, events = watched { name = "shop", leak_after = 0.5, wait = mode.wait }
         local db, place = assert(pool:checkout()), here()
         local id = db:id()
         pool:stats()
         assert.same({}, events)
-        mode.sleep(0.1)
+        mode.sleep(0.6)
         pool:stats()
         pool:stats()
         db:release()
         assert.equal(1, #events)
         local age = events[1].age
-        assert.truthy(age >= 0.05 and age < 10)
+        assert.truthy(age >= 0.5 and age < 10)
         assert.same({ event = "loan_overdue", place = place, age = age, id = id, pool = "shop" }, events[1])
       end)
 

@@ -213,7 +213,7 @@ describe("a time limit", function()
       end
     end)
     table.sort(late)
-    assert.is_true(late[#late // 2] < 0.02, late[#late // 2]) -- the checkout may have waited for a recovery
+    assert.is_true(late[#late // 2] < 1, late[#late // 2]) -- the checkout may have waited for a recovery
   end)
 
   it("needs no place in the pool: it holds when all is lent and others wait", function()
@@ -229,7 +229,7 @@ describe("a time limit", function()
     scheduler.run(table.unpack(tasks))
     for i = 1, 6 do
       -- MariaDB may take two seconds over a KILL that finds its statement at a lock, and three follow each other
-      assert.is_true(waited[i] - started < 12, waited[i] - started)
+      assert.is_true(waited[i] - started < 25, waited[i] - started)
     end
     assert.equal(0, running "busy")
     assert.equal(2, pool:stats().opened)
