@@ -145,16 +145,16 @@ test: install-build install-server install-test
 	$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) $(if $(SANITIZE),$(UNPRELOAD)) check-exports test-c
 	$(SANITIZED) $(LUA) $$(command -v busted) --ignore-lua --cpath='./$(BUILD)/?.so;./build/?.so' $(BUSTED_FLAGS)
 
-# The specs of spec/faults alone, and what they counted.
+# The specs of spec/faults alone, with all their faults where `make test` makes some of them, and what they counted.
 test-faults: install-build install-server install-test
 	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) >/dev/null
 	@rm -f build/ledger
-	@MYPOOL_LEDGER=$(CURDIR)/build/ledger $(LUA) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) spec/faults; \
+	@MYPOOL_THOROUGH=1 MYPOOL_LEDGER=$(CURDIR)/build/ledger $(LUA) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) spec/faults; \
 	  status=$$?; $(LUA) spec/support/ledger.lua build/ledger && exit $$status
 
 # What takes long: load with a fault every second, then random programs and damaged packets, with new seeds.
 soak: install-build install-server install-test
-	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) >/dev/null
+	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) >/dev/null
 	@rm -f build/soak.ledger
 	@export MYPOOL_CYCLES=100000 MYPOOL_LEDGER=$(CURDIR)/build/soak.ledger MYPOOL_SECONDS=$$(($(MINUTES) * 12)) MYPOOL_FIRST_SEED=$$(date +%s); \
 	  status=0; \

@@ -696,9 +696,8 @@ describe("under a scheduler", function()
         conn:release()
       end, function()
         scheduler.await(function()
-          return pool:stats().lent == 1
+          return #s:sql "SELECT ID FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(20)'" == 1
         end)
-        scheduler.sleep(0.02)
         assert.is_true(pool:close(0.1))
       end)
       assert.same({ "closed", "unknown", true }, { failure.kind, failure.executed, failure.fatal })

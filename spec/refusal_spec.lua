@@ -44,7 +44,7 @@ local function number(pool, sql)
   return math.tointeger(tonumber((assert(pool:value(sql)))))
 end
 
-for how, most in pairs { refuse = 0.2, silent = 0.4 + 0.2 } do
+for how, most in pairs { refuse = 2, silent = 0.4 + 2 } do -- checkout_timeout is more
   describe("a server that meets a reset with " .. how, function()
     before_each(function()
       s = scripted_server.start { reset = how }

@@ -1,15 +1,16 @@
 -- No statement runs twice, and none is reported as done that did not run: INSERTs whose connection is cut at each
 -- byte of the exchange, both ways, by FIN and by RST.
 --
--- Over TCP every byte is tried: the handshake's with `query`, a part of them in the other ways, which have nothing
--- to send there. Over TLS, where a connection costs much more and the lengths differ from one handshake to the
--- next, every byte behind the handshake is with `query`, and the rest goes by strides. MYPOOL_EVERY_BYTE=1 leaves
--- out nothing, and takes half an hour.
+-- `make test-faults` tries every byte over TCP: the handshake's with `query`, a part of them in the other ways, which
+-- have nothing to send there. Over TLS, where a connection costs much more and the lengths differ from one handshake
+-- to the next, it tries every byte behind the handshake with `query`, and goes through the rest by strides. `make
+-- test` tries each fifth byte at most. MYPOOL_EVERY_BYTE=1 leaves out nothing, and takes half an hour.
 
 local exactly_once = require "spec.support.exactly_once"
 local ledger = require "spec.support.ledger"
 
 local every_byte = os.getenv "MYPOOL_EVERY_BYTE"
+local least = os.getenv "MYPOOL_THOROUGH" and 1 or 5
 local fresh, pooled, resetting, later = table.unpack(exactly_once.states)
 
 -- Distances of the bytes cut at: in the handshake, and behind it with query and the other ways.
@@ -31,9 +32,9 @@ local transports = {
 local function strides_of(transport, state, way)
   local handshake, query, other = table.unpack(transport.strides[state])
   if way.name == "query" then
-    return transport.tls and handshake or 1, query
+    return math.max(least, transport.tls and handshake or 1), math.max(least, query)
   end
-  return handshake, other
+  return handshake, math.max(least, other)
 end
 
 -- What must have been met, or the cuts missed their aim.
@@ -59,8 +60,7 @@ for _, transport in ipairs(transports) do
     -- handshake_stride, stride: the same both ways.
     local function run(plan, handshake_stride, stride)
       plan.handshake_stride = every_byte and 1 or handshake_stride
-      stride = every_byte and 1 or stride
-      plan.stride = plan.stride or { up = stride, down = stride }
+      plan.stride = plan.stride or every_byte and { up = 1, down = 1 } or { up = stride, down = stride }
       local found = trial:run(plan)
       ledger.enter(("exactly once: %s over %s"):format(plan.way.name, transport.name), found.counts)
       assert.same({}, found.violations)
