@@ -15,19 +15,15 @@ static int leftovers_gc(lua_State *L) {
   return 0;
 }
 
-/* One for the state, however often mypool is loaded. */
+/* Once for a state, before anything else is made. */
 void leftovers_open(lua_State *L) {
-  lua_rawgetp(L, LUA_REGISTRYINDEX, place);
-  if (lua_isnil(L, -1)) {
-    leftovers *all = lua_newuserdatauv(L, sizeof *all, 0);
-    *all = (leftovers){0};
-    lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, leftovers_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_setmetatable(L, -2);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, place);
-  }
-  lua_pop(L, 1);
+  leftovers *all = lua_newuserdatauv(L, sizeof *all, 0);
+  *all = (leftovers){0};
+  lua_createtable(L, 0, 1);
+  lua_pushcfunction(L, leftovers_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_setmetatable(L, -2);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, place);
 }
 
 leftovers *leftovers_of(lua_State *L) {
