@@ -107,8 +107,6 @@ int luaopen_mypool_core(lua_State *L) {
   if (lua_istable(L, -1))
     return 1;
   luaL_newlib(L, functions);
-  lua_pushvalue(L, -1);
-  lua_rawsetp(L, LUA_REGISTRYINDEX, functions);
   leftovers_open(L);
   errors_open(L);
   classes_open(L);
@@ -119,5 +117,7 @@ int luaopen_mypool_core(lua_State *L) {
   lua_setfield(L, -2, "null");
   push_class(L, ERROR_CLASS);
   lua_setfield(L, -2, "error_metatable");
+  lua_pushvalue(L, -1); /* only now: what ran out of memory before is no module */
+  lua_rawsetp(L, LUA_REGISTRYINDEX, functions);
   return 1;
 }
