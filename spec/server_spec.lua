@@ -10,10 +10,12 @@ local function exists(folder)
   return succeeds(("[ -e '%s' ]"):format(folder))
 end
 
--- Processes that name the folder, or guard it. The brackets keep grep from finding itself.
+-- Processes that name the folder, or guard it; from /proc, as a bare machine has no ps. The brackets keep grep
+-- from finding itself.
 local function processes_of(folder, owner)
-  local guard = owner and ("|[s]erver.sh guard %d$"):format(owner) or ""
-  local pipe = assert(io.popen(("ps -eo args | grep -E '[/]%s%s'"):format(folder:match "[^/]+$", guard)))
+  local guard = owner and ("|[s]erver.sh guard %d $"):format(owner) or ""
+  local list = "for f in /proc/[0-9]*/cmdline; do tr '\\0' ' ' <$f; echo; done 2>/dev/null"
+  local pipe = assert(io.popen(("(%s) | grep -E '[/]%s%s'"):format(list, folder:match "[^/]+$", guard)))
   local found = pipe:read "a"
   pipe:close()
   return found

@@ -166,9 +166,10 @@ small=(
 )
 [[ $EUID == 0 ]] && small+=(--user=root)
 
+# Forced, for else it refuses to work where the machine's own name is not known to its resolver.
 install_data() {
   accounts >"$1/accounts.sql"
-  TMPDIR=$1/tmp mariadb-install-db --no-defaults --datadir="$1/new" --skip-test-db \
+  TMPDIR=$1/tmp mariadb-install-db --no-defaults --force --datadir="$1/new" --skip-test-db \
     --auth-root-authentication-method=normal --extra-file="$1/accounts.sql" \
     "${small[@]}" --innodb-doublewrite=0 >"$1/install.log" 2>&1 || {
     tail -n 20 "$1/install.log" >&2
