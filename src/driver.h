@@ -74,6 +74,9 @@ struct mp_driver {
      that cannot be, at the deadline and after a signal. May be NULL. */
   bool (*wait_here)(mp_session *session, int64_t deadline_ns);
 
+  /* Whether the statement that comes next may wait in place, without any limit. May be NULL. */
+  void (*patient)(mp_session *session, bool patient);
+
   /* What to wait for after MP_WAIT. */
   int (*wait_fd)(mp_session *session);
 

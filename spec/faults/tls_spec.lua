@@ -6,6 +6,7 @@ local monotime = require("cqueues").monotime
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
 local relay = require "spec.support.relay"
+local resolver = require "spec.support.resolver"
 local scheduler = require "spec.support.scheduler"
 local server = require "spec.support.server"
 local tls = require "spec.support.tls"
@@ -30,6 +31,7 @@ end
 
 setup(function()
   s = server.start()
+  tls.server_options() -- makes the certificates, where there are none
   show "server"
   s:restart(server_options())
   s:sql "CREATE USER guest@'%' IDENTIFIED BY 'secret' REQUIRE X509; GRANT ALL ON app.* TO guest@'%'"
@@ -128,10 +130,10 @@ describe("the server's certificate", function()
   local elsewhere = "the server's certificate is not for '"
   -- For the names and addresses of the server in `good`, and not for those in `bad`; else for none.
   local certificates = {
-    { name = "server", good = { "127.0.0.1", "localhost" }, bad = { "127.1", "::ffff:127.0.0.1" }, words = elsewhere },
-    { name = "server-by-name", good = { "localhost" }, bad = { "127.0.0.1" }, words = elsewhere },
-    { name = "server-by-address", good = { "127.0.0.1" }, bad = { "localhost" }, words = elsewhere },
-    { name = "server-elsewhere", words = elsewhere },
+    { name = "server", good = { "127.0.0.1", "127.1", "localhost" }, bad = { "127.0.1", "::ffff:127.0.0.1" } },
+    { name = "server-by-name", good = { "127.1", "localhost" }, bad = { "127.0.0.1" } },
+    { name = "server-by-address", good = { "127.0.0.1" }, bad = { "127.1", "localhost" } },
+    { name = "server-elsewhere" },
     { name = "server-expired", words = "certificate has expired" },
     { name = "server-future", words = "certificate is not yet valid" },
     { name = "server-foreign", words = "unable to get local issuer certificate" },
@@ -139,18 +141,27 @@ describe("the server's certificate", function()
     { name = "server-client", words = "certificate purpose" },
   }
 
+  -- 127.1 is a name to a certificate, and an address to every resolver.
+  local function known(hosts)
+    local found = {}
+    for _, host in ipairs(hosts) do
+      found[#found + 1] = resolver.addresses(host) > 0 and host or nil
+    end
+    return found
+  end
+
   for _, certificate in ipairs(certificates) do
-    for _, host in ipairs(certificate.good or {}) do
+    for _, host in ipairs(known(certificate.good or {})) do
       it(("is trusted at %s when it is %s"):format(host, certificate.name), function()
         show_now(certificate.name)
         assert_served(new_pool(with_ca(), { host = host }))
         assert_nothing_in_clear()
       end)
     end
-    for _, host in ipairs(certificate.bad or { "127.0.0.1", "localhost" }) do
+    for _, host in ipairs(known(certificate.bad or { "127.0.0.1", "127.1", "localhost" })) do
       it(("is refused at %s when it is %s"):format(host, certificate.name), function()
         show_now(certificate.name)
-        assert_refused(new_pool(with_ca(), { host = host }), certificate.words)
+        assert_refused(new_pool(with_ca(), { host = host }), certificate.words or elsewhere)
       end)
     end
   end

@@ -33,7 +33,9 @@ certificate() {
     -startdate "${5-2020}0101000000Z" -enddate "${6-2120}0101000000Z" -extfile <(echo "$3")
 }
 
-here=subjectAltName=DNS:localhost,IP:127.0.0.1
+# 127.1 is an address to every resolver, and to OpenSSL a name.
+names=DNS:localhost,DNS:127.1
+here=subjectAltName=$names,IP:127.0.0.1
 client=extendedKeyUsage=clientAuth
 {
   : >index
@@ -42,7 +44,7 @@ client=extendedKeyUsage=clientAuth
   authority ca
   authority foreign-ca
   certificate server server "$here"
-  certificate server-by-name server subjectAltName=DNS:localhost
+  certificate server-by-name server "subjectAltName=$names"
   certificate server-by-address server subjectAltName=IP:127.0.0.1
   certificate server-elsewhere server subjectAltName=DNS:db.example.org,IP:192.0.2.1
   certificate server-expired server "$here" ca 2020 2021

@@ -42,12 +42,29 @@ static void count(int number) {
   caught++;
 }
 
-/* handle(signal, what): "default", "ignore" or "count" */
+static lua_State *interrupted;
+
+static void raise_interrupted(lua_State *L, lua_Debug *frame) {
+  (void)frame;
+  lua_sethook(L, NULL, 0, 0);
+  luaL_error(L, "interrupted!");
+}
+
+/* As the lua program does at SIGINT. */
+static void interrupt(int number) {
+  (void)number;
+  lua_sethook(interrupted, raise_interrupted, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
+/* handle(signal, what [, flags]): "default", "ignore", "count" or "interrupt", which raises an error in the
+   caller's coroutine. Without the flag SA_RESTART every call is interrupted. */
 static int l_handle(lua_State *L) {
-  static const char *const names[] = {"default", "ignore", "count", NULL};
-  static void (*const handlers[])(int) = {SIG_DFL, SIG_IGN, count};
-  struct sigaction action = {.sa_handler = handlers[luaL_checkoption(L, 2, NULL, names)]};
-  sigaction((int)luaL_checkinteger(L, 1), &action, NULL); /* no SA_RESTART: calls are interrupted */
+  static const char *const names[] = {"default", "ignore", "count", "interrupt", NULL};
+  static void (*const handlers[])(int) = {SIG_DFL, SIG_IGN, count, interrupt};
+  struct sigaction action = {.sa_handler = handlers[luaL_checkoption(L, 2, NULL, names)],
+                             .sa_flags = (int)luaL_optinteger(L, 3, 0)};
+  interrupted = L;
+  sigaction((int)luaL_checkinteger(L, 1), &action, NULL);
   return 0;
 }
 
@@ -91,6 +108,10 @@ int luaopen_spec_process(lua_State *L) {
   luaL_newlib(L, functions);
   lua_pushinteger(L, SIGALRM);
   lua_setfield(L, -2, "SIGALRM");
+  lua_pushinteger(L, SIGINT);
+  lua_setfield(L, -2, "SIGINT");
+  lua_pushinteger(L, SA_RESTART);
+  lua_setfield(L, -2, "SA_RESTART");
   lua_pushinteger(L, SIGPIPE);
   lua_setfield(L, -2, "SIGPIPE");
   lua_pushinteger(L, SIGSTOP);

@@ -79,6 +79,7 @@ static mp_status connected(mp_session *session, mp_error *err) {
   }
   close_on_exec(session->mysql);
   set_socket_options(session->mysql);
+  mp_reading_begin(session);
   return session->driver->server.tls ? mp_tls_check(session, err) : MP_DONE;
 }
 

@@ -124,6 +124,7 @@ static const mp_driver mariadb_face = {
     .abort = mp_session_abort,
     .close = mp_session_close,
     .wait_here = mp_task_wait_here,
+    .patient = mp_reading_patient,
     .wait_fd = wait_fd,
     .nudge = mp_helper_nudge,
     .bell_take = mp_bell_take,

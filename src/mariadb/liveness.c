@@ -2,7 +2,6 @@
 #include "helper.h"
 
 #include <fcntl.h>
-#include <ma_pvio.h> /* needs mysql.h before it */
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>

@@ -178,6 +178,7 @@ static size_t request_size(const mp_value *values, size_t count) {
 /* libmariadb builds the request from the values before mysql_stmt_execute_start returns. */
 static mp_status send(mp_session *session, prepared *statement, mp_error *err) {
   mp_statement_begin(session);
+  session->expecting = true;
   session->executing = session->executed = statement;
   session->cont = execute_cont;
   session->done = execute_done;

@@ -3,6 +3,8 @@
 #define MYPOOL_MARIADB_SESSION_H
 
 #include <mysql.h>
+
+#include <ma_pvio.h> /* needs mysql.h before it */
 #include <pthread.h>
 
 #include "driver.h"
@@ -70,6 +72,11 @@ struct mp_session {
   bool greeted; /* while it connects: the server has begun to speak */
   MYSQL_ROW row;
 
+  PVIO_METHODS reading;   /* libmariadb's functions for the socket, but for one of ours */
+  PVIO_METHODS *ordinary; /* all of them its own; NULL: in use, as they are */
+  bool patient;           /* a read may wait in place */
+  bool expecting;         /* the next read would be in vain */
+
   struct prepared *statements; /* of the loan */
   struct prepared *preparing;  /* being prepared */
   struct prepared *executing;  /* its results are not read to their end */
@@ -135,6 +142,10 @@ void mp_neighbours_forget(const mp_session *session);
 
 /* opening.c: the same in place or on a helper thread. */
 mp_status mp_session_open(mp_driver *driver, int64_t deadline_ns, mp_session **out, mp_error *err);
+
+/* reading.c */
+void mp_reading_begin(mp_session *session); /* once it is connected */
+void mp_reading_patient(mp_session *session, bool patient);
 
 /* baseline.c */
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err);

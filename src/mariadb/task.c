@@ -52,9 +52,10 @@ static bool wait_in_place(mp_session *session, int64_t deadline_ns) {
   return fds[1].revents == 0;
 }
 
-/* The way through the epoll set and Lua's loop costs more than the wait for a short statement. */
+/* The way through the epoll set and Lua's loop costs more than the wait for a short statement. A patient read
+   has waited already, and only a signal ended it. */
 bool mp_task_wait_here(mp_session *session, int64_t deadline_ns) {
-  if (session->helper || !session->cont)
+  if (session->helper || !session->cont || (session->patient && !(session->events & MYSQL_WAIT_WRITE)))
     return false;
   struct pollfd socket = {.fd = mysql_get_socket(session->mysql), .events = poll_events(session->events)};
   int64_t ms = INT_MAX;
