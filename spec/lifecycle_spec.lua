@@ -86,6 +86,30 @@ describe("a pool that is dropped", function()
     end)
   end)
 
+  it("leaves no file descriptor open when it is closed, whatever the garbage collector does", function()
+    local count = require "spec.support.descriptors"
+    collect()
+    collectgarbage "stop"
+    local before = count()
+    local pool = mypool.new(s:options { max_size = 4, wait = scheduler.wait })
+    scheduler.run(function()
+      local conns = {}
+      for i = 1, 4 do
+        conns[i] = assert(pool:checkout())
+        assert(conns[i]:query "SELECT 1")
+      end
+      for i = 1, 3 do
+        conns[i]:release()
+      end
+      pool:close()
+      conns[4]:release()
+    end)
+    local after = count()
+    collectgarbage "restart"
+    assert.equal(before, after)
+    assert.equal(0, pool:stats().size)
+  end)
+
   it("leaves no file descriptor open", function()
     local count = require "spec.support.descriptors"
     collect()

@@ -19,6 +19,9 @@ typedef enum mp_liveness {
    MP_ERR_SERVER, LOST, CONNECT or PROTOCOL as a first word that the retry table refines. */
 struct mp_driver {
   void (*free)(mp_driver *self);
+
+  /* Lets go of what is kept for sessions to come: there will be none. May be NULL. */
+  void (*rest)(mp_driver *self);
   int64_t (*now_ns)(mp_driver *self);
 
   /* Makes a session and begins to connect it, until the deadline at most. *out is set

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Deadlines are absolute, in nanoseconds of the driver's monotonic clock. */
 #define MP_NEVER INT64_MAX
@@ -369,7 +370,14 @@ typedef struct mp_buffer {
   size_t length, capacity;
   bool failed;
 } mp_buffer;
-void mp_buffer_add(mp_buffer *buffer, const char *bytes, size_t length);
+bool mp_buffer_grow(mp_buffer *buffer, size_t more); /* false: failed */
+static inline void mp_buffer_add(mp_buffer *buffer, const char *bytes, size_t length) {
+  if (length == 0 || buffer->failed ||
+      (length > buffer->capacity - buffer->length && !mp_buffer_grow(buffer, length)))
+    return;
+  memcpy(buffer->data + buffer->length, bytes, length);
+  buffer->length += length;
+}
 void mp_buffer_free(mp_buffer *buffer);
 
 /* Walks over a statement from placeholder to placeholder. */

@@ -152,10 +152,10 @@ end
 
 -- Waits until the last loan has ended, or the time is up.
 local function wait_for_loans(self, deadline)
-  local lent, fd, wait = core.shut(self)
+  local lent, fd, wait = core.shut(self, true)
   while lent > 0 and fd >= 0 and core.now(self) < deadline do
     wait(fd, deadline - core.now(self))
-    lent, fd, wait = core.shut(self)
+    lent, fd, wait = core.shut(self, true)
   end
 end
 

@@ -752,6 +752,7 @@ for _, database in ipairs { "app", false } do
         run(env.observer, "REVOKE keeper FROM late@" .. host)
       end
     end,
+    connection = "discarded",
     alone = true,
   }
 end

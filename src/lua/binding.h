@@ -12,8 +12,10 @@ extern const char LIST_CLASS[], IDENTIFIER_CLASS[], BINARY_CLASS[];
 /* User values of a pool. */
 enum { POOL_WAIT = 1, POOL_NULL, POOL_OVERDUE, POOL_TYPES, POOL_VALUES = POOL_TYPES };
 
-/* A link in the list of all that the state holds: see leftovers.c. */
+/* What the userdata of a class begin with: the class, and a link in the list of all that the state holds
+   (leftovers.c). */
 typedef struct leftover {
+  const char *class;
   struct leftover *next, **link; /* link: NULL outside of the list */
 } leftover;
 
@@ -71,6 +73,7 @@ typedef enum rejection { NOT_REJECTED, TOO_LARGE, NOT_CONVERTED } rejection;
 typedef struct column_type {
   mp_type type;
   mp_sql_type sql_type;
+  unsigned name_length;
 } column_type;
 
 typedef struct code_place {
@@ -91,10 +94,9 @@ typedef struct connection {
   int results;      /* finished ones */
   unsigned columns; /* of the current one */
   lua_Integer rows;
-  mp_buffer types; /* of its columns: of type column_type */
-  mp_buffer described,
-      described_before; /* types and names of the columns, now and when CONNECTION_NAMES was made */
-  unsigned warnings;    /* of the current result, as far as known */
+  mp_buffer described;        /* its columns: of type column_type; behind them their names */
+  mp_buffer described_before; /* ... when CONNECTION_NAMES was made */
+  unsigned warnings;          /* of the current result, as far as known */
   rejection rejected;
   bool in_converter;                       /* of the option `types`, a function of the user's */
   bool in_hand;                            /* of a function of ours, whose allocations may run finalizers */
@@ -174,22 +176,31 @@ int core_execute_many(lua_State *L);
 int core_parameters(lua_State *L);
 
 /* connection.c */
+connection *check_connection(lua_State *L, const char *function);
 connection *check_held(lua_State *L, const char *function);
-void connection_settle(lua_State *L, connection *conn);
+connection *connection_new(lua_State *L,
+                           pool_data *pool); /* pushed, without a session; the pool at index 1 */
+void connection_give_back(lua_State *L, connection *conn, bool reset); /* at index 1 */
+void connection_end(lua_State *L, connection *conn);                   /* its session is closed */
+void connection_report_overdue(lua_State *L, connection *conn);        /* may call the user's on_event */
+void connection_open(lua_State *L);
+int core_connection(lua_State *L);
+int core_held(lua_State *L);
+int core_give_back(lua_State *L);
+
+/* course.c: of an operation of the connection at index 1 */
 void connection_begin(lua_State *L, connection *conn, activity what);
 int connection_proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err);
 int connection_waits(lua_State *L, connection *conn, const mp_wait *wait);
 int connection_failed(lua_State *L, connection *conn, mp_error *err);
+void connection_settle(lua_State *L, connection *conn);
+int core_step(lua_State *L);
+
+/* operations.c */
 void read_options(lua_State *L, int index, connection *conn, mp_query_options *options, const char *function);
-void connection_open(lua_State *L);
-void connection_end(lua_State *L, connection *conn); /* its session is closed */
-int core_connection(lua_State *L);
-int core_held(lua_State *L);
 int core_checkout(lua_State *L);
-int core_give_back(lua_State *L);
 int core_query(lua_State *L);
 int core_ping(lua_State *L);
-int core_step(lua_State *L);
 int core_pause(lua_State *L);
 int core_reset(lua_State *L);
 int core_fresh(lua_State *L);

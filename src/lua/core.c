@@ -31,9 +31,12 @@ bool is_class(lua_State *L, int index, const char *class) {
   return same;
 }
 
+/* By what it holds: a metatable can be changed, by the debug library. */
 void *test_class(lua_State *L, int index, const char *class) {
-  void *data = lua_touserdata(L, index);
-  return data && is_class(L, index, class) ? data : NULL;
+  if (lua_type(L, index) != LUA_TUSERDATA || lua_rawlen(L, index) < sizeof(leftover))
+    return NULL;
+  leftover *data = lua_touserdata(L, index);
+  return data->class == class ? data : NULL;
 }
 
 void open_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods) {

@@ -34,7 +34,8 @@ leftovers *leftovers_of(lua_State *L) {
 }
 
 void leftover_join(leftover **list, leftover *one) {
-  *one = (leftover){.next = *list, .link = list};
+  one->next = *list;
+  one->link = list;
   if (one->next)
     one->next->link = &one->next;
   *list = one;

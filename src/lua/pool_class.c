@@ -184,6 +184,7 @@ int core_new(lua_State *L) {
   lua_settop(L, 1);
   pool_data *pool = lua_newuserdatauv(L, sizeof *pool, POOL_VALUES);
   memset(pool, 0, sizeof *pool);
+  pool->self.class = POOL_CLASS;
   pool->L = L;
   pool->password = pool->forget = LUA_NOREF;
   push_class(L, POOL_CLASS);
@@ -290,15 +291,17 @@ static int pool_evict(lua_State *L) {
   return 0;
 }
 
-/* shut(pool): no more checkouts. Returns the number of loans out, and the fd that becomes
-   readable when one ends. */
+/* shut(pool, waits): no more checkouts. Returns the number of loans out, the fd that becomes readable when
+   one ends, for who waits for that, and the wait function. */
 int core_shut(lua_State *L) {
   pool_data *pool = check_pool(L, 1, "close");
+  bool waits = lua_toboolean(L, 2);
   mp_stats stats;
   mp_pool_close(pool->pool);
   mp_pool_stats(pool->pool, &stats);
-  lua_pushinteger(L, stats.lent + stats.opening + stats.recovering);
-  lua_pushinteger(L, mp_pool_ended_fd(pool->pool));
+  unsigned out = stats.lent + stats.opening + stats.recovering;
+  lua_pushinteger(L, out);
+  lua_pushinteger(L, waits && out > 0 ? mp_pool_ended_fd(pool->pool) : -1);
   lua_getiuservalue(L, 1, POOL_WAIT);
   return 3;
 }

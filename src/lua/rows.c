@@ -4,20 +4,26 @@
 
 /* ---- shapes ---- */
 
-static const column_type *types_of(const connection *conn) {
-  return (const column_type *)(const void *)conn->types.data;
+static column_type *types_of(const connection *conn) {
+  return (column_type *)(void *)conn->described.data;
 }
 
-static void keep_types(connection *conn, unsigned columns) {
-  conn->types.length = conn->described.length = 0;
-  for (unsigned i = 0; i < columns; i++) {
-    mp_column column = mp_loan_column(conn->loan, i);
-    column_type type = {.type = column.type, .sql_type = column.sql_type};
-    mp_buffer_add(&conn->types, (const char *)&type, sizeof type);
-    mp_buffer_add(&conn->described, (const char *)&type, sizeof type);
-    mp_buffer_add(&conn->described, (const char *)&column.name_length, sizeof column.name_length);
-    mp_buffer_add(&conn->described, column.name, column.name_length);
-  }
+static void describe_column(connection *conn, unsigned index) {
+  mp_column column = mp_loan_column(conn->loan, index);
+  mp_buffer_add(&conn->described, column.name, column.name_length);
+  types_of(conn)[index] = (column_type){
+      .type = column.type, .sql_type = column.sql_type, .name_length = (unsigned)column.name_length};
+}
+
+static void describe(connection *conn, unsigned columns) {
+  mp_buffer *described = &conn->described;
+  size_t size = columns * sizeof(column_type);
+  described->length = 0;
+  if (size > described->capacity && !mp_buffer_grow(described, size))
+    return;
+  described->length = size;
+  for (unsigned i = 0; i < columns; i++)
+    describe_column(conn, i);
 }
 
 static bool is_described(const connection *conn) {
@@ -41,9 +47,7 @@ static void keep_names(lua_State *L, int self, connection *conn) {
     lua_rawseti(L, -2, columns + i + 1);
   }
   lua_setiuservalue(L, self, CONNECTION_NAMES);
-  mp_buffer before = conn->described_before;
-  conn->described_before = conn->described;
-  conn->described = before;
+  mp_buffer_add(&conn->described_before, conn->described.data, conn->described.length);
 }
 
 /* ---- what belongs to a result ---- */
@@ -121,7 +125,7 @@ static void push_shared_metatable(lua_State *L, const mp_summary *summary) {
     lua_pushvalue(L, -1);
     lua_rawseti(L, names, place);
   }
-  lua_remove(L, names);
+  lua_replace(L, names);
 }
 
 /* It goes into the metatable of the result on top of the stack, so that a JSON encoder sees an array. */
@@ -147,8 +151,8 @@ static mp_summary look(lua_State *L, int self, connection *conn) {
   conn->columns = summary.columns;
   conn->rows = 0;
   check_room(L, conn);
-  keep_types(conn, summary.columns);
-  if (conn->types.failed || conn->described.failed)
+  describe(conn, summary.columns);
+  if (conn->described.failed)
     luaL_error(L, "not enough memory");
   keep_names(L, self, conn);
   return summary;
@@ -184,6 +188,12 @@ static void update_warnings(lua_State *L, int self, connection *conn) {
 
 /* ---- rows ---- */
 
+static void push_of_pool(lua_State *L, int self, int value) {
+  lua_getiuservalue(L, self, CONNECTION_POOL);
+  lua_getiuservalue(L, -1, value);
+  lua_replace(L, -2);
+}
+
 /* A single value needs none: then there are nils. */
 static void push_names(lua_State *L, int self, connection *conn) {
   if (conn->shape == SHAPE_VALUE) {
@@ -192,25 +202,29 @@ static void push_names(lua_State *L, int self, connection *conn) {
   }
   lua_getiuservalue(L, self, CONNECTION_NAMES);
   int names = lua_gettop(L);
-  for (int i = 1; i <= (int)conn->columns; i++)
+  for (int i = 2; i <= (int)conn->columns; i++)
     lua_rawgeti(L, names, i);
-  lua_remove(L, names);
+  lua_rawgeti(L, names, 1);
+  lua_replace(L, names); /* whose place is that of the first */
+}
+
+static void push_converters(lua_State *L, int self, connection *conn) {
+  push_of_pool(L, self, POOL_TYPES);
+  int types = lua_gettop(L);
+  for (unsigned i = 1; i < conn->columns; i++)
+    lua_rawgeti(L, types, types_of(conn)[i].sql_type);
+  lua_rawgeti(L, types, types_of(conn)[0].sql_type);
+  lua_replace(L, types);
 }
 
 /* Pushes what NULL becomes, then the names, then the converters. */
 void row_push_names(lua_State *L, int self, connection *conn) {
-  lua_getiuservalue(L, self, CONNECTION_POOL);
-  int pool = lua_gettop(L);
-  lua_getiuservalue(L, pool, POOL_NULL);
+  push_of_pool(L, self, POOL_NULL);
+  if (conn->columns == 0)
+    return;
   push_names(L, self, conn);
-  if (conn->converting) {
-    lua_getiuservalue(L, pool, POOL_TYPES);
-    int types = lua_gettop(L);
-    for (unsigned i = 0; i < conn->columns; i++)
-      lua_rawgeti(L, types, types_of(conn)[i].sql_type);
-    lua_remove(L, types);
-  }
-  lua_remove(L, pool);
+  if (conn->converting)
+    push_converters(L, self, conn);
 }
 
 uint64_t row_size(const connection *conn, const mp_row *row) {

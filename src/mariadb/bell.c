@@ -1,4 +1,4 @@
-/* Bells: eventfds by which one loan wakes another. They stay open as long as the driver. */
+/* Bells: eventfds by which one loan wakes another. They stay open, for the next, until the pool is closed. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -86,12 +86,16 @@ void mp_bell_give(mp_driver *self, int fd) {
   driver->bells[driver->bell_count++] = fd;
 }
 
-void mp_bells_free(mariadb_driver *driver) {
+void mp_bells_close(mariadb_driver *driver) {
   while (driver->bell_count > 0) {
     int fd = driver->bells[--driver->bell_count];
     mp_forget(driver, fd);
     close(fd);
   }
+}
+
+void mp_bells_free(mariadb_driver *driver) {
+  mp_bells_close(driver);
   free(driver->bells);
   free(driver->bell_makers);
 }

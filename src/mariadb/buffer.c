@@ -1,12 +1,9 @@
 /* The growing text of mypool.h. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "mypool.h"
 
-static bool reserve(mp_buffer *buffer, size_t more) {
-  if (more <= buffer->capacity - buffer->length)
-    return true;
+bool mp_buffer_grow(mp_buffer *buffer, size_t more) {
   size_t wanted = buffer->length + more;
   size_t capacity = buffer->capacity ? buffer->capacity : 64;
   while (capacity < wanted)
@@ -19,13 +16,6 @@ static bool reserve(mp_buffer *buffer, size_t more) {
   buffer->data = data;
   buffer->capacity = capacity;
   return true;
-}
-
-void mp_buffer_add(mp_buffer *buffer, const char *bytes, size_t length) {
-  if (length == 0 || buffer->failed || !reserve(buffer, length))
-    return;
-  memcpy(buffer->data + buffer->length, bytes, length);
-  buffer->length += length;
 }
 
 void mp_buffer_free(mp_buffer *buffer) {

@@ -99,8 +99,16 @@ static void free_driver(mp_driver *self) {
   free(driver);
 }
 
+static void rest(mp_driver *self) {
+  mariadb_driver *driver = (mariadb_driver *)self;
+  mp_ports_free(driver);
+  mp_bells_close(driver);
+  mp_leaving_free(driver);
+}
+
 static const mp_driver mariadb_face = {
     .free = free_driver,
+    .rest = rest,
     .now_ns = now_ns,
     .open = mp_session_open,
     .step = session_step,

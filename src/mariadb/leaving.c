@@ -4,7 +4,6 @@
 #include "helper.h"
 
 #include <fcntl.h>
-#include <ma_pvio.h> /* needs mysql.h before it */
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -101,4 +100,6 @@ void mp_leaving_free(mariadb_driver *driver) {
   for (size_t i = 0; i < driver->leaving_count; i++)
     mp_leaving_drop(&driver->leaving[i]);
   free(driver->leaving);
+  driver->leaving = NULL;
+  driver->leaving_count = driver->leaving_capacity = 0;
 }

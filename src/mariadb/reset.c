@@ -6,11 +6,10 @@
 
      ROLLBACK              if the session is in a transaction
      COM_RESET_CONNECTION
-     SET ROLE …            where there are roles
+     SET ROLE …            for an account that may
+     SELECT … WHERE …      what must not be, a role or a database; FOUND_ROWS() is 0 again
      SHOW PROFILES         must be empty: no command drops the texts that it shows
-     SELECT …              FOUND_ROWS() is 0 again
      COM_INIT_DB           the database, and with it character_set_database
-     SET timestamp …       without a database: fails if there is one, for no command takes it away
      SET NAMES …           if the collation is the user's, or the server MySQL
      init_connect, init_sql, the statements of on_connect
 
@@ -69,11 +68,10 @@ static void add_names(mp_session *session) {
   add_built(session, &sql);
 }
 
-/* Also for an account that had no role to choose: it may have been granted one since. */
 static void add_role(mp_session *session) {
   const char *role = session->base.role;
   mp_buffer sql = {0};
-  if (!session->base.has_roles && !session->base.is_mariadb)
+  if (!session->base.has_roles)
     return;
   add_text(&sql, "SET ROLE ");
   if (role)
@@ -83,21 +81,31 @@ static void add_role(mp_session *session) {
   add_built(session, &sql);
 }
 
-/* The texts of the last borrower's statements, if it had them profiled. The statement before this
-   one would be among them while profiling goes on, which the reset does not end. */
+/* A database where there was none, for no command takes it away; the client's own idea of it is no proof, as
+   a borrower may have switched the tracking off. A role of an account that had none to choose: it may have
+   been granted one since. On MySQL roles are always restored, where there are any. */
+static void add_guard(mp_session *session) {
+  const baseline *base = &session->base;
+  bool role = base->is_mariadb && !base->has_roles, database = !base->database;
+  mp_buffer sql = {0};
+  add_text(&sql, "SELECT 1 FROM DUAL WHERE ");
+  add_text(&sql, role ? "CURRENT_ROLE() IS NOT NULL" : "FALSE");
+  add_text(&sql, database ? " OR DATABASE() IS NOT NULL LIMIT 1" : " LIMIT 1");
+  session->guard_reply = session->flight_replies;
+  add_built(session, &sql);
+}
+
+/* The texts of the last borrower's statements, if it had them profiled. The guard would be among them while
+   profiling goes on, which the reset does not end. */
 static void add_profiles(mp_session *session) {
   session->profiles_reply = session->flight_replies;
   add_query(session, "SHOW PROFILES");
 }
 
-/* The client's own idea of its database is no proof that there is none, for a borrower may have
-   switched the tracking off. */
 static void add_database(mp_session *session) {
   const char *database = session->base.database;
   if (database)
     add_packet(session, COM_INIT_DB, database, strlen(database));
-  else
-    add_query(session, "SET timestamp = IF(DATABASE() IS NULL, 0, (SELECT 1 UNION SELECT 2))");
 }
 
 /* init_connect may hold several statements, which this client refuses to send as one. */
@@ -119,8 +127,8 @@ mp_status mp_flight_build(mp_session *session, mp_error *err) {
   session->flight.length = session->flight_replies = 0;
   add_packet(session, COM_RESET_CONNECTION, NULL, 0);
   add_role(session);
+  add_guard(session);
   add_profiles(session);
-  add_query(session, "SELECT 1 LIMIT 0");
   add_database(session);
   add_names(session);
   add_init_connect(session);
@@ -221,8 +229,12 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
 
 static mp_status await_reply(mp_session *session, mp_error *err);
 
-static bool reads_profiles(const mp_session *session) {
-  return session->flight_replies - session->owed == session->profiles_reply;
+static bool reads(const mp_session *session, unsigned reply) {
+  return session->flight_replies - session->owed == reply;
+}
+
+static bool must_be_empty(const mp_session *session) {
+  return reads(session, session->guard_reply) || reads(session, session->profiles_reply);
 }
 
 /* The server tells the client of a change of charset, unless a borrower told it not to. */
@@ -243,8 +255,8 @@ static int skip_cont(mp_session *session, int ready) {
 
 /* A statement may fail in the middle of its rows. */
 static mp_status skipped(mp_session *session, mp_error *err) {
-  if (session->row && reads_profiles(session))
-    return mp_fail(err, MP_ERR_PROTOCOL, 0, "SHOW PROFILES would tell of earlier statements");
+  if (session->row && must_be_empty(session))
+    return mp_fail(err, MP_ERR_PROTOCOL, 0, "the reset left something of an earlier loan");
   if (session->row)
     return skip_row(session, err);
   bool failed = mysql_errno(session->mysql) != 0;
@@ -258,7 +270,7 @@ static mp_status skip_row(mp_session *session, mp_error *err) {
   int events = 0;
   do
     events = mysql_fetch_row_start(&session->row, session->result);
-  while (!events && session->row && !reads_profiles(session));
+  while (!events && session->row && !must_be_empty(session));
   session->cont = skip_cont;
   session->done = skipped;
   return mp_task_settle(session, events, err);
@@ -267,7 +279,7 @@ static mp_status skip_row(mp_session *session, mp_error *err) {
 /* A server that was built without profiling, or has done away with it. */
 static bool has_no_profiles(const mp_session *session) {
   unsigned code = mysql_errno(session->mysql);
-  return reads_profiles(session) && (code == ER_FEATURE_DISABLED || code == ER_PARSE_ERROR);
+  return reads(session, session->profiles_reply) && (code == ER_FEATURE_DISABLED || code == ER_PARSE_ERROR);
 }
 
 static mp_status got_result(mp_session *session, mp_error *err) {

@@ -19,9 +19,14 @@ static bool take_word(const char **at, const char *end, const char *word, size_t
   return true;
 }
 
+/* Most statements begin with another letter. */
+static bool begins_otherwise(const char *sql, size_t length) {
+  return length == 0 || (isalpha((unsigned char)*sql) && (*sql | 0x20) != 'r');
+}
+
 bool mp_sql_is_rollback(const char *sql, size_t length) {
   const char *at = sql, *end = sql + length;
-  if (!take_word(&at, end, "ROLLBACK", 8))
+  if (begins_otherwise(sql, length) || !take_word(&at, end, "ROLLBACK", 8))
     return false;
   take_word(&at, end, "WORK", 4);
   return !take_word(&at, end, "TO", 2);

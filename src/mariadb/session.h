@@ -88,11 +88,11 @@ struct mp_session {
   unsigned flight_replies;
   size_t built_length; /* of the flight without the statements of on_connect */
   unsigned built_replies;
-  unsigned profiles_reply; /* which of the replies is that to SHOW PROFILES */
-  unsigned owed;           /* replies of a reset not read yet */
-  bool doomed;             /* the server has rolled the transaction back: only ROLLBACK makes sense */
-  bool in_transaction;     /* ... as it was before the statement in progress */
-  const char *sql;         /* that statement */
+  unsigned guard_reply, profiles_reply; /* which of the replies are those to the guard and to SHOW PROFILES */
+  unsigned owed;                        /* replies of a reset not read yet */
+  bool doomed;         /* the server has rolled the transaction back: only ROLLBACK makes sense */
+  bool in_transaction; /* ... as it was before the statement in progress */
+  const char *sql;     /* that statement */
   size_t length;
   bool recording; /* statements become part of the baseline */
   bool rollback;  /* the statement in progress is ROLLBACK */
@@ -114,6 +114,7 @@ int mp_bell_take(mp_driver *driver);
 void mp_bell_ring(mp_driver *driver, int fd);
 void mp_bell_hush(mp_driver *driver, int fd);
 void mp_bell_give(mp_driver *driver, int fd);
+void mp_bells_close(mariadb_driver *driver); /* those that are free */
 void mp_bells_free(mariadb_driver *driver);
 
 /* run.c: blocking, for the statements of a connect */

@@ -43,9 +43,14 @@ mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
   return pool;
 }
 
+/* Nobody is left who could need anything of it. A closed pool that is kept holds no descriptors. */
 static void free_unless_needed(mp_pool *pool) {
-  if (!pool->owned && pool->loans == 0)
+  if (pool->loans > 0)
+    return;
+  if (!pool->owned)
     pool_free(pool);
+  else if (pool->closed && pool->driver->rest)
+    pool->driver->rest(pool->driver);
 }
 
 void mp_pool_unref(mp_pool *pool) {
@@ -79,6 +84,7 @@ void mp_pool_close(mp_pool *pool) {
   idle_close_all(pool);
   close_orphans(pool);
   queue_wake_all(pool);
+  free_unless_needed(pool);
 }
 
 void mp_pool_abort(mp_pool *pool) {

@@ -1,0 +1,152 @@
+/* The operations of a connection, as the Lua side calls them. */
+#include "binding.h"
+
+/* checkout(pool, function [, seconds]): a connection, for a call of this function. When that is not
+   done at once: false, the connection, and what step returns. */
+int core_checkout(lua_State *L) {
+  pool_data *pool = check_pool(L, 1, luaL_checkstring(L, 2));
+  int64_t timeout_ns = check_seconds(L, 3, "checkout", "seconds", pool->checkout_timeout_ns);
+  if (pool->calling)
+    return raise(L, "bad call of '%s' (this pool is in the middle of a call)", lua_tostring(L, 2));
+  connection *conn = connection_new(L, pool);
+  mp_wait wait;
+  mp_error err;
+  lua_replace(L, 1);
+  lua_settop(L, 1);
+  connection_report_overdue(L, conn);
+  conn->taken = place_from(L, 2);
+  lua_pushthread(L);
+  lua_setiuservalue(L, 1, CONNECTION_OWNER); /* no other coroutine may take its address */
+  mp_loan_set_owner(conn->loan, L);
+  connection_begin(L, conn, CHECKING_OUT);
+  mp_status status = mp_checkout(conn->loan, timeout_ns, conn->taken.text, &wait, &err);
+  if (status == MP_DONE) {
+    conn->activity = IDLE;
+    conn->in_hand = false;
+    connection_report_overdue(L, conn);
+    return 1;
+  }
+  lua_pushboolean(L, 0);
+  lua_pushvalue(L, 1);
+  return 2 + connection_proceed(L, conn, status, &wait, &err);
+}
+
+static void read_given(lua_State *L, int index, connection *conn, mp_query_options *options) {
+  lua_getfield(L, index, "timeout");
+  if (lua_isnumber(L, -1))
+    options->timeout_ns = (int64_t)(lua_tonumber(L, -1) * MP_SECOND);
+  lua_getfield(L, index, "idempotent");
+  options->idempotent = lua_toboolean(L, -1);
+  lua_getfield(L, index, "rows");
+  if (lua_isstring(L, -1))
+    conn->array_rows = strcmp(lua_tostring(L, -1), "array") == 0;
+  lua_getfield(L, index, "max_result_bytes");
+  if (lua_isnumber(L, -1))
+    conn->max_result_bytes = (uint64_t)lua_tonumber(L, -1);
+  lua_pushliteral(L, "raw"); /* of our own statements: values as the server has them, all of them */
+  lua_rawget(L, index);
+  if (lua_toboolean(L, -1)) {
+    conn->converting = false;
+    conn->max_result_bytes = 0;
+  }
+  lua_pop(L, 5);
+}
+
+/* Per-call options; the Lua side has looked at their names and types. A metamethod of theirs may do anything,
+   so nothing that was read before still counts, not even that the connection is held. */
+void read_options(lua_State *L, int index, connection *conn, mp_query_options *options,
+                  const char *function) {
+  conn->array_rows = conn->pool->array_rows;
+  conn->converting = conn->pool->converting;
+  conn->max_result_bytes = conn->pool->max_result_bytes;
+  if (!lua_istable(L, index))
+    return;
+  read_given(L, index, conn, options);
+  check_held(L, function);
+}
+
+/* Without a parameter and without a question mark the text goes out as it is. */
+static const char *statement_text(lua_State *L, connection *conn, size_t *length) {
+  const char *sql = lua_tolstring(L, 4, length);
+  conn->literals.length = conn->values.length = 0;
+  if (lua_gettop(L) == 4 && !memchr(sql, '?', *length)) {
+    lua_pushvalue(L, 4);
+    lua_setiuservalue(L, 1, CONNECTION_SQL);
+    return sql;
+  }
+  encode_statement(L, conn, 4, 5, lua_gettop(L));
+  *length = conn->text.length;
+  return conn->text.data;
+}
+
+/* query(connection, shape, options or nil, sql, ...): shape is 0 for the whole result, 1 for its
+   first row, 2 for the first cell of that, 3 for the number of columns, and then fetch. */
+int core_query(lua_State *L) {
+  static const char *const names[] = {"query", "one", "value", "rows"};
+  int shape_asked = (int)luaL_checkinteger(L, 2);
+  luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, 2, "no such shape");
+  connection *conn = check_held(L, names[shape_asked]);
+  mp_query_options options = {0};
+  size_t length;
+  mp_wait wait;
+  mp_error err;
+  if (lua_type(L, 4) != LUA_TSTRING)
+    return raise_type(L, names[shape_asked], "sql", "string", 4);
+  if (!mp_loan_held(conn->loan))
+    return luaL_error(L, "query: not checked out");
+  if (conn->streaming)
+    return refuse_within_stream(L);
+  read_options(L, 3, conn, &options, names[shape_asked]);
+  conn->shape = (shape)shape_asked;
+  const char *sql = statement_text(L, conn, &length);
+  connection_begin(L, conn, QUERYING);
+  mp_status status = mp_query(conn->loan, sql, length, &options, &wait, &err);
+  return connection_proceed(L, conn, status, &wait, &err);
+}
+
+/* ping(connection) */
+int core_ping(lua_State *L) {
+  connection *conn = check_held(L, "ping");
+  mp_wait wait;
+  mp_error err;
+  if (!mp_loan_held(conn->loan))
+    return luaL_error(L, "ping: not checked out");
+  connection_begin(L, conn, PINGING);
+  mp_status status = mp_ping(conn->loan, conn->pool->checkout_timeout_ns, &wait, &err);
+  return connection_proceed(L, conn, status, &wait, &err);
+}
+
+/* reset(connection): back to the baseline, in the middle of the loan. */
+int core_reset(lua_State *L) {
+  connection *conn = check_held(L, "reset");
+  mp_wait wait;
+  mp_error err;
+  if (!mp_loan_held(conn->loan))
+    return luaL_error(L, "reset: not checked out");
+  connection_begin(L, conn, RESETTING);
+  mp_status status = mp_reset(conn->loan, &wait, &err);
+  return connection_proceed(L, conn, status, &wait, &err);
+}
+
+/* pause(connection, seconds): on any handle, also one without a session. */
+int core_pause(lua_State *L) {
+  connection *conn = check_held(L, "pause");
+  int64_t duration_ns = check_seconds(L, 2, "pause", "seconds", 0);
+  mp_wait wait;
+  mp_error err;
+  connection_begin(L, conn, PAUSING);
+  mp_status status = mp_pause(conn->loan, duration_ns, &wait, &err);
+  return connection_proceed(L, conn, status, &wait, &err);
+}
+
+/* fresh(connection): whether on_connect has not seen its session yet. */
+int core_fresh(lua_State *L) {
+  lua_pushboolean(L, mp_loan_fresh(check_held(L, "checkout")->loan));
+  return 1;
+}
+
+/* record(connection, on): the statements that follow become part of the baseline. */
+int core_record(lua_State *L) {
+  mp_loan_record(check_held(L, "checkout")->loan, lua_toboolean(L, 2));
+  return 0;
+}
