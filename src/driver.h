@@ -77,8 +77,8 @@ struct mp_driver {
      that cannot be, at the deadline and after a signal. May be NULL. */
   bool (*wait_here)(mp_session *session, int64_t deadline_ns);
 
-  /* Whether the statement that comes next may wait in place, without any limit. May be NULL. */
-  void (*patient)(mp_session *session, bool patient);
+  /* How long the statement that comes next may wait in place; 0: not at all. May be NULL. */
+  void (*patient)(mp_session *session, int64_t until_ns);
 
   /* What to wait for after MP_WAIT. */
   int (*wait_fd)(mp_session *session);

@@ -132,13 +132,24 @@ function tasks.rows_kept_prepared(watch)
   return bench_rows.sum_of_all(rows)
 end
 
-function tasks.rows_streamed(watch)
+local function sum_of_stream(watch, open, self, ...)
   local sum = 0
   watch.start()
-  for row in assert(conn:rows(all)) do
+  for row in assert(open(self, ...)) do
     sum = sum + row.id + #row.name
   end
   watch.stop()
+  return sum
+end
+
+function tasks.rows_streamed(watch)
+  return sum_of_stream(watch, conn.rows, conn, all)
+end
+
+function tasks.rows_streamed_prepared(watch)
+  local statement = assert(conn:prepare(all))
+  local sum = sum_of_stream(watch, statement.rows, statement)
+  statement:close()
   return sum
 end
 

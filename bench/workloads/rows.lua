@@ -18,8 +18,8 @@ return function()
         { "mariadb", "mariadb", "rows_kept" },
       },
       promises = {
-        { "100,000 rows kept / LuaSQL", "mypool", "LuaSQL", 0.40 },
-        { "100,000 rows kept / LuaDBI", "mypool", "LuaDBI, TCP", 0.50 },
+        { "100,000 rows kept, prepared / LuaSQL", "mypool, prepared", "LuaSQL", 0.40 },
+        { "100,000 rows kept, prepared / LuaDBI", "mypool, prepared", "LuaDBI, TCP", 0.50 },
       },
     },
     {
@@ -30,6 +30,7 @@ return function()
       entries = {
         { "C, use_result", "c", "rows_streamed" },
         { "mypool", "mypool", "rows_streamed" },
+        { "mypool, prepared", "mypool", "rows_streamed_prepared" },
         { "LuaSQL, one table", "luasql", "rows_streamed" },
         { "LuaSQL, kept", "luasql", "rows_kept", differs = true },
         { "LuaDBI, TCP", "luadbi", "rows_streamed" },
@@ -38,7 +39,7 @@ return function()
         { "mariadb", "mariadb", "rows_streamed" },
       },
       promises = {
-        { "100,000 rows streamed / LuaSQL, kept", "mypool", "LuaSQL, kept", 0.25 },
+        { "100,000 rows streamed, prepared / LuaSQL, kept", "mypool, prepared", "LuaSQL, kept", 0.25 },
       },
     },
   }

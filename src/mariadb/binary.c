@@ -2,6 +2,7 @@
    bytes stand in the row (NULL for NULL); they are read there, without a copy. The formats are
    those of the MariaDB knowledge base, "Resultset row". Dates and times become the text that
    the text protocol would have sent. */
+#include <endian.h>
 #include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,11 +10,10 @@
 
 #include "prepared.h"
 
-static uint64_t little_endian(const unsigned char *at, unsigned bytes) {
+static inline uint64_t little_endian(const unsigned char *at, unsigned bytes) {
   uint64_t value = 0;
-  for (unsigned i = bytes; i-- > 0;)
-    value = value << 8 | at[i];
-  return value;
+  memcpy(&value, at, bytes);
+  return le64toh(value);
 }
 
 static void read_integer(mp_value *value, const unsigned char *at, unsigned bytes, bool is_unsigned) {
@@ -78,6 +78,11 @@ enum { LONGEST_TIME = 40, LONGEST_PACKED = 12 };
 /* At least so many digits; printf would take longer than all the rest of a row. */
 static char *add_number(char *at, uint64_t number, int digits) {
   char reversed[24];
+  if (digits == 2 && number < 100) {
+    at[0] = (char)('0' + number / 10);
+    at[1] = (char)('0' + number % 10);
+    return at + 2;
+  }
   int count = 0;
   while (number > 0 || count < digits) {
     reversed[count++] = (char)('0' + number % 10);
@@ -114,7 +119,8 @@ static char *add_clock(char *at, uint64_t hours, const unsigned char *rest) {
 static char *write_datetime(char *text, const unsigned char *at, bool with_time, unsigned decimals) {
   unsigned char all[LONGEST_PACKED + 1] = {0};
   memcpy(all, at, *at + 1u);
-  text = add_number(text, little_endian(all + 1, 2), 4);
+  uint64_t year = little_endian(all + 1, 2);
+  text = add_number(add_number(text, year / 100, 2), year % 100, 2);
   text = add_number(add_char(text, '-'), all[3], 2);
   text = add_number(add_char(text, '-'), all[4], 2);
   if (!with_time)

@@ -109,7 +109,7 @@ mp_status mp_session_recover(mp_session *session, mp_error *err) {
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "the connection belongs to the parent process");
   if (needs_statement(session))
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the statement is still needed");
-  mp_reading_patient(session, false);
+  mp_reading_patient(session, 0);
   int64_t limit_ns = mp_clock_ns() + session->driver->server.connect_timeout_ns / 2;
   return mp_helper_start(session, recover, limit_ns, err);
 }

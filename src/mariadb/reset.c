@@ -217,7 +217,7 @@ static bool send_each(mp_session *session) {
 /* Only for a session at rest: the server would take the flight for part of something else. */
 mp_status mp_reset_send(mp_session *session, mp_error *err) {
   mp_prepared_end(session);
-  mp_reading_patient(session, false);
+  mp_reading_patient(session, 0);
   if (!(session->driver->server.tls ? send_each(session) : send_at_once(session)))
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "cannot send the reset: %s", strerror(errno));
   session->owed = session->flight_replies + in_transaction(session);

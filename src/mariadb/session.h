@@ -72,10 +72,10 @@ struct mp_session {
   bool greeted; /* while it connects: the server has begun to speak */
   MYSQL_ROW row;
 
-  PVIO_METHODS reading;   /* libmariadb's functions for the socket, but for one of ours */
-  PVIO_METHODS *ordinary; /* all of them its own; NULL: in use, as they are */
-  bool patient;           /* a read may wait in place */
-  bool expecting;         /* the next read would be in vain */
+  PVIO_METHODS reading;     /* libmariadb's functions for the socket, but for one of ours */
+  PVIO_METHODS *ordinary;   /* all of them its own; NULL: they are in use as they are */
+  int64_t patient_until_ns; /* so long a read may wait in place */
+  bool expecting;           /* the next read would be in vain */
 
   struct prepared *statements; /* of the loan */
   struct prepared *preparing;  /* being prepared */
@@ -146,7 +146,7 @@ mp_status mp_session_open(mp_driver *driver, int64_t deadline_ns, mp_session **o
 
 /* reading.c */
 void mp_reading_begin(mp_session *session); /* once it is connected */
-void mp_reading_patient(mp_session *session, bool patient);
+void mp_reading_patient(mp_session *session, int64_t until_ns);
 
 /* baseline.c */
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err);
@@ -216,6 +216,7 @@ void mp_leaving_free(mariadb_driver *driver);
 /* task.c: running one libmariadb call after the other */
 mp_status mp_task_settle(mp_session *session, int events, mp_error *err);
 mp_status mp_task_step(mp_session *session, mp_error *err);
+bool mp_task_poll(const mp_session *session, int events, int64_t deadline_ns); /* true: one has come */
 bool mp_task_wait_here(mp_session *session, int64_t deadline_ns);
 mp_status mp_task_run(mp_session *session, mp_status status, int64_t deadline_ns, mp_error *err);
 mp_status mp_mysql_fail(mp_session *session, mp_phase phase, mp_error *err);

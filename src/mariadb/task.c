@@ -52,18 +52,21 @@ static bool wait_in_place(mp_session *session, int64_t deadline_ns) {
   return fds[1].revents == 0;
 }
 
-/* The way through the epoll set and Lua's loop costs more than the wait for a short statement. A patient read
-   has waited already, and only a signal ended it. */
-bool mp_task_wait_here(mp_session *session, int64_t deadline_ns) {
-  if (session->helper || !session->cont || (session->patient && !(session->events & MYSQL_WAIT_WRITE)))
-    return false;
-  struct pollfd socket = {.fd = mysql_get_socket(session->mysql), .events = poll_events(session->events)};
-  int64_t ms = INT_MAX;
+bool mp_task_poll(const mp_session *session, int events, int64_t deadline_ns) {
+  struct pollfd socket = {.fd = mysql_get_socket(session->mysql), .events = poll_events(events)};
+  int64_t ms = -1;
   if (deadline_ns != MP_NEVER) {
     int64_t left = deadline_ns - mp_clock_ns();
     ms = left > 0 ? (left + MP_MILLISECOND - 1) / MP_MILLISECOND : 0;
   }
   return poll(&socket, 1, ms < INT_MAX ? (int)ms : INT_MAX) > 0;
+}
+
+/* The way through the epoll set and Lua's loop costs more than the wait for a short statement. A patient read
+   has waited already, until the deadline or a signal. */
+bool mp_task_wait_here(mp_session *session, int64_t deadline_ns) {
+  bool waited = session->patient_until_ns > 0 && !(session->events & MYSQL_WAIT_WRITE);
+  return !session->helper && session->cont && !waited && mp_task_poll(session, session->events, deadline_ns);
 }
 
 /* Brings what returned `status` to its end without leaving. */

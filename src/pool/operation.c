@@ -222,7 +222,7 @@ static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
   bool at_rest = driver->at_rest(session);
   mp_status status;
   if (driver->patient)
-    driver->patient(session, loan->deadline_ns == MP_NEVER);
+    driver->patient(session, loan->deadline_ns);
   if (at_rest && loan_is_dead(loan)) {
     err->phase = MP_PHASE_SEND;
     status = mp_fail(err, MP_ERR_LOST, 2006, "the server has closed the connection");
