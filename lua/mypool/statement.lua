@@ -1,6 +1,6 @@
 -- Prepared statements: parsed once, their values sent as they are. They live as long as the loan
 -- they were made in. On the network each costs a round trip more than conn:query, so they pay for
--- statements that run several times in a loan.
+-- statements that run several times in a loan, or fetch many rows.
 
 local core = require "mypool.core"
 local options = require "mypool.options"
