@@ -459,6 +459,21 @@ describe("audit", function()
     end)
   end
 
+  it("remembers no more sessions than the pool has places, however many there were", function()
+    local pool = new_pool { max_size = 2 }
+    for _ = 1, 10 do
+      local one, other = assert(pool:checkout()), assert(pool:checkout())
+      one:discard()
+      other:discard()
+    end
+    local count = 0
+    for _ in pairs(require("mypool.hooks").options_of[pool].fingerprints) do
+      count = count + 1
+    end
+    assert.equal(2, count)
+    assert.same({}, events)
+  end)
+
   it("sees more than time zones", function()
     for what, sql in pairs {
       ["DATABASE()"] = "USE mysql",

@@ -345,6 +345,9 @@ bool mp_loan_in_transaction(const mp_loan *loan);
 /* The driver's clock. The loan keeps it running: who made the pool may have let go of that. */
 int64_t mp_loan_now(const mp_loan *loan);
 
+/* Which of the pool's max_size places its session has, counted from 0; -1 when it is lost. */
+int mp_loan_slot(const mp_loan *loan);
+
 /* Whether the session is new: with config.hooked the caller then runs what belongs to its
    baseline, between mp_loan_record(loan, true) and (loan, false). The statements between are
    sent again with each reset. */

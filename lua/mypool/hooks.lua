@@ -22,7 +22,7 @@ function hooks.keep(pool, options)
       on_connect = options.on_connect,
       on_event = options.on_event or function() end,
       audit = options.audit,
-      fingerprints = {},
+      fingerprints = {}, -- by the places of the sessions in the pool: so there are never more than max_size
     }
   end
 end
@@ -133,16 +133,17 @@ local function audit(conn, options, fresh)
     conn:discard()
     return nil, err, errno, sqlstate
   end
-  local id = conn:id()
-  if fresh or not options.fingerprints[id] then
-    options.fingerprints[id] = found
+  local id, slot = conn:id(), core.slot(conn)
+  local before = options.fingerprints[slot]
+  if fresh or not before or before.id ~= id then
+    found.id = id
+    options.fingerprints[slot] = found
     return conn
   end
-  local what, expected, value = difference(options.fingerprints[id], found)
+  local what, expected, value = difference(before, found)
   if not what then
     return conn
   end
-  options.fingerprints[id] = nil
   report(options, "leak", { id = id, what = what, expected = expected, found = value })
   conn:discard()
 end

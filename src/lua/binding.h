@@ -203,6 +203,7 @@ int core_query(lua_State *L);
 int core_ping(lua_State *L);
 int core_pause(lua_State *L);
 int core_reset(lua_State *L);
+int core_slot(lua_State *L);
 int core_fresh(lua_State *L);
 int core_record(lua_State *L);
 

@@ -84,6 +84,7 @@ static const luaL_Reg functions[] = {
     {"step", core_step},
     {"pause", core_pause},
     {"reset", core_reset},
+    {"slot", core_slot},
     {"fresh", core_fresh},
     {"record", core_record},
     {"events", core_events},

@@ -139,6 +139,15 @@ int core_pause(lua_State *L) {
   return connection_proceed(L, conn, status, &wait, &err);
 }
 
+/* slot(connection): the number of its session's place in the pool; nil when it is lost. */
+int core_slot(lua_State *L) {
+  int slot = mp_loan_slot(check_held(L, "checkout")->loan);
+  if (slot < 0)
+    return 0;
+  lua_pushinteger(L, slot);
+  return 1;
+}
+
 /* fresh(connection): whether on_connect has not seen its session yet. */
 int core_fresh(lua_State *L) {
   lua_pushboolean(L, mp_loan_fresh(check_held(L, "checkout")->loan));

@@ -76,6 +76,10 @@ mp_column mp_loan_column(const mp_loan *loan, unsigned index) {
   return loan->pool->driver->column(loan->slot->session, index);
 }
 
+int mp_loan_slot(const mp_loan *loan) {
+  return has_session(loan) ? (int)(loan->slot - loan->pool->slots) : -1;
+}
+
 bool mp_loan_fresh(const mp_loan *loan) {
   return has_session(loan) && loan->slot->fresh;
 }
