@@ -91,7 +91,12 @@ describe("a pool that is dropped", function()
     collect()
     collectgarbage "stop"
     local before = count()
-    local pool = mypool.new(s:options { max_size = 4, wait = scheduler.wait })
+    local told = 0
+    local function forget()
+      told = told + 1
+    end
+    local adapter = { wait = scheduler.wait, forget = forget }
+    local pool = mypool.new(s:options { max_size = 4, wait = adapter })
     scheduler.run(function()
       local conns = {}
       for i = 1, 4 do
@@ -107,7 +112,28 @@ describe("a pool that is dropped", function()
     local after = count()
     collectgarbage "restart"
     assert.equal(before, after)
+    assert.is_true(told >= 4)
     assert.equal(0, pool:stats().size)
+  end)
+
+  it("keeps descriptors that a scheduler may still know, when it is closed and cannot tell it of them", function()
+    local count = require "spec.support.descriptors"
+    local remembering = require("spec.support.schedulers").cqueues()
+    collect()
+    collectgarbage "stop"
+    local before = count()
+    local pool = mypool.new(s:options { max_size = 1, wait = remembering.wait.wait })
+    remembering.run(function()
+      assert(pool:query "SELECT 1")
+      pool:close()
+      remembering.sleep(0.01) -- cqueues brings its books up to date, and fails for a descriptor that is gone
+    end)
+    local after = count()
+    collectgarbage "restart"
+    assert.is_true(after > before)
+    pool = nil -- luacheck: ignore
+    collect()
+    assert.equal(before, count())
   end)
 
   it("leaves no file descriptor open", function()

@@ -196,6 +196,7 @@ int core_new(lua_State *L) {
   lua_getfield(L, 1, "password");
   pool->password = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_getfield(L, 1, "forget");
+  server.forget = lua_isnil(L, -1) ? NULL : forget_fd;
   pool->forget = luaL_ref(L, LUA_REGISTRYINDEX);
   read_server(L, &server);
   read_config(L, &config);
@@ -204,7 +205,6 @@ int core_new(lua_State *L) {
   lua_getfield(L, 1, "scheduler");
   server.threads = config.may_queue = lua_toboolean(L, -1);
   server.password = ask_password;
-  server.forget = forget_fd;
   server.context = pool;
   config.reset_timeout_ns = server.connect_timeout_ns;
   pool->array_rows = is_word(L, "rows", "array");

@@ -99,8 +99,11 @@ static void free_driver(mp_driver *self) {
   free(driver);
 }
 
+/* A scheduler that is not told of it may still have a descriptor in its books, and stumble. */
 static void rest(mp_driver *self) {
   mariadb_driver *driver = (mariadb_driver *)self;
+  if (driver->server.threads && !driver->server.forget)
+    return;
   mp_ports_free(driver);
   mp_bells_close(driver);
   mp_leaving_free(driver);

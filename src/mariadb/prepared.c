@@ -76,6 +76,7 @@ mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t lengt
   statement->stmt = stmt;
   statement->id = ++session->driver->last_statement;
   session->preparing = statement;
+  session->expecting = true;
   session->cont = prepare_cont;
   session->done = prepare_done;
   int events = mysql_stmt_prepare_start(&session->outcome, stmt, sql, length);

@@ -204,6 +204,7 @@ mp_status mp_statement_ping(mp_session *session, mp_error *err) {
   if (mp_statement_refuse(session, 0, err) != MP_DONE && err->kind != MP_ERR_SERVER)
     return MP_FAILED;
   *err = (mp_error){0};
+  session->expecting = true;
   session->cont = ping_cont;
   session->done = pinged;
   return mp_task_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
