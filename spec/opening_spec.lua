@@ -72,6 +72,22 @@ describe("a server that is asked for its variables", function()
   end
 end)
 
+describe("the role of an account on MySQL", function()
+  -- The role after connect, as the server names it, and how a reset must not name it.
+  for role, wrong in pairs { NONE = "^SET ROLE `", ["`a`@`%`,`b`@`%`"] = "^SET ROLE ``" } do
+    it(("is %s again after a reset"):format(role), function()
+      local pool = new_pool {
+        version = "8.0.36",
+        answers = { variables { [5] = role, [6] = "1" }, { to = wrong, fails = true } },
+      }
+      for _ = 1, 3 do
+        assert(pool:query "SET @a = 1")
+      end
+      assert.same({ 1, 0 }, { pool:stats().opened, pool:stats().resets_failed })
+    end)
+  end
+end)
+
 describe("a server with an init_connect is asked whom it exempts:", function()
   local with_init_connect = variables { "SET @greeting = 5" }
 

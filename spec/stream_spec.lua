@@ -2,6 +2,7 @@
 
 local core = require "mypool.core"
 local mypool = require "mypool"
+local monotime = require("cqueues").monotime
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
@@ -345,6 +346,21 @@ describe("a loop over rows", function()
       assert.is_true(mypool.is_error(err), tostring(err))
       assert.equal("timeout", err.kind)
       assert.is_true(n > 100)
+    end)
+
+    it("keeps its time limit when other operations are refused in its middle: " .. how, function()
+      local options = s:options { max_size = 1, query_timeout = 0.5, checkout_timeout = 60 }
+      local db <close> = assert(pools.new(options):checkout())
+      local began = monotime()
+      local ok, err = pcall(function()
+        for _ in assert(rows_of(db, "SELECT REPEAT('x', 60000), IF(seq = 4, SLEEP(20), 0) FROM seq_1_to_6")) do
+          assert.equal(2014, select(2, db:ping()).errno)
+          assert.equal(2014, select(2, db:reset()).errno)
+        end
+      end)
+      assert.is_false(ok)
+      assert.equal("timeout", err.kind)
+      assert.is_true(monotime() - began < 10)
     end)
   end
 

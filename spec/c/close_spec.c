@@ -232,6 +232,26 @@ it("lives as long as its last loan") {
   expect_equal(fake.closed, 1);
 }
 
+it("rests once it is closed and its last loan has ended, not before") {
+  open_pool();
+  mp_loan *a = lend(), *b = lend();
+  free_loan(a);
+  expect_equal(fake.rests, 0);
+  close_pool();
+  expect_equal(fake.rests, 0);
+  free_loan(b);
+  expect_equal(fake.rests, 1);
+}
+
+it("bears being given up while it rests") {
+  open_pool();
+  mp_loan *loan = lend();
+  close_pool();
+  fake.at_rest = drop_pool;
+  free_loan(loan);
+  expect_equal(fake.freed, 1);
+}
+
 it("frees a pool that never lent anything") {
   open_pool();
   drop_pool();

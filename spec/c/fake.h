@@ -62,6 +62,8 @@ extern struct fake {
   unsigned opened, closed; /* sessions */
   unsigned bells;          /* taken and not given back */
   unsigned freed;          /* drivers */
+  unsigned rests;          /* of drivers */
+  void (*at_rest)(void);   /* what the program does while a driver rests; NULL: nothing */
 } fake;
 
 /* Starts anew, forgetting all sessions. */

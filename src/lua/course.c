@@ -30,12 +30,14 @@ int connection_waits(lua_State *L, connection *conn, const mp_wait *wait) {
 }
 
 int connection_failed(lua_State *L, connection *conn, mp_error *err) {
-  bool statement = conn->activity >= QUERYING;
+  bool statement = conn->activity >= QUERYING, checkout = conn->activity == CHECKING_OUT;
   if (conn->results > 0 && err->executed == MP_EXECUTED_NO)
     err->executed = MP_EXECUTED_YES; /* of a CALL, an earlier part ran */
   conn->activity = IDLE;
   if (statement)
     scrub(err, conn);
+  if (checkout)
+    connection_give_back(L, conn, false);
   lua_pushnil(L);
   return 1 + push_failure(L, err);
 }

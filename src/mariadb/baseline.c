@@ -36,6 +36,12 @@ static bool is_complete(const mp_session *session) {
          cells[ROLES];
 }
 
+/* MySQL has a word for it, and gives names of roles as SQL (manual, "Information Functions", CURRENT_ROLE).
+ */
+static bool is_none(const baseline *base, const char *role) {
+  return !base->is_mariadb && role && strcmp(role, "NONE") == 0;
+}
+
 static mp_status take(mp_session *session, mp_error *err) {
   baseline *base = &session->base;
   char **cells = session->row;
@@ -46,8 +52,9 @@ static mp_status take(mp_session *session, mp_error *err) {
   base->wait_timeout = (unsigned)strtoul(cells[WAIT_TIMEOUT], NULL, 10);
   base->max_packet = strtoull(cells[MAX_PACKET], NULL, 10);
   base->has_roles = strtoul(cells[ROLES], NULL, 10) > 0;
-  base->role = cells[ROLE] ? copy(cells[ROLE]) : NULL;
-  if (!base->init_connect || !base->collation || (cells[ROLE] && !base->role))
+  const char *role = is_none(base, cells[ROLE]) ? NULL : cells[ROLE];
+  base->role = role ? copy(role) : NULL;
+  if (!base->init_connect || !base->collation || (role && !base->role))
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
   return MP_DONE;
 }

@@ -74,7 +74,9 @@ static void add_role(mp_session *session) {
   if (!session->base.has_roles)
     return;
   add_text(&sql, "SET ROLE ");
-  if (role)
+  if (role && !session->base.is_mariadb)
+    add_text(&sql, role);
+  else if (role)
     mp_encode_identifier(&sql, role, strlen(role), (mp_sql_mode){.utf8 = true});
   else
     add_text(&sql, "NONE");

@@ -42,7 +42,7 @@ typedef struct mariadb_driver {
 
 /* What leads a used session back to where it was right after connect and init SQL. */
 typedef struct baseline {
-  char *role;                               /* in force after connect; NULL: none */
+  char *role;                               /* in force after connect, on MySQL as SQL; NULL: none */
   char *init_connect;                       /* the server's own init SQL for this account; "": none */
   const struct ma_charset_info_st *charset; /* the client's, after connect */
   char *database;                           /* NULL: none */

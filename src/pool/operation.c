@@ -221,7 +221,7 @@ static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_session *session = loan->slot->session;
   bool at_rest = driver->at_rest(session);
   mp_status status;
-  if (driver->patient)
+  if (at_rest && driver->patient)
     driver->patient(session, loan->deadline_ns);
   if (at_rest && loan_is_dead(loan)) {
     err->phase = MP_PHASE_SEND;

@@ -43,14 +43,18 @@ mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
   return pool;
 }
 
-/* Nobody is left who could need anything of it. A closed pool that is kept holds no descriptors. */
+/* Once nobody is left who could need anything of it. A closed pool that is kept lets go of its descriptors.
+ */
 static void free_unless_needed(mp_pool *pool) {
   if (pool->loans > 0)
     return;
-  if (!pool->owned)
-    pool_free(pool);
-  else if (pool->closed && pool->driver->rest)
+  if (pool->owned && pool->closed && pool->driver->rest) {
+    pool->loans++; /* what is told of a descriptor may end the pool */
     pool->driver->rest(pool->driver);
+    pool->loans--;
+  }
+  if (!pool->owned && pool->loans == 0)
+    pool_free(pool);
 }
 
 void mp_pool_unref(mp_pool *pool) {
