@@ -36,8 +36,7 @@ static bool is_complete(const mp_session *session) {
          cells[ROLES];
 }
 
-/* MySQL has a word for it, and gives names of roles as SQL (manual, "Information Functions", CURRENT_ROLE).
- */
+/* MySQL has a word for it, and gives the names of roles as SQL (manual, CURRENT_ROLE). */
 static bool is_none(const baseline *base, const char *role) {
   return !base->is_mariadb && role && strcmp(role, "NONE") == 0;
 }

@@ -43,8 +43,7 @@ mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
   return pool;
 }
 
-/* Once nobody is left who could need anything of it. A closed pool that is kept lets go of its descriptors.
- */
+/* Once nobody is left who could need anything of it. A closed pool that is kept lets go of descriptors. */
 static void free_unless_needed(mp_pool *pool) {
   if (pool->loans > 0)
     return;
