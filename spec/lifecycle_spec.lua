@@ -86,54 +86,83 @@ describe("a pool that is dropped", function()
     end)
   end)
 
-  it("leaves no file descriptor open when it is closed, whatever the garbage collector does", function()
+  -- How many descriptors are open before and after `run`, within which nothing is collected.
+  local function descriptors_around(run)
     local count = require "spec.support.descriptors"
     collect()
     collectgarbage "stop"
     local before = count()
-    local told = 0
-    local function forget()
-      told = told + 1
-    end
-    local adapter = { wait = scheduler.wait, forget = forget }
-    local pool = mypool.new(s:options { max_size = 4, wait = adapter })
-    scheduler.run(function()
-      local conns = {}
-      for i = 1, 4 do
-        conns[i] = assert(pool:checkout())
-        assert(conns[i]:query "SELECT 1")
-      end
-      for i = 1, 3 do
-        conns[i]:release()
-      end
-      pool:close()
-      conns[4]:release()
-    end)
+    run()
     local after = count()
     collectgarbage "restart"
-    assert.equal(before, after)
-    assert.is_true(told >= 4)
-    assert.equal(0, pool:stats().size)
+    return before, after
+  end
+
+  describe("leaves no file descriptor open when it is closed, whatever the garbage collector does:", function()
+    local pool, told
+
+    -- A pool whose scheduler is told of each descriptor that is closed.
+    local function new_pool(options)
+      told = 0
+      local function forget()
+        told = told + 1
+      end
+      options.wait = { wait = scheduler.wait, forget = forget }
+      pool = mypool.new(s:options(options))
+    end
+
+    it("idle ones, and one that is still lent", function()
+      local before, after = descriptors_around(function()
+        new_pool { max_size = 4 }
+        scheduler.run(function()
+          local conns = {}
+          for i = 1, 4 do
+            conns[i] = assert(pool:checkout())
+            assert(conns[i]:query "SELECT 1")
+          end
+          for i = 1, 3 do
+            conns[i]:release()
+          end
+          pool:close()
+          conns[4]:release()
+        end)
+      end)
+      assert.equal(before, after)
+      assert.is_true(told >= 4)
+      assert.equal(0, pool:stats().size)
+    end)
+
+    it("with a checkout that waited in vain", function()
+      local failure
+      local before, after = descriptors_around(function()
+        new_pool { max_size = 1 }
+        scheduler.run(function()
+          local conn = assert(pool:checkout())
+          failure = select(2, pool:checkout(0.01))
+          conn:release()
+          pool:close()
+        end)
+      end)
+      assert.equal("exhausted", failure.kind)
+      assert.equal(before, after)
+    end)
   end)
 
   it("keeps descriptors that a scheduler may still know, when it is closed and cannot tell it of them", function()
-    local count = require "spec.support.descriptors"
     local remembering = require("spec.support.schedulers").cqueues()
-    collect()
-    collectgarbage "stop"
-    local before = count()
-    local pool = mypool.new(s:options { max_size = 1, wait = remembering.wait.wait })
-    remembering.run(function()
-      assert(pool:query "SELECT 1")
-      pool:close()
-      remembering.sleep(0.01) -- cqueues brings its books up to date, and fails for a descriptor that is gone
+    local pool
+    local before, after = descriptors_around(function()
+      pool = mypool.new(s:options { max_size = 1, wait = remembering.wait.wait })
+      remembering.run(function()
+        assert(pool:query "SELECT 1")
+        pool:close()
+        remembering.sleep(0.01) -- cqueues brings its books up to date, and fails for a descriptor that is gone
+      end)
     end)
-    local after = count()
-    collectgarbage "restart"
     assert.is_true(after > before)
     pool = nil -- luacheck: ignore
     collect()
-    assert.equal(before, count())
+    assert.equal(before, require "spec.support.descriptors"())
   end)
 
   it("leaves no file descriptor open", function()

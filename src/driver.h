@@ -77,7 +77,7 @@ struct mp_driver {
      that cannot be, at the deadline and after a signal. May be NULL. */
   bool (*wait_here)(mp_session *session, int64_t deadline_ns);
 
-  /* How long the statement that comes next may wait in place; 0: not at all. May be NULL. */
+  /* Until when the statement that comes next may wait in place; 0: not at all. May be NULL. */
   void (*patient)(mp_session *session, int64_t until_ns);
 
   /* What to wait for after MP_WAIT. */

@@ -210,7 +210,7 @@ end
   end)
 
   local connects = { ["over TCP"] = "", ["over TLS"] = ", tls = { ca = ca }" }
-  if resolver.addresses "localhost" > 0 then
+  if resolver.knows "localhost" then
     connects["to a name, which may have several addresses,"] = ', host = "localhost"'
   end
   for name, options in pairs(connects) do

@@ -2,16 +2,8 @@
 
 local resolver = {}
 
--- How many addresses the name has.
-function resolver.addresses(name)
-  local pipe <close> = assert(io.popen(("getent ahosts '%s'"):format(name)))
-  local seen, count = {}, 0
-  for line in pipe:lines() do
-    local address = line:match "^%S+"
-    count = count + (seen[address] and 0 or 1)
-    seen[address] = true
-  end
-  return count
+function resolver.knows(name)
+  return os.execute(("getent ahosts '%s' >/dev/null"):format(name)) == true
 end
 
 return resolver

@@ -178,8 +178,8 @@ int core_parameters(lua_State *L);
 /* connection.c */
 connection *check_connection(lua_State *L, const char *function);
 connection *check_held(lua_State *L, const char *function);
-connection *connection_new(lua_State *L,
-                           pool_data *pool); /* pushed, without a session; the pool at index 1 */
+/* Pushes a handle without a session; the pool is at index 1. */
+connection *connection_new(lua_State *L, pool_data *pool);
 void connection_give_back(lua_State *L, connection *conn, bool reset); /* at index 1 */
 void connection_end(lua_State *L, connection *conn);                   /* its session is closed */
 void connection_report_overdue(lua_State *L, connection *conn);        /* may call the user's on_event */

@@ -74,7 +74,7 @@ struct mp_session {
 
   PVIO_METHODS reading;     /* libmariadb's functions for the socket, but for one of ours */
   PVIO_METHODS *ordinary;   /* all of them its own; NULL: they are in use as they are */
-  int64_t patient_until_ns; /* so long a read may wait in place */
+  int64_t patient_until_ns; /* until then a read may wait in place; 0: not at all */
   bool expecting;           /* the next read would be in vain */
 
   struct prepared *statements; /* of the loan */
