@@ -2,6 +2,7 @@
 
 local pools = require "spec.support.pools"
 local scripted_server = require "spec.support.scripted_server"
+local settings = require "spec.support.settings"
 
 local s
 
@@ -25,51 +26,69 @@ local function assert_unopened(script)
   return err
 end
 
--- init_connect, wait_timeout, max_allowed_packet, collation_connection, the role in force, how many there are.
 local function variables(changes)
-  local row = { "", "28800", "16777216", "utf8mb4_general_ci", false, "0" }
-  for i, value in pairs(changes) do
-    row[i] = value
-  end
-  return { to = "^SELECT @@init_connect", row = row }
+  return { to = settings.question, row = settings.row(changes) }
 end
 
 describe("a server that is asked for its variables", function()
-  local names = { [2] = "wait_timeout", [3] = "max_allowed_packet", [6] = "the number of roles" }
-
-  for i, name in pairs(names) do
+  for _, name in ipairs {
+    "sql_mode", "character_set_client", "wait_timeout", "max_allowed_packet", "connection_id", "roles",
+  } do
     it("is not served when it has no " .. name, function()
-      local err = assert_unopened { answers = { variables { [i] = false } } }
+      local err = assert_unopened { answers = { variables { [name] = false } } }
       assert.equal(2027, err.errno)
       assert.equal("the server does not tell its variables", err.message)
     end)
   end
 
   it("is not served when it answers with less", function()
-    for length = 1, 5 do
-      local answer = variables {}
-      answer.row = table.move(answer.row, 1, length, 1, {})
+    local all = settings.row()
+    for length = 1, #all - 1 do
+      local answer = { to = settings.question, row = table.move(all, 1, length, 1, {}) }
       assert.equal("the server does not tell its variables", assert_unopened({ answers = { answer } }).message)
       s:stop()
     end
   end)
 
   it("may have no init_connect, no collation and no role", function()
-    local pool = new_pool { answers = { variables { [1] = false, [4] = false, [5] = false } } }
+    local none = variables { init_connect = false, collation_connection = false, role = false, identity = false }
+    local pool = new_pool { answers = { none } }
     assert.equal("1", (pool:value "SELECT CONNECTION_ID()"))
   end)
 
   for version, unknown in pairs {
-    ["5.5.5-10.11.0-MariaDB"] = "^nothing",
-    ["8.0.36"] = "APPLICABLE_ROLES", -- it counts roles elsewhere
-    ["5.7.44"] = "ROLE", -- it has none
+    ["5.5.5-10.11.0-MariaDB"] = { "@@server_uuid" },
+    ["8.0.36"] = { "APPLICABLE_ROLES", "@@tx_read_only", "@@server_uid" }, -- it counts roles elsewhere
+    ["5.7.44"] = { "ROLE", "@@transaction_read_only", "@@server_uid" }, -- it has none
   } do
     it("is asked only what it knows, when it is of version " .. version, function()
-      local answers = { { to = "^SELECT @@init_connect.*" .. unknown, fails = true } }
+      local answers = {}
+      for i, word in ipairs(unknown) do
+        answers[i] = { to = "^SELECT @@sql_mode.*" .. word, fails = true }
+      end
       local pool = new_pool { version = version, answers = answers }
       assert.equal("1", (pool:value "SELECT CONNECTION_ID()"))
     end)
   end
+
+  for _, missing in ipairs { "@@server_uid", "@@innodb_rollback_on_timeout" } do
+    it("is asked in another way when it does not know " .. missing, function()
+      local pool = new_pool { answers = { { to = missing, fails = 1193 } } }
+      assert.equal("1", (pool:value "SELECT CONNECTION_ID()"))
+    end)
+  end
+
+  it("is asked once more after init_sql, and not served when it has no answer", function()
+    local question = "^SELECT @@sql_mode, @@autocommit, @@character_set_client, @@wait_timeout, @@tx_read_only$"
+    for _, row in ipairs { { "" }, { false, "1", "utf8mb4", "28800", "0" }, { "", "1", false, "28800", "0" } } do
+      s = scripted_server.start { answers = { { to = question, row = row } } }
+      local pool = pools.new(s:options { max_size = 1, retries = 0, init_sql = "SET @a = 1" })
+      local conn, err = pool:checkout()
+      assert.is_nil(conn)
+      assert.equal("the server does not tell its variables", err.message)
+      s:stop()
+    end
+  end)
 end)
 
 describe("the role of an account on MySQL", function()
@@ -78,7 +97,7 @@ describe("the role of an account on MySQL", function()
     it(("is %s again after a reset"):format(role), function()
       local pool = new_pool {
         version = "8.0.36",
-        answers = { variables { [5] = role, [6] = "1" }, { to = wrong, fails = true } },
+        answers = { variables { role = role, roles = "1" }, { to = wrong, fails = true } },
       }
       for _ = 1, 3 do
         assert(pool:query "SET @a = 1")
@@ -89,7 +108,7 @@ describe("the role of an account on MySQL", function()
 end)
 
 describe("a server with an init_connect is asked whom it exempts:", function()
-  local with_init_connect = variables { "SET @greeting = 5" }
+  local with_init_connect = variables { init_connect = "SET @greeting = 5" }
 
   -- What a second loan finds of the first one's variable: init_connect is run again where it is in force.
   local function greeting_after_reset(grants)

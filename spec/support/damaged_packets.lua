@@ -10,6 +10,7 @@
 local core = require "mypool.core"
 local cqueues = require "cqueues"
 local mypool = require "mypool"
+local settings = require "spec.support.settings"
 local socket = require "cqueues.socket"
 
 local PATIENCE = 20 -- seconds for what has limits of half a second
@@ -153,8 +154,8 @@ local function failure(code)
 end
 
 -- What the pool asks each new session of.
-local function settings()
-  local cells = { "", "28800", "16777216", "utf8mb4_general_ci", "\xfb", "0" }
+local function own_settings()
+  local cells = settings.row()
   local packets = { string.char(#cells) }
   for i = 1, #cells do
     packets[#packets + 1] = column(253)
@@ -247,7 +248,7 @@ local QUERY, RESET, INIT_DB, PREPARE, EXECUTE = 0x03, 0x1f, 0x02, 0x16, 0x17
 local function answer_to(packet)
   local command = packet:byte()
   if command == QUERY and packet:find("@@init_connect", 1, true) then
-    return settings()
+    return own_settings()
   elseif chance(3) then
     return one_of(answers)()
   elseif command == PREPARE then

@@ -20,7 +20,8 @@
 --     version = text         of the greeting, instead of a MariaDB's
 --     answers = { { to = pattern, row = { … }, types = { … }, fails = true }, … }
 --                            the answer to queries that match: one row of texts, `false` being NULL, of columns of
---                            these types, as numbers of the protocol; with `fails` error 1105, behind the row if any
+--                            these types, as numbers of the protocol; with `fails` error 1105, or of
+--                            that number, behind the row if any
 --
 -- It takes any account. Statements that it knows, all others succeed without a result:
 --
@@ -31,6 +32,7 @@
 
 local cqueues = require "cqueues"
 local socket = require "cqueues.socket"
+local settings = require "spec.support.settings"
 
 -- ---- packets (MariaDB knowledge base, "Clientserver Protocol") ----
 
@@ -179,7 +181,7 @@ local function answer_as_told(peer, answer)
     begin_rows(peer, answer.row, answer.types)
   end
   if answer.fails then
-    send_error(peer, 1105, "HY000", "as told")
+    send_error(peer, answer.fails == true and 1105 or answer.fails, "HY000", "as told")
   else
     send_eof(peer)
   end
@@ -198,8 +200,8 @@ local function answer_query(peer, sql, script)
     send_ok(peer)
   elseif asked then
     send_row(peer, peer.variables[asked] or false)
-  elseif sql:find "^SELECT @@init_connect" then -- what a pool asks of each new connection
-    send_row(peer, "", "28800", "16777216", "utf8mb4_general_ci", false, "0")
+  elseif sql:find(settings.question) then
+    send_row(peer, table.unpack(settings.row { connection_id = tostring(peer.id) }))
   elseif sql == "SELECT CONNECTION_ID()" then
     send_row(peer, tostring(peer.id))
   elseif sql == "SHOW RESETS" then

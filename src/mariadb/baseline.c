@@ -1,39 +1,100 @@
 /* Asks a new session what its state is, so that a reset can lead back to it. */
 #include <errmsg.h>
+#include <mysqld_error.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "session.h"
 
-/* One statement, as it costs every connect a round trip. MySQL counts roles elsewhere, so
-   there the role is restored whenever the server knows the word. */
-static const char mariadb_sql[] =
-    "SELECT @@init_connect, @@wait_timeout, @@max_allowed_packet, @@collation_connection, "
-    "CURRENT_ROLE(), (SELECT COUNT(*) FROM information_schema.APPLICABLE_ROLES)";
-static const char mysql_sql[] =
-    "SELECT @@init_connect, @@wait_timeout, @@max_allowed_packet, @@collation_connection, "
-    "CURRENT_ROLE(), 1";
-static const char old_mysql_sql[] =
-    "SELECT @@init_connect, @@wait_timeout, @@max_allowed_packet, @@collation_connection, "
-    "NULL, 0";
+/* One statement, as it costs every connect a round trip. First what init SQL may change, which is asked once
+   more when that has run; then what holds as long as the session. */
+#define STATE "SELECT @@sql_mode, @@autocommit, @@character_set_client, @@wait_timeout, "
+#define SERVER ", @@init_connect, @@max_allowed_packet, @@collation_connection, CONNECTION_ID()"
+#define IDENTITY ", CONCAT_WS(' ', @@hostname, @@port, @@server_id"
 
-enum { INIT_CONNECT, WAIT_TIMEOUT, MAX_PACKET, COLLATION, ROLE, ROLES };
+enum {
+  SQL_MODE,
+  AUTOCOMMIT,
+  CHARSET,
+  WAIT_TIMEOUT,
+  READ_ONLY,
+  INIT_CONNECT,
+  MAX_PACKET,
+  COLLATION,
+  CONNECTION,
+  ROLE,
+  ROLES,
+  ROLLBACK,
+  IDENTITY_OF_SERVER
+};
 
-static const char *question(const mp_session *session) {
+/* MySQL 8 has dropped the older name, which MariaDB has had for longer than the newer one. */
+static const char *read_only(const mp_session *session) {
+  bool renamed = !session->base.is_mariadb && mysql_get_server_version(session->mysql) >= 80000;
+  return renamed ? "@@transaction_read_only" : "@@tx_read_only";
+}
+
+/* MySQL counts roles elsewhere, so there the role is restored whenever the server knows the word. */
+static const char *roles(const mp_session *session) {
   if (session->base.is_mariadb)
-    return mariadb_sql;
-  return mysql_get_server_version(session->mysql) >= 80000 ? mysql_sql : old_mysql_sql;
+    return ", CURRENT_ROLE(), (SELECT COUNT(*) FROM information_schema.APPLICABLE_ROLES)";
+  return mysql_get_server_version(session->mysql) >= 80000 ? ", CURRENT_ROLE(), 1" : ", NULL, 0";
+}
+
+static const char *unique_name(const mp_session *session) {
+  return session->base.is_mariadb ? ", @@server_uid)" : ", @@server_uuid)";
+}
+
+static void add_text(mp_buffer *sql, const char *text) {
+  mp_buffer_add(sql, text, strlen(text));
+}
+
+/* A server without InnoDB has none of its variables, and the name of the server came late to MariaDB: such a
+   server is asked in another way. */
+static void put_question(const mp_session *session, bool old, mp_buffer *sql) {
+  add_text(sql, STATE);
+  add_text(sql, read_only(session));
+  add_text(sql, SERVER);
+  add_text(sql, roles(session));
+  add_text(sql, old ? ", (SELECT VARIABLE_VALUE = 'ON' FROM information_schema.GLOBAL_VARIABLES "
+                      "WHERE VARIABLE_NAME = 'INNODB_ROLLBACK_ON_TIMEOUT')"
+                    : ", @@innodb_rollback_on_timeout");
+  add_text(sql, IDENTITY);
+  add_text(sql, old ? ")" : unique_name(session));
+  mp_buffer_add(sql, "", 1);
 }
 
 static char *copy(const char *text) {
   return strdup(text ? text : "");
 }
 
+static bool is_on(const char *cell) {
+  return cell && strtoul(cell, NULL, 10) > 0;
+}
+
 /* A proxy, or what only looks like a server, may answer anything. */
-static bool is_complete(const mp_session *session) {
+static bool is_complete(const mp_session *session, unsigned last) {
   char **cells = session->row;
-  return mysql_field_count(session->mysql) > ROLES && cells[WAIT_TIMEOUT] && cells[MAX_PACKET] &&
-         cells[ROLES];
+  return mysql_field_count(session->mysql) > last && cells[SQL_MODE] && cells[CHARSET] &&
+         cells[WAIT_TIMEOUT] && (last < ROLES || (cells[MAX_PACKET] && cells[CONNECTION] && cells[ROLES]));
+}
+
+static mp_status fail_incomplete(mp_error *err) {
+  return mp_fail(err, MP_ERR_CONNECT, CR_MALFORMED_PACKET, "the server does not tell its variables");
+}
+
+static mp_status take_state(mp_session *session, mp_error *err) {
+  baseline *base = &session->base;
+  char **cells = session->row;
+  base->no_backslash_escapes = strstr(cells[SQL_MODE], "NO_BACKSLASH_ESCAPES") != NULL;
+  base->empty_string_is_null = strstr(cells[SQL_MODE], "EMPTY_STRING_IS_NULL") != NULL;
+  base->autocommit = is_on(cells[AUTOCOMMIT]);
+  base->tx_read_only = is_on(cells[READ_ONLY]);
+  base->wait_timeout = (unsigned)strtoul(cells[WAIT_TIMEOUT], NULL, 10);
+  free(base->charset_client);
+  base->charset_client = copy(cells[CHARSET]);
+  return base->charset_client ? MP_DONE : mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
 }
 
 /* MySQL has a word for it, and gives the names of roles as SQL (manual, CURRENT_ROLE). */
@@ -44,17 +105,22 @@ static bool is_none(const baseline *base, const char *role) {
 static mp_status take(mp_session *session, mp_error *err) {
   baseline *base = &session->base;
   char **cells = session->row;
-  if (!is_complete(session))
-    return mp_fail(err, MP_ERR_CONNECT, CR_MALFORMED_PACKET, "the server does not tell its variables");
+  if (!is_complete(session, IDENTITY_OF_SERVER))
+    return fail_incomplete(err);
   base->init_connect = copy(cells[INIT_CONNECT]);
   base->collation = copy(cells[COLLATION]);
-  base->wait_timeout = (unsigned)strtoul(cells[WAIT_TIMEOUT], NULL, 10);
+  base->identity = copy(cells[IDENTITY_OF_SERVER]);
+  base->connection_id = strtoull(cells[CONNECTION], NULL, 10);
+  base->rolls_back_on_timeout = is_on(cells[ROLLBACK]);
   base->max_packet = strtoull(cells[MAX_PACKET], NULL, 10);
   base->has_roles = strtoul(cells[ROLES], NULL, 10) > 0;
   const char *role = is_none(base, cells[ROLE]) ? NULL : cells[ROLE];
   base->role = role ? copy(role) : NULL;
-  if (!base->init_connect || !base->collation || (role && !base->role))
+  if (!base->init_connect || !base->collation || !base->identity || (role && !base->role))
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
+  if (take_state(session, err) != MP_DONE)
+    return MP_FAILED;
+  base->login_no_backslash_escapes = base->no_backslash_escapes;
   return MP_DONE;
 }
 
@@ -92,13 +158,35 @@ static mp_status forget_init_connect_of_exempt(mp_session *session, int64_t dead
   return find_exemption(session, deadline_ns, err);
 }
 
+static mp_status ask(mp_session *session, bool old, int64_t deadline_ns, mp_error *err) {
+  mp_buffer sql = {0};
+  put_question(session, old, &sql);
+  mp_status status = sql.failed ? mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory")
+                                : mp_run_row(session, sql.data, deadline_ns, err);
+  mp_buffer_free(&sql);
+  return status;
+}
+
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  session->base.no_backslash_escapes = session->mysql->server_status & SERVER_STATUS_NO_BACKSLASH_ESCAPES;
   session->base.is_mariadb = mariadb_connection(session->mysql);
-  if (mp_run_row(session, question(session), deadline_ns, err) != MP_DONE || take(session, err) != MP_DONE ||
-      mp_run_end(session, deadline_ns, err) != MP_DONE)
+  mp_status status = ask(session, false, deadline_ns, err);
+  if (status != MP_DONE && err->code == ER_UNKNOWN_SYSTEM_VARIABLE) {
+    *err = (mp_error){0};
+    status = ask(session, true, deadline_ns, err);
+  }
+  if (status != MP_DONE || take(session, err) != MP_DONE || mp_run_end(session, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
   return forget_init_connect_of_exempt(session, deadline_ns, err);
+}
+
+mp_status mp_baseline_record_state(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  char sql[128];
+  snprintf(sql, sizeof sql, STATE "%s", read_only(session));
+  if (mp_run_row(session, sql, deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  if (!is_complete(session, READ_ONLY))
+    return fail_incomplete(err);
+  return take_state(session, err) == MP_DONE ? mp_run_end(session, deadline_ns, err) : MP_FAILED;
 }
 
 /* Once the user's SQL has run. It may have chosen a database, and a role even where the server
@@ -115,4 +203,6 @@ void mp_baseline_free(baseline *base) {
   free(base->role);
   free(base->init_connect);
   free(base->collation);
+  free(base->identity);
+  free(base->charset_client);
 }

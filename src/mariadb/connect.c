@@ -129,7 +129,7 @@ static mp_status run_init_sql(mp_session *session, int64_t deadline_ns, mp_error
   for (size_t i = 0; i < server->init_sql_count; i++)
     if (mp_run(session, server->init_sql[i], deadline_ns, err) != MP_DONE)
       return MP_FAILED;
-  return MP_DONE;
+  return server->init_sql_count > 0 ? mp_baseline_record_state(session, deadline_ns, err) : MP_DONE;
 }
 
 /* Whatever goes wrong before the session is ready is a connect error to the caller. */

@@ -114,7 +114,7 @@ static void add_database(mp_session *session) {
 static void add_init_connect(mp_session *session) {
   const char *text = session->base.init_connect, *end = text + strlen(text);
   mp_scanner scanner;
-  mp_scanner_init(&scanner, text, strlen(text), session->base.no_backslash_escapes);
+  mp_scanner_init(&scanner, text, strlen(text), session->base.login_no_backslash_escapes);
   while (text < end) {
     const char *stop = mp_scanner_find(&scanner, ';');
     size_t length = (size_t)((stop ? stop : end) - text);

@@ -49,8 +49,14 @@ typedef struct baseline {
   char *collation;                          /* collation_connection after connect */
   unsigned wait_timeout;                    /* seconds */
   size_t max_packet;                        /* bytes */
-  bool no_backslash_escapes;                /* after connect: how init_connect is read */
-  bool has_roles;                           /* the account may SET ROLE */
+  uint64_t connection_id;                   /* CONNECTION_ID(): the greeting's may be a proxy's */
+  char *identity;                           /* of the server: host name, port, server_id, unique name */
+  char *charset_client;                     /* @@character_set_client, after init SQL as all that follow */
+  bool no_backslash_escapes, empty_string_is_null; /* of the sql_mode */
+  bool login_no_backslash_escapes;                 /* before init SQL: how init_connect is read */
+  bool autocommit, tx_read_only;
+  bool rolls_back_on_timeout; /* @@innodb_rollback_on_timeout, which nobody can change */
+  bool has_roles;             /* the account may SET ROLE */
   bool is_mariadb;
 } baseline;
 
@@ -150,6 +156,8 @@ void mp_reading_patient(mp_session *session, int64_t until_ns);
 
 /* baseline.c */
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err);
+/* What init SQL may have changed since. */
+mp_status mp_baseline_record_state(mp_session *session, int64_t deadline_ns, mp_error *err);
 void mp_baseline_settle(baseline *base, const MYSQL *mysql, bool user_sql);
 void mp_baseline_free(baseline *base);
 
