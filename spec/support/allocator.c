@@ -5,7 +5,10 @@
      failed()           ends that; returns whether an allocation failed
 
    allocator --load STRIDE loads mypool in one state after the other, of which each fails at a later
-   allocation, and prints how many did. */
+   allocation, and prints how many did.
+
+   Behind each block lie bytes that nobody may write: where somebody did, the program ends at once. So it
+   finds what is pushed beyond the end of a stack. */
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdbool.h>
@@ -26,15 +29,32 @@ static bool is_to_fail(void) {
   return plan.count >= plan.until && (plan.lasting || plan.count <= plan.until + 1);
 }
 
+enum { GUARD = 256, MARK = 0xA5 };
+
+static void check_guard(const void *block, size_t size) {
+  const unsigned char *guard = (const unsigned char *)block + size;
+  for (int i = 0; i < GUARD; i++) {
+    if (guard[i] == MARK)
+      continue;
+    fprintf(stderr, "somebody wrote behind a block of %zu bytes\n", size);
+    abort();
+  }
+}
+
 /* Lua counts on it that a block can be made smaller. */
 static void *allocate(void *unused, void *block, size_t old_size, size_t new_size) {
   (void)unused;
+  if (block)
+    check_guard(block, old_size);
   if (new_size == 0) {
     free(block);
     return NULL;
   }
   bool grows = !block || new_size > old_size;
-  return grows && is_to_fail() ? NULL : realloc(block, new_size);
+  char *moved = grows && is_to_fail() ? NULL : realloc(block, new_size + GUARD);
+  if (moved)
+    memset(moved + new_size, MARK, GUARD);
+  return moved;
 }
 
 static int allocator_fail(lua_State *L) {

@@ -230,6 +230,9 @@ void push_class(lua_State *L, const char *class);
 bool is_class(lua_State *L, int index, const char *class);
 /* The userdata of that class, or NULL. */
 void *test_class(lua_State *L, int index, const char *class);
+/* Takes the value on top of the stack away; a string goes into the array at index `kept`, and lives as long
+   as that. */
+void keep_string(lua_State *L, int kept);
 /* Leaves the table of methods, to which the Lua side adds, in the table on top of the stack. */
 void open_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods);
 

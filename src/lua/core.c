@@ -54,6 +54,13 @@ void open_class(lua_State *L, const char *name, const luaL_Reg *methods, const l
   lua_pop(L, 1);
 }
 
+void keep_string(lua_State *L, int kept) {
+  if (lua_type(L, -1) == LUA_TSTRING)
+    lua_rawseti(L, kept, (int)lua_rawlen(L, kept) + 1);
+  else
+    lua_pop(L, 1);
+}
+
 /* poll(fd [, seconds]): true when fd became readable, nothing at the timeout, or when a signal
    came: then Lua's hooks get their turn. The default wait function. */
 static int core_poll(lua_State *L) {

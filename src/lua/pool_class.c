@@ -26,55 +26,79 @@ int64_t check_seconds(lua_State *L, int index, const char *function, const char 
   return (int64_t)(seconds * MP_SECOND);
 }
 
-/* ---- options ---- */
+/* ---- options ----
+   None stays on the stack: an array of them may be of any length. */
+
+enum { OPTIONS = 1, NEW_POOL, KEPT_STRINGS };
+
+/* Lives as long as the table of kept strings, whatever becomes of the options. */
+static const char *take_string(lua_State *L) {
+  const char *text = lua_isnil(L, -1) ? NULL : luaL_checkstring(L, -1);
+  keep_string(L, KEPT_STRINGS);
+  return text;
+}
 
 static const char *string_option(lua_State *L, const char *name) {
-  lua_getfield(L, 1, name);
-  return lua_isnil(L, -1) ? NULL : luaL_checkstring(L, -1);
+  lua_getfield(L, OPTIONS, name);
+  return take_string(L);
 }
 
 static int64_t seconds_option(lua_State *L, const char *name, int64_t absent_ns) {
-  lua_getfield(L, 1, name);
-  return check_seconds(L, lua_gettop(L), "new", name, absent_ns);
+  lua_getfield(L, OPTIONS, name);
+  int64_t duration_ns = check_seconds(L, lua_gettop(L), "new", name, absent_ns);
+  lua_pop(L, 1);
+  return duration_ns;
 }
 
 static unsigned count_option(lua_State *L, const char *name, lua_Integer least) {
-  lua_getfield(L, 1, name);
+  lua_getfield(L, OPTIONS, name);
   lua_Integer count = luaL_checkinteger(L, -1);
-  luaL_argcheck(L, count >= least && count <= 100000, 1, name);
+  luaL_argcheck(L, count >= least && count <= 100000, OPTIONS, name);
+  lua_pop(L, 1);
   return (unsigned)count;
 }
 
-static bool is_word(lua_State *L, const char *name, const char *word) {
-  lua_getfield(L, 1, name);
-  return lua_isstring(L, -1) && strcmp(lua_tostring(L, -1), word) == 0;
+static bool flag_option(lua_State *L, const char *name, bool absent) {
+  lua_getfield(L, OPTIONS, name);
+  bool flag = lua_isnil(L, -1) ? absent : lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return flag;
 }
 
-/* Pushes a userdata that holds the array, as long as it is on the stack. */
+/* 0: none is given. */
+static uint64_t size_option(lua_State *L, const char *name) {
+  lua_getfield(L, OPTIONS, name);
+  uint64_t bytes = (uint64_t)lua_tonumber(L, -1);
+  lua_pop(L, 1);
+  return bytes;
+}
+
+static bool is_word(lua_State *L, const char *name, const char *word) {
+  const char *text = string_option(L, name);
+  return text && strcmp(text, word) == 0;
+}
+
+/* Leaves a userdata on the stack that holds the array, as long as it is there. */
 static void read_init_sql(lua_State *L, mp_server *server) {
-  lua_getfield(L, 1, "init_sql");
+  lua_getfield(L, OPTIONS, "init_sql");
   if (lua_isnil(L, -1))
     return;
   luaL_checktype(L, -1, LUA_TTABLE);
   size_t count = lua_rawlen(L, -1);
-  luaL_checkstack(L, (int)count + 4, "init_sql");
   const char **statements = lua_newuserdatauv(L, (count + 1) * sizeof *statements, 0);
-  int table = lua_gettop(L) - 1;
   for (size_t i = 0; i < count; i++) {
-    lua_rawgeti(L, table, (int)i + 1);
-    statements[i] = luaL_checkstring(L, -1);
+    lua_rawgeti(L, -2, (int)i + 1);
+    luaL_checkstring(L, -1);
+    statements[i] = take_string(L);
   }
   server->init_sql = statements;
   server->init_sql_count = count;
 }
 
 static void read_tls(lua_State *L, mp_server *server) {
-  lua_getfield(L, 1, "tls");
-  server->tls = lua_toboolean(L, -1);
-  lua_getfield(L, 1, "tls_verify");
-  server->tls_verify = lua_isnil(L, -1) || lua_toboolean(L, -1);
-  lua_getfield(L, 1, "tls_cleartext_password");
-  server->tls_cleartext = lua_toboolean(L, -1);
+  server->tls = flag_option(L, "tls", false);
+  server->tls_verify = flag_option(L, "tls_verify", true);
+  server->tls_cleartext = flag_option(L, "tls_cleartext_password", false);
   server->tls_ca = string_option(L, "tls_ca");
   server->tls_cert = string_option(L, "tls_cert");
   server->tls_key = string_option(L, "tls_key");
@@ -172,8 +196,8 @@ static void forget_fd(void *context, int fd) {
 /* ---- new ---- */
 
 static void keep(lua_State *L, const char *option, int value) {
-  lua_getfield(L, 1, option);
-  lua_setiuservalue(L, 2, value);
+  lua_getfield(L, OPTIONS, option);
+  lua_setiuservalue(L, NEW_POOL, value);
 }
 
 /* new(options): the options as lua/mypool/options.lua completes them. */
@@ -193,25 +217,22 @@ int core_new(lua_State *L) {
   keep(L, "null", POOL_NULL);
   keep(L, "overdue", POOL_OVERDUE);
   keep(L, "types", POOL_TYPES);
-  lua_getfield(L, 1, "password");
+  lua_getfield(L, OPTIONS, "password");
   pool->password = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_getfield(L, 1, "forget");
+  lua_getfield(L, OPTIONS, "forget");
   server.forget = lua_isnil(L, -1) ? NULL : forget_fd;
   pool->forget = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_newtable(L); /* KEPT_STRINGS */
   read_server(L, &server);
   read_config(L, &config);
-  lua_getfield(L, 1, "on_connect");
-  config.hooked = !lua_isnil(L, -1);
-  lua_getfield(L, 1, "scheduler");
-  server.threads = config.may_queue = lua_toboolean(L, -1);
+  config.hooked = flag_option(L, "on_connect", false);
+  server.threads = config.may_queue = flag_option(L, "scheduler", false);
   server.password = ask_password;
   server.context = pool;
   config.reset_timeout_ns = server.connect_timeout_ns;
   pool->array_rows = is_word(L, "rows", "array");
-  lua_getfield(L, 1, "types");
-  pool->converting = lua_istable(L, -1);
-  lua_getfield(L, 1, "max_result_bytes");
-  pool->max_result_bytes = (uint64_t)lua_tonumber(L, -1);
+  pool->converting = flag_option(L, "types", false);
+  pool->max_result_bytes = size_option(L, "max_result_bytes");
   pool->checkout_timeout_ns = seconds_option(L, "checkout_timeout", 5 * MP_SECOND);
   mp_driver *driver = mp_mariadb_new(&server);
   pool->pool = driver ? mp_pool_new(&config, driver) : NULL;

@@ -98,15 +98,6 @@ static void read_values(lua_State *L, connection *conn, int first, int wanted) {
     luaL_error(L, "not enough memory");
 }
 
-/* A string on top of the stack goes into the array at index `kept`, and stays alive with it; anything else is
-   only taken from the stack. */
-static void keep_string(lua_State *L, int kept) {
-  if (lua_type(L, -1) == LUA_TSTRING)
-    lua_rawseti(L, kept, (int)lua_rawlen(L, kept) + 1);
-  else
-    lua_pop(L, 1);
-}
-
 /* For an error that comes in a later call, which must still be able to tell the values. */
 static void keep_parameters(lua_State *L, connection *conn, int last) {
   if (conn->activity == IDLE && !conn->streaming)
