@@ -90,6 +90,9 @@ local function wait(value)
   end
 end
 
+-- Each reset repeats them, in packets of three bytes of length.
+local LONGEST_STATEMENT = 2 ^ 24 - 3
+
 local function statements(value)
   local list = type(value) == "table" and value or { value }
   if #list == 0 then
@@ -98,6 +101,8 @@ local function statements(value)
   for i = 1, #list do
     if text(list[i]) then
       return "string, or array of strings,"
+    elseif #list[i] > LONGEST_STATEMENT then
+      return ("statements of less than 16 MiB, not one of %d bytes,"):format(#list[i])
     end
   end
 end

@@ -28,11 +28,19 @@
 /* ---- building the flight ---- */
 
 /* Header: three bytes of length, a sequence number, the command (MariaDB knowledge base,
-   "0-packet"). */
+   "0-packet"). What is longer than that can say would have to be split: the rest of it would be
+   read as another command. */
+enum { LONGEST_PAYLOAD = (1 << 24) - 2 };
+
+bool mp_flight_takes(size_t length) {
+  return length < LONGEST_PAYLOAD;
+}
+
 static void add_packet(mp_session *session, enum enum_server_command command, const char *text,
                        size_t length) {
   size_t size = length + 1;
   char header[5] = {(char)size, (char)(size >> 8), (char)(size >> 16), 0, (char)command};
+  session->flight.failed |= !mp_flight_takes(length);
   mp_buffer_add(&session->flight, header, sizeof header);
   mp_buffer_add(&session->flight, text, length);
   session->flight_replies++;
@@ -126,6 +134,8 @@ static void add_init_connect(mp_session *session) {
 
 mp_status mp_flight_build(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
+  if (!mp_flight_takes(strlen(session->base.init_connect)))
+    return mp_fail(err, MP_ERR_CONNECT, 0, "the server's init_connect is too long to be repeated");
   session->flight.length = session->flight_replies = 0;
   add_packet(session, COM_RESET_CONNECTION, NULL, 0);
   add_role(session);

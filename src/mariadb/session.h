@@ -166,6 +166,7 @@ mp_status mp_session_recover(mp_session *session, mp_error *err);
 
 /* reset.c */
 mp_status mp_flight_build(mp_session *session, mp_error *err);
+bool mp_flight_takes(size_t length); /* a statement of so many bytes */
 void mp_flight_add(mp_session *session, const char *sql, size_t length);
 void mp_flight_record(mp_session *session, bool on);
 mp_status mp_reset_send(mp_session *session, mp_error *err);

@@ -84,6 +84,12 @@ static mp_status refuse(mp_session *session, size_t length, mp_error *err) {
     return mp_fail(err, MP_ERR_SERVER, ER_NET_PACKET_TOO_LARGE,
                    "a statement of %zu bytes exceeds the server's max_allowed_packet of %zu", length,
                    session->base.max_packet);
+  if (session->recording && !mp_flight_takes(length))
+    return mp_fail(
+        err, MP_ERR_SERVER, ER_NET_PACKET_TOO_LARGE,
+        "on_connect: each reset repeats its statements, and one of %zu bytes is too long for that: "
+        "it takes less than 16 MiB",
+        length);
   return MP_DONE;
 }
 
