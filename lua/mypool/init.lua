@@ -2,6 +2,7 @@
 
 local core = require "mypool.core"
 core.internal()
+local array = require "mypool.array"
 local hooks = require "mypool.hooks"
 local is_error = require "mypool.is_error"
 local options = require "mypool.options"
@@ -38,13 +39,20 @@ local function refuse(name, expected, value)
   core.raise(("bad argument to '%s' (%s expected, got %s)"):format(name, expected, type(value)))
 end
 
--- mypool.list{ … }: values for IN (?). An empty one raises when it is used.
+-- mypool.list{ … }: values for IN (?). Raises for a hole: mypool.null is NULL in a list. An empty one raises
+-- when it is used.
 mypool.list = wrapper("list", function(values)
   if type(values) ~= "table" then
     refuse("list", "array", values)
   end
+  local length, hole, key = array.length(values)
+  if hole then
+    core.raise(("bad argument to 'list' (place %d is nil: for NULL write mypool.null)"):format(hole))
+  elseif key then
+    core.raise(("bad argument to 'list' (array expected, but it has the %s)"):format(key))
+  end
   local copy = {}
-  for i = 1, #values do
+  for i = 1, length do
     copy[i] = values[i]
   end
   return copy

@@ -1,5 +1,6 @@
 -- The options of mypool.new and of a single statement: names, types, ranges, defaults.
 
+local array = require "mypool.array"
 local core = require "mypool.core"
 local dsn = require "mypool.dsn"
 local names = require "mypool.names"
@@ -95,10 +96,13 @@ local LONGEST_STATEMENT = 2 ^ 24 - 3
 
 local function statements(value)
   local list = type(value) == "table" and value or { value }
-  if #list == 0 then
+  local length, hole = array.length(list)
+  if hole then
+    return ("array of strings without a hole at place %d"):format(hole)
+  elseif not length or length == 0 then
     return "string, or array of strings,"
   end
-  for i = 1, #list do
+  for i = 1, length do
     if text(list[i]) then
       return "string, or array of strings,"
     elseif #list[i] > LONGEST_STATEMENT then

@@ -32,22 +32,43 @@ static void encode_string(const encoder *to, int index) {
   mp_encode_string(to->out, bytes, length, to->mode, to->hex);
 }
 
+/* The last place of a list. Its length would not tell of all values: a program can make holes in a list that
+   mypool.list has looked at. */
+static lua_Integer last_place(const encoder *to, int index) {
+  lua_State *L = to->L;
+  lua_Integer last = 0;
+  for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+    lua_Integer key = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+    if (key < 1)
+      raise(L, "bad parameter %d (a list has no keys but 1, 2, …)", to->position);
+    last = key > last ? key : last;
+  }
+  return last;
+}
+
+static void encode_place(const encoder *to, int index, int place, int depth) {
+  lua_rawgeti(to->L, index, place);
+  if (lua_isnil(to->L, -1))
+    raise(to->L, "bad parameter %d (place %d of the list is nil: for NULL write mypool.null)", to->position,
+          place);
+  encode(to, lua_gettop(to->L), depth);
+  lua_pop(to->L, 1);
+}
+
 /* A list within a list is a row: (a, b) IN (?), VALUES ?. */
 static void encode_list(const encoder *to, int index, int depth) {
-  int count = (int)lua_rawlen(to->L, index);
   if (depth > 1)
     raise(to->L, "bad parameter %d (lists are nested more than once)", to->position);
-  if (count == 0)
+  lua_Integer last = last_place(to, index);
+  if (last == 0)
     raise(to->L, "bad parameter %d (an empty list: no SQL means 'in nothing', so test for it first)",
           to->position);
   if (depth > 0)
     mp_buffer_add(to->out, "(", 1);
-  for (int i = 1; i <= count; i++) {
+  for (int i = 1; i <= last; i++) {
     if (i > 1)
       mp_buffer_add(to->out, ",", 1);
-    lua_rawgeti(to->L, index, i);
-    encode(to, lua_gettop(to->L), depth + 1);
-    lua_pop(to->L, 1);
+    encode_place(to, index, i, depth + 1);
   }
   if (depth > 0)
     mp_buffer_add(to->out, ")", 1);
