@@ -414,6 +414,41 @@ describe("the option types", function()
     assert.equal("7", conn:value "SELECT '7'")
   end)
 
+  -- Some 100 MB of garbage, of which little may be there at a time.
+  it("does not keep what converters throw away until a large result has been read", function()
+    local most_kb
+    local pool = pools.new(s:options {
+      types = {
+        bigint = function(n)
+          local thrown_away = ("x"):rep(10000 + n % 100)
+          most_kb = math.max(most_kb, collectgarbage "count")
+          return #thrown_away
+        end,
+      },
+    })
+    local conn <close> = assert(pool:checkout())
+    local sql = "SELECT 'text' AS a, seq AS b, 'more' AS c FROM seq_1_to_10000"
+    local statement = assert(conn:prepare(sql))
+    for name, call in pairs {
+      query = function()
+        return conn:query(sql)
+      end,
+      arrays = function()
+        return conn:query { sql, rows = "array" }
+      end,
+      execute = function()
+        return statement:execute()
+      end,
+    } do
+      collectgarbage()
+      most_kb = 0
+      local before_kb = collectgarbage "count"
+      assert.equal(10000, #assert(call()))
+      assert.is_true(most_kb - before_kb < 60 * 1024, ("%s: %.0f KB"):format(name, most_kb - before_kb))
+      assert.is_true(most_kb > 0)
+    end
+  end)
+
   it("lets no converter use the connection it works for", function()
     local conn
     local calls = {

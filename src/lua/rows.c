@@ -378,6 +378,14 @@ static void read_all(lua_State *L, int self, reading *from, int result) {
 
 #endif
 
+/* What these throw away is garbage at once, and may be many times the rows: the collector must go on. */
+static bool runs_converters(lua_State *L, const connection *conn, int result) {
+  bool found = false;
+  for (int i = 0; conn->converting && !found && i < (int)conn->columns; i++)
+    found = !lua_isnil(L, result + 2 + (int)conn->columns + i);
+  return found;
+}
+
 enum { MANY_ROWS = 200 };
 
 static mp_status read_rows(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err) {
@@ -387,7 +395,7 @@ static mp_status read_rows(lua_State *L, int self, connection *conn, mp_wait *wa
   row_push_names(L, self, conn);
 #ifdef LUA_GCISRUNNING
   if (!read_some(L, &from, result, MANY_ROWS)) {
-    if (lua_gc(L, LUA_GCISRUNNING, 0))
+    if (lua_gc(L, LUA_GCISRUNNING, 0) && !runs_converters(L, conn, result))
       read_all(L, self, &from, result);
     else
       read_some(L, &from, result, LLONG_MAX);
