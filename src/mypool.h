@@ -442,6 +442,9 @@ typedef struct mp_server {
   void *context; /* of both */
 } mp_server;
 
+/* The version of the libmariadb found at run time if it is too old to be used, else NULL. */
+const char *mp_mariadb_too_old(void);
+
 /* A driver for mp_pool_new; NULL for want of memory. */
 mp_driver *mp_mariadb_new(const mp_server *server);
 

@@ -109,6 +109,13 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
+static void check_library(lua_State *L) {
+  const char *version = mp_mariadb_too_old();
+  if (version)
+    luaL_error(L, "mypool needs libmariadb (MariaDB Connector/C) 3.3 or later, found %s: install a newer one",
+               version);
+}
+
 __attribute__((visibility("default"))) int luaopen_mypool_core(lua_State *L);
 
 /* One that is loaded again, as busted does for each file, gets the same: what it made before keeps its
@@ -117,6 +124,7 @@ int luaopen_mypool_core(lua_State *L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, functions);
   if (lua_istable(L, -1))
     return 1;
+  check_library(L);
   luaL_newlib(L, functions);
   leftovers_open(L);
   errors_open(L);

@@ -179,6 +179,12 @@ static void init_library(void) {
     sigaction(SIGPIPE, &before, NULL);
 }
 
+/* Before its 3.2 the library gave the number of the server that it came with, such as 100523. */
+const char *mp_mariadb_too_old(void) {
+  unsigned long version = mysql_get_client_version();
+  return version < OLDEST_CONNECTOR_C || version >= 100000 ? mysql_get_client_info() : NULL;
+}
+
 mp_driver *mp_mariadb_new(const mp_server *server) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   mariadb_driver *driver = calloc(1, sizeof *driver);
@@ -187,7 +193,9 @@ mp_driver *mp_mariadb_new(const mp_server *server) {
   pthread_once(&once, init_library);
   driver->face = mariadb_face;
   driver->server = *server;
-  if (!copy_strings(driver, server) | !copy_init_sql(driver, server)) {
+  bool complete = copy_strings(driver, server);
+  complete = copy_init_sql(driver, server) && complete;
+  if (!complete) {
     free_driver(&driver->face);
     return NULL;
   }

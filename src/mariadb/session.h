@@ -9,6 +9,12 @@
 
 #include "driver.h"
 
+/* Earlier ones lack what the login is restricted with, and errors of TLS that can be told apart. */
+#define OLDEST_CONNECTOR_C 30300
+#if !defined MARIADB_PACKAGE_VERSION_ID || MARIADB_PACKAGE_VERSION_ID < OLDEST_CONNECTOR_C
+#error "mypool needs the headers of MariaDB Connector/C 3.3 or later (Debian: libmariadb-dev)"
+#endif
+
 /* An fd that programs may wait on and that outlives every socket: libmariadb closes sockets
    inside its calls and the kernel reuses their numbers, so a scheduler that caches
    registrations by number would lose a wake-up. */
