@@ -1,4 +1,4 @@
--- Servers and proxies that know no reset: they refuse it, or never answer it.
+-- Servers and proxies that meet resets with a refusal or with silence, for ever or for a while.
 
 local pools = require "spec.support.pools"
 local scheduler = require "spec.support.scheduler"
@@ -8,7 +8,7 @@ local s, events
 
 local function new_pool(more)
   local options = s:options(more)
-  options.connect_timeout = 0.4
+  options.connect_timeout = options.connect_timeout or 0.4
   options.checkout_timeout = 3
   options.on_event = function(event, details)
     events[#events + 1] = { event, details }
@@ -44,108 +44,172 @@ local function number(pool, sql)
   return math.tointeger(tonumber((assert(pool:value(sql)))))
 end
 
-for how, most in pairs { refuse = 2, silent = 0.4 + 2 } do -- checkout_timeout is more
-  describe("a server that meets a reset with " .. how, function()
-    before_each(function()
-      s = scripted_server.start { reset = how }
-    end)
+local function names()
+  local found = {}
+  for i, event in ipairs(events) do
+    found[i] = event[1]
+  end
+  return table.concat(found, " ")
+end
 
-    it("costs the session, within connect_timeout", function()
-      local pool = new_pool { max_size = 1 }
-      local id, began = dirty(pool), monotime()
-      local conn = assert(pool:checkout())
-      local took = monotime() - began
-      assert.is_true(took < most, ("the checkout took %.3f s"):format(took))
-      assert.not_equal(id, conn:id())
-      assert.is_nil((conn:value "SELECT @mine"))
-      conn:release()
-      local stats = pool:stats()
-      assert.same({ 1, 1 }, { stats.resets_sent, stats.resets_failed })
-    end)
+local function costs_the_session(most)
+  it("costs the session, within connect_timeout", function()
+    local pool = new_pool { max_size = 1 }
+    local id, began = dirty(pool), monotime()
+    local conn = assert(pool:checkout())
+    local took = monotime() - began
+    assert.is_true(took < most, ("the checkout took %.3f s"):format(took))
+    assert.not_equal(id, conn:id())
+    assert.is_nil((conn:value "SELECT @mine"))
+    conn:release()
+    local stats = pool:stats()
+    assert.same({ 2, 1 }, { stats.resets_sent, stats.resets_failed })
+  end)
 
-    it("is not asked again: used sessions are closed", function()
-      local pool = new_pool { max_size = 1 }
-      local ids = {}
-      for i = 1, 6 do
-        ids[i] = dirty(pool)
-      end
-      for i = 2, 6 do
-        assert.not_equal(ids[i - 1], ids[i])
-      end
-      assert.equal(1, number(pool, "SHOW RESETS"))
-      local stats = pool:stats()
-      assert.same({ 1, 1 }, { stats.resets_sent, stats.resets_failed })
-      assert.same({ 7, 7 }, { stats.opened, stats.closed })
-      assert.equal(6, stats.discarded)
-    end)
+  it("costs the session, not the slot, in the middle of a loan too", function()
+    local pool = new_pool { max_size = 1 }
+    local conn = assert(pool:checkout())
+    assert(conn:query "SET @mine = 7")
+    local began = monotime()
+    local ok, err = conn:reset()
+    assert.is_true(monotime() - began < most)
+    assert.is_nil(ok)
+    assert.equal("no", err.executed)
+    assert.is_true(err.fatal)
+    assert.is_nil(conn:id())
+    conn:release()
+    dirty(pool)
+  end)
+end
 
-    it("keeps the session of a loan that ran nothing", function()
-      local pool = new_pool { max_size = 1 }
-      dirty(pool)
-      local conn = assert(pool:checkout())
-      local id = conn:id()
-      conn:release()
-      conn = assert(pool:checkout())
-      assert.equal(id, conn:id())
-      conn:release()
-    end)
-
-    it("is told of once", function()
-      local pool = new_pool { max_size = 1, name = "orders" }
-      for _ = 1, 4 do
-        dirty(pool)
-      end
-      assert.equal(1, #events)
-      assert.equal("reset_refused", events[1][1])
-      assert.equal("orders", events[1][2].pool)
-      assert.truthy(events[1][2].message:find "COM_RESET_CONNECTION")
-    end)
-
-    it("refuses conn:reset() too: the session is lost, the slot is not", function()
-      local pool = new_pool { max_size = 1 }
-      local conn = assert(pool:checkout())
-      assert(conn:query "SET @mine = 7")
-      local began = monotime()
-      local ok, err = conn:reset()
-      assert.is_true(monotime() - began < most)
-      assert.is_nil(ok)
-      assert.equal("no", err.executed)
-      assert.is_true(err.fatal)
-      assert.is_nil(conn:id())
-      conn:release()
-      dirty(pool)
-      conn = assert(pool:checkout())
-      assert(conn:query "SET @mine = 7")
-      ok, err = conn:reset() -- not sent any more
-      assert.is_nil(ok)
-      assert.truthy(err.message:find "reset")
-      conn:release()
-      dirty(pool)
-      assert.equal(1, number(pool, "SHOW RESETS"))
-      assert.equal(1, #events)
-    end)
-
-    it("loses no checkout of many at once", function()
-      local pool = new_pool { max_size = 2, wait = scheduler.wait }
-      local tasks, done = {}, 0
-      for i = 1, 6 do
-        tasks[i] = function()
-          for _ = 1, 3 do
-            local conn = assert(pool:checkout())
-            assert.is_nil((conn:value "SELECT @mine"))
-            assert(conn:query "SET @mine = 7")
-            scheduler.sleep(0.002)
-            conn:release()
-            done = done + 1
-          end
+local function loses_no_checkout(event)
+  it("loses no checkout of many at once", function()
+    local pool = new_pool { max_size = 2, wait = scheduler.wait }
+    local tasks, done = {}, 0
+    for i = 1, 6 do
+      tasks[i] = function()
+        for _ = 1, 2 do
+          local conn = assert(pool:checkout())
+          assert.is_nil((conn:value "SELECT @mine"))
+          assert(conn:query "SET @mine = 7")
+          scheduler.sleep(0.002)
+          conn:release()
+          done = done + 1
         end
       end
-      scheduler.run(table.unpack(tasks))
-      assert.equal(18, done)
-      assert.equal(1, #events)
-      assert.is_true(number(pool, "SHOW RESETS") <= 2)
-      assert.equal(0, pool:stats().lent)
-    end)
+    end
+    scheduler.run(table.unpack(tasks))
+    assert.equal(12, done)
+    assert.equal(event, names())
+    assert.equal(0, pool:stats().lent)
+  end)
+end
+
+describe("a server that knows no reset", function()
+  before_each(function()
+    s = scripted_server.start { reset = "refuse" }
+  end)
+
+  costs_the_session(2)
+  loses_no_checkout "reset_refused"
+
+  it("is not asked again once it has said so twice: used sessions are closed", function()
+    local pool = new_pool { max_size = 1 }
+    local ids = {}
+    for i = 1, 6 do
+      ids[i] = dirty(pool)
+    end
+    for i = 2, 6 do
+      assert.not_equal(ids[i - 1], ids[i])
+    end
+    assert.equal(2, number(pool, "SHOW RESETS"))
+    local stats = pool:stats()
+    assert.same({ 2, 2 }, { stats.resets_sent, stats.resets_failed })
+    assert.same({ 7, 7 }, { stats.opened, stats.closed })
+    assert.equal(5, stats.discarded)
+  end)
+
+  it("keeps the session of a loan that ran nothing", function()
+    local pool = new_pool { max_size = 1 }
+    for _ = 1, 3 do
+      dirty(pool)
+    end
+    local conn = assert(pool:checkout())
+    local id = conn:id()
+    conn:release()
+    conn = assert(pool:checkout())
+    assert.equal(id, conn:id())
+    conn:release()
+  end)
+
+  it("is told of once", function()
+    local pool = new_pool { max_size = 1, name = "orders" }
+    for _ = 1, 5 do
+      dirty(pool)
+    end
+    assert.equal("reset_refused", names())
+    assert.equal("orders", events[1][2].pool)
+    assert.truthy(events[1][2].message:find "COM_RESET_CONNECTION")
+  end)
+
+  it("is not asked by conn:reset() any more", function()
+    local pool = new_pool { max_size = 1 }
+    for _ = 1, 3 do
+      dirty(pool)
+    end
+    local conn = assert(pool:checkout())
+    assert(conn:query "SET @mine = 7")
+    local ok, err = conn:reset()
+    assert.is_nil(ok)
+    assert.truthy(err.message:find "reset")
+    conn:release()
+    dirty(pool)
+    assert.equal(2, number(pool, "SHOW RESETS"))
+    assert.equal("reset_refused", names())
+  end)
+end)
+
+describe("a server that is silent at a reset", function()
+  before_each(function()
+    s = scripted_server.start { reset = "silent" }
+  end)
+
+  costs_the_session(0.4 + 2)
+  loses_no_checkout "reset_failing"
+
+  it("is asked again each time, and told of once", function()
+    local pool = new_pool { max_size = 1 }
+    for _ = 1, 5 do
+      dirty(pool)
+    end
+    assert.equal("reset_failing", names())
+    assert.truthy(events[1][2].message:find "did not answer a reset", events[1][2].message)
+    assert.equal(5, pool:stats().resets_sent)
+  end)
+end)
+
+-- How it meets them, how often, and what is told of it.
+for _, case in ipairs {
+  { "refuse", 1, "" },
+  { "wsrep", 2, "" },
+  { "wsrep", 4, "reset_failing reset_works" },
+  { "silent", 3, "reset_failing reset_works" },
+} do
+  local how, times, told = table.unpack(case)
+  it(("sessions are used again after %d resets met with %s"):format(times, how), function()
+    s = scripted_server.start { reset = how, resets = times }
+    local pool = new_pool { max_size = 1, connect_timeout = 0.2 }
+    local ids = {}
+    for i = 1, times + 5 do
+      ids[i] = dirty(pool)
+    end
+    for i = 2, times + 1 do
+      assert.not_equal(ids[i - 1], ids[i])
+    end
+    for i = times + 2, times + 5 do
+      assert.equal(ids[times + 1], ids[i])
+    end
+    assert.equal(told, names())
   end)
 end
 

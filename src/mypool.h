@@ -222,8 +222,15 @@ void mp_pool_evict(mp_pool *pool);
 void mp_pool_stats(const mp_pool *pool, mp_stats *stats);
 
 /* What happened since it was last asked, as a set of bits. */
-enum { MP_EVENT_RESET_REFUSED = 1 /* the server knows no reset: sessions are closed instead */ };
+enum {
+  MP_EVENT_RESET_REFUSED = 1, /* the server knows no reset: sessions are closed instead */
+  MP_EVENT_RESET_FAILING = 2, /* several in a row, for other reasons */
+  MP_EVENT_RESET_WORKS = 4    /* again, after one of these; later than they in one set */
+};
 unsigned mp_pool_take_events(mp_pool *pool);
+
+/* Why the last reset failed that did, in words; "" when none has. Holds until the next. */
+const char *mp_pool_reset_failure(const mp_pool *pool);
 
 /* A loan that is out. */
 typedef struct mp_holder {

@@ -12,8 +12,6 @@ local hooks = {}
 local options_of = setmetatable({}, { __mode = "k" })
 hooks.options_of = options_of
 
-local RESET_REFUSED = 1 -- a bit of core.events
-
 -- Keeps what the options of a pool ask for.
 function hooks.keep(pool, options)
   if options.on_connect or options.on_event or options.audit then
@@ -40,11 +38,21 @@ local function report(options, event, details)
   end
 end
 
+-- Bits of core.events.
+local RESET_REFUSED, RESET_FAILING, RESET_WORKS = 1, 2, 4
+
 local function report_events(pool, options)
-  if core.events(pool) >= RESET_REFUSED then
+  local events, failure = core.events(pool)
+  if events % (2 * RESET_REFUSED) >= RESET_REFUSED then
     report(options, "reset_refused", {
-      message = "the server does not answer COM_RESET_CONNECTION: used sessions are closed instead",
+      message = "the server does not know COM_RESET_CONNECTION: used sessions are closed instead",
     })
+  end
+  if events % (2 * RESET_FAILING) >= RESET_FAILING then
+    report(options, "reset_failing", { message = failure })
+  end
+  if events % (2 * RESET_WORKS) >= RESET_WORKS then
+    report(options, "reset_works", {})
   end
 end
 

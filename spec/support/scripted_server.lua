@@ -7,7 +7,9 @@
 --
 -- The script, all of it optional:
 --
---     reset = "refuse"       error 1047; "silent": no answer, to nothing any more
+--     reset = "refuse"       error 1047; "wsrep": as of a Galera node that is not ready; "silent": no answer, to
+--                            nothing any more
+--     resets = number        only so many, of all connections, are met like that
 --     greets = plugin        authentication plugin of the greeting
 --     switches = plugin      ... to which it switches after the login
 --     wants = path           asks for this file of the client, in answer to
@@ -41,7 +43,9 @@ local function send(peer, payload)
   peer.number = (peer.number + 1) % 256
 end
 
+-- What was sent goes out in one piece: for piece after piece the kernel would wait for acknowledgements.
 local function receive(peer)
+  peer.socket:flush()
   local header = peer.socket:read(4)
   if not header or #header < 4 then
     return
@@ -240,21 +244,24 @@ local function is_asked_for_a_file(packet, script)
 end
 
 local function talk(peer, script)
-  local silent = false
+  local silent, how = false, nil
   for packet in receive, peer do
     local command = packet:byte()
     if command == QUIT then
       return
     elseif command == RESET then
       seen.resets = seen.resets + 1
-      silent = silent or script.reset == "silent"
+      how = seen.resets <= (script.resets or math.huge) and script.reset
+      silent = silent or how == "silent"
     end
     if is_asked_for_a_file(packet, script) then
       ask_for_file(peer, script)
     end
     if silent then -- luacheck: ignore 542
-    elseif command == RESET and script.reset == "refuse" then
+    elseif command == RESET and how == "refuse" then
       send_error(peer, 1047, "08S01", "Unknown command")
+    elseif command == RESET and how == "wsrep" then
+      send_error(peer, 1047, "08S01", "WSREP has not yet prepared node for application use")
     elseif command == QUERY then
       answer_query(peer, packet:sub(2), script)
     elseif others[command] == "prepare" then
@@ -269,7 +276,7 @@ local function talk(peer, script)
 end
 
 local function serve_one(s, script)
-  s:setmode("bn", "bn")
+  s:setmode("bn", "bf")
   s:onerror(function(_, _, why)
     return why
   end)
@@ -278,6 +285,7 @@ local function serve_one(s, script)
   if greet(peer, script) then
     talk(peer, script)
   end
+  s:flush()
   s:close()
 end
 

@@ -346,10 +346,12 @@ int core_wait(lua_State *L) {
   return 1;
 }
 
-/* events(pool): the bits of what happened since the last call. */
+/* events(pool): the bits of what happened since the last call, and why the last reset failed that did. */
 int core_events(lua_State *L) {
-  lua_pushinteger(L, mp_pool_take_events(check_pool(L, 1, "events")->pool));
-  return 1;
+  mp_pool *pool = check_pool(L, 1, "events")->pool;
+  lua_pushinteger(L, mp_pool_take_events(pool));
+  lua_pushstring(L, mp_pool_reset_failure(pool));
+  return 2;
 }
 
 /* holders(pool): the places where those connections were checked out that are lent, the oldest first;

@@ -39,13 +39,14 @@ static mp_status held(mp_loan *loan, int64_t now_ns) {
 }
 
 /* The session failed before anything of the caller's was sent: take another. What is returned
-   here is not the last word, seek_on goes on. */
+   here is not the last word, seek_on goes on. That a server which knows no reset was asked once
+   more is not the caller's trouble. */
 static mp_status replace(mp_loan *loan, mp_error *err) {
   mp_pool *pool = loan->pool;
   slot_close(pool, loan->slot);
   loan->slot = NULL;
   loan->tries++;
-  if (pool->config.retries == 0)
+  if (pool->config.retries == 0 && !pool->reset_refused)
     return give_up(loan);
   pool->stats.retries++;
   *err = (mp_error){0};
@@ -94,16 +95,8 @@ static mp_status found_dead(mp_loan *loan, mp_error *err) {
   return replace(loan, err);
 }
 
-/* A checkout in a hurry proves nothing by its own lack of time. */
-static bool was_refused(const mp_loan *loan, const mp_error *err) {
-  bool silent = err->kind == MP_ERR_TIMEOUT;
-  return err->code == 1047 || (silent && reset_overdue(loan->pool, loan->slot, pool_now(loan->pool)));
-}
-
-static mp_status reset_failed(mp_loan *loan, mp_error *err) {
-  loan->pool->stats.resets_failed++;
-  if (was_refused(loan, err))
-    reset_refused(loan->pool);
+static mp_status not_reset(mp_loan *loan, mp_error *err) {
+  reset_failed(loan->pool, loan->slot, err);
   err->kind = MP_ERR_LOST;
   err->retryable = true;
   return replace(loan, err);
@@ -142,8 +135,8 @@ static mp_status resetting(mp_loan *loan, mp_status status, mp_wait *wait, mp_er
     return wait_for_reset(loan, wait);
   loan->slot->reset_pending = loan->slot->reset_begun = loan->slot->reset_slow = false;
   if (status == MP_FAILED)
-    return reset_failed(loan, err);
-  reset_answered(pool);
+    return not_reset(loan, err);
+  reset_answered(pool, loan->slot);
   if (loan_is_dead(loan))
     return found_dead(loan, err);
   return held(loan, pool_now(pool));
@@ -178,7 +171,7 @@ static mp_status step_resetting(mp_loan *loan, mp_wait *wait, mp_error *err) {
   if (status == MP_WAIT && now_ns >= loan->deadline_ns)
     return expired(loan, err);
   if (status == MP_WAIT && now_ns >= loan->limit_ns)
-    status = mp_fail(err, MP_ERR_TIMEOUT, 0, "the server did not answer a reset in time");
+    status = reset_silent(err);
   if (status != MP_WAIT)
     pool->stats.reset_wait_ns += now_ns - loan->since_ns;
   return resetting(loan, status, wait, err);
@@ -210,7 +203,7 @@ static mp_status use_idle(mp_loan *loan, mp_slot *slot, int64_t now_ns, mp_wait 
    its time was over anyway. */
 static bool recovery_settled(mp_pool *pool, mp_slot *slot, mp_status status) {
   if (status == MP_DONE)
-    reset_answered(pool);
+    reset_answered(pool, slot);
   if (status == MP_DONE && slot_reusable(pool, slot, pool_now(pool)))
     return true;
   slot_discard(pool, slot);

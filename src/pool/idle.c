@@ -84,8 +84,9 @@ static idle_finding look_at(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
     return FOUND_READY;
   if (!reset_overdue(pool, slot, now_ns))
     return FOUND_PENDING;
-  pool->stats.resets_failed++;
-  reset_refused(pool);
+  mp_error err = {0};
+  reset_silent(&err);
+  reset_failed(pool, slot, &err);
   slot_close(pool, slot);
   return FOUND_OLD;
 }

@@ -122,13 +122,13 @@ static bool may_be_lent_again(const mp_loan *loan, int64_t now_ns) {
 /* A loan that sent nothing left nothing behind: it alone needs no reset. */
 static bool clean(mp_loan *loan, bool reset) {
   mp_pool *pool = loan->pool;
-  mp_error ignored = {0};
+  mp_error err = {0};
   if (!reset || !pool->config.reset || !loan->touched)
     return true;
-  if (pool->reset_refused)
+  if (!reset_is_due(pool))
     return false;
-  if (pool->driver->reset_send(loan->slot->session, &ignored) != MP_DONE) {
-    pool->stats.resets_failed++;
+  if (pool->driver->reset_send(loan->slot->session, &err) != MP_DONE) {
+    reset_failed(pool, loan->slot, &err);
     return false;
   }
   pool->stats.resets_sent++;

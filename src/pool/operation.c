@@ -11,7 +11,7 @@ static mp_status finish(mp_loan *loan, mp_status status) {
   if (loan->operation == OP_QUERY || loan->operation == OP_PREPARE || loan->operation == OP_EXECUTE)
     loan->statements++;
   if (loan->operation == OP_RESET && status == MP_DONE) {
-    reset_answered(loan->pool);
+    reset_answered(loan->pool, loan->slot);
     loan->statements = 0;
     loan->touched = false;
   }
@@ -45,25 +45,18 @@ bool operation_recover(mp_loan *loan) {
   return true;
 }
 
-static void reset_failed(mp_loan *loan, bool refused) {
-  loan->pool->stats.resets_failed++;
-  loan->slot->lost = true;
-  if (refused)
-    reset_refused(loan->pool);
-}
-
 /* What the server makes of the statement can no longer be learnt by this loan. */
 static mp_status time_out(mp_loan *loan, mp_error *err) {
   bool statement = loan->operation != OP_PING && loan->operation != OP_RESET;
   loan->pool->stats.timeouts++;
+  err->executed = MP_EXECUTED_UNKNOWN;
+  mp_fail(err, MP_ERR_TIMEOUT, 0, "no answer within the time limit");
   if (loan->operation == OP_RESET)
-    reset_failed(loan, true);
+    reset_failed(loan->pool, loan->slot, err);
   if (!statement || !operation_recover(loan)) {
     loan->pool->driver->abort(loan->slot->session);
     loan->slot->lost = true;
   }
-  err->executed = MP_EXECUTED_UNKNOWN;
-  mp_fail(err, MP_ERR_TIMEOUT, 0, "no answer within the time limit");
   return finish(loan, MP_FAILED);
 }
 
@@ -157,8 +150,10 @@ static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_verdict verdict = judge(err, loan->idempotent || is_harmless(loan->operation));
   loan->slot->lost |= verdict.lost;
   loan->slot->retire |= verdict.retire;
-  if (loan->operation == OP_RESET && !out_of_turn(err))
-    reset_failed(loan, err->code == 1047);
+  if (loan->operation == OP_RESET && !out_of_turn(err)) {
+    loan->slot->lost = true;
+    reset_failed(loan->pool, loan->slot, err);
+  }
   if (loan->pool->aborted && verdict.lost)
     err->kind = MP_ERR_CLOSED;
   if (verdict.again && may_retry(loan))
@@ -189,7 +184,7 @@ static mp_status start_reset(mp_loan *loan, mp_error *err) {
   mp_driver *driver = loan->pool->driver;
   mp_session *session = loan->slot->session;
   err->phase = MP_PHASE_RESET;
-  if (loan->pool->reset_refused)
+  if (!reset_is_due(loan->pool))
     return mp_fail(err, MP_ERR_PROTOCOL, 0, "the server does not know how to reset a session");
   if (driver->reset_send(session, err) != MP_DONE)
     return MP_FAILED;

@@ -29,6 +29,7 @@ typedef struct mp_slot {
   bool reset_pending;            /* replies to a reset are owed */
   bool reset_begun;              /* ... and a loan that gave up waiting began to read them */
   bool reset_slow;               /* ... and were given up for another session */
+  bool reset_answered;           /* a reset has led it back before */
   bool fresh;                    /* the user's on_connect has not seen it yet */
   bool recording;                /* ... or has it in hand: its baseline is half made */
   bool lost;                     /* the session is of no more use to its loan */
@@ -108,9 +109,11 @@ struct mp_pool {
   unsigned successes;  /* connects that did not, since the last failure; 0: that is long ago */
   int64_t retry_at_ns; /* no connect before, while failures > 0 */
   mp_error last_failure;
-  int64_t overdue_at_ns; /* no loan that was not reported is overdue before */
-  bool reset_answered;   /* by the server, once */
-  bool reset_refused;    /* the server does not know how: reconnect instead */
+  int64_t overdue_at_ns;                   /* no loan that was not reported is overdue before */
+  bool reset_refused;                      /* the server does not know how: reconnect instead */
+  unsigned reset_refusals, reset_failures; /* since the last that was answered */
+  int64_t reset_ask_at_ns;                 /* of a server that does not know how, once more */
+  char reset_failure[sizeof((mp_error *)NULL)->message];
   unsigned events;
   mp_stats stats;
 };
@@ -160,10 +163,13 @@ bool loan_wait_here(const mp_loan *loan, int64_t until_ns); /* true: go on */
 /* operation.c: stops the statement of the loan, which has no session then. False: close it. */
 bool operation_recover(mp_loan *loan);
 
-/* refusal.c: whether the server knows how to reset a session */
-void reset_answered(mp_pool *pool);
-void reset_refused(mp_pool *pool);
+/* refusal.c: whether resets work */
+void reset_answered(mp_pool *pool, mp_slot *slot); /* well */
+void reset_failed(mp_pool *pool, const mp_slot *slot, const mp_error *err);
+bool reset_is_due(mp_pool *pool); /* false: the server does not know how; call it before each that is sent */
+/* The replies to the reset of its release have had all the time they may take. */
 bool reset_overdue(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
+mp_status reset_silent(mp_error *err); /* fails for that */
 
 /* explain.c */
 mp_status explain_exhausted(const mp_loan *loan, mp_error *err);
