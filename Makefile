@@ -40,7 +40,7 @@ SOURCES = $(wildcard src/pool/*.c src/mariadb/*.c src/lua/*.c)
 OBJECTS = $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 CORE = $(BUILD)/mypool/core.so
 # Those parts of src/mariadb that are rules, not I/O: their specs need no server.
-SQL = buffer encode rollback scan utf8
+SQL = buffer encode number rollback scan utf8
 C_SPEC = $(BUILD)/spec/c
 C_SPEC_SOURCES = $(wildcard spec/c/*.c src/pool/*.c) $(SQL:%=src/mariadb/%.c)
 RELAY = build/spec/relay
@@ -49,6 +49,8 @@ PROCESS = build/spec/process.so
 UNPRELOAD = build/spec/unpreload.so
 BENCH = build/bench
 ROUNDS ?= 11
+# One with a decimal comma, and one whose decimal mark has two bytes; LOCPATH says where they are.
+LOCALES = build/locale/de_DE.UTF-8 build/locale/ps_AF.UTF-8
 # Programs that embed Lua.
 EMBEDDED = $(BUILD)/spec/allocator $(BUILD)/spec/states
 SOAKED = spec/faults/random_spec.lua spec/faults/packets_spec.lua spec/faults/process_spec.lua
@@ -93,6 +95,10 @@ $(EMBEDDED): $(BUILD)/spec/%: spec/support/%.c Makefile
 $(UNPRELOAD): spec/support/unpreload.c
 	@mkdir -p $(@D)
 	$(CC) -fPIC -shared $< -o $@
+
+$(LOCALES): build/locale/%.UTF-8:
+	@mkdir -p $(@D)
+	localedef -i $* -f UTF-8 $@
 
 demo: install-build install-server
 	@$(MAKE) --no-print-directory all >/dev/null
@@ -162,11 +168,13 @@ soak: install-build install-server install-test
 	  $(LUA) $$(command -v busted) --ignore-lua $(SOAKED) || status=1; \
 	  $(LUA) spec/support/ledger.lua $$MYPOOL_LEDGER && exit $$status
 
-test-c: install-build $(C_SPEC)
-	$(C_SPEC)
+test-c: install-build install-locale $(C_SPEC)
+	@$(MAKE) --no-print-directory $(LOCALES)
+	LOCPATH=build/locale $(C_SPEC)
 
-test-valgrind: install-build install-valgrind $(C_SPEC)
-	valgrind -q --leak-check=full --error-exitcode=1 $(C_SPEC)
+test-valgrind: install-build install-locale install-valgrind $(C_SPEC)
+	@$(MAKE) --no-print-directory $(LOCALES)
+	LOCPATH=build/locale valgrind -q --leak-check=full --error-exitcode=1 $(C_SPEC)
 
 # What the specs run of src/, by line; fails below LEAST per cent.
 coverage: install-build install-server install-test install-coverage
@@ -201,6 +209,8 @@ doc: install-build install-server install-test
 
 install-build:
 	@spec/support/install.sh build run
+install-locale:
+	@spec/support/install.sh locale
 install-server:
 	@spec/support/install.sh server
 install-test:
@@ -219,6 +229,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-faults soak coverage test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz lint format install doc clean install-build install-server \
+.PHONY: all demo test test-faults soak coverage test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz lint format install doc clean install-build install-locale install-server \
   install-test install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)

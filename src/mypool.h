@@ -403,6 +403,24 @@ void mp_scanner_init(mp_scanner *scanner, const char *sql, size_t length, bool n
 /* The next `?` outside of quotes, comments and quoted names; NULL after the last. */
 const char *mp_scanner_next(mp_scanner *scanner);
 
+/* ---- numbers as text: in the C locale, whatever that of the program ---- */
+
+/* The bytes of a number at most: MariaDB writes floats into a buffer of 350 (FLOATING_POINT_BUFFER), and
+   ZEROFILL pads to 255. */
+enum { MP_LONGEST_NUMBER = 400 };
+
+/* False for what is no number as a whole; *value is then of no use. Digits beyond 64 bits are lost. */
+bool mp_read_digits(const char *text, size_t length, uint64_t *value);
+bool mp_read_float(const char *text, size_t length, double *value);
+
+/* Writes the fewest digits that read back equal, and a NUL byte. Returns the length. */
+enum { MP_FLOAT_ROOM = 32 };
+size_t mp_write_float(char text[MP_FLOAT_ROOM], double value);
+
+/* The nearest number with so many decimals, 30 at most, or so many digits. */
+double mp_round_decimals(double value, unsigned decimals);
+double mp_round_digits(double value, unsigned digits);
+
 /* Whether the bytes are UTF-8. */
 bool mp_is_text(const char *bytes, size_t length);
 

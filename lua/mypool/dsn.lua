@@ -18,7 +18,7 @@ local function value_of(name, text)
   elseif text == "true" or text == "false" then
     return text == "true"
   end
-  return tonumber(text) or text
+  return core.number(text) or text
 end
 
 local function add_account(options, account)

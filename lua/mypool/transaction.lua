@@ -276,7 +276,7 @@ end
 function transaction.run(take, pause, ...)
   local given, fn = arguments(...)
   local runs_left = given.retries or 2
-  local seconds = 0.005
+  local seconds = 5 / 1000
   while true do
     local outcome, values, again = attempt(take, given, fn)
     if outcome == "raise" then
@@ -285,7 +285,7 @@ function transaction.run(take, pause, ...)
       return unpack(values, 1, values.n)
     end
     runs_left = runs_left - 1
-    pause(seconds * (0.5 + math.random()))
+    pause(seconds * (1 / 2 + math.random()))
     seconds = seconds * 2
   end
 end

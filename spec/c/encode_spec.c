@@ -1,6 +1,5 @@
 /* Values as SQL literals, right under every sql_mode and charset. */
 #include <float.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,34 +110,6 @@ it("writes floats that read back equal, whatever their bits") {
     spec_note("%a", value);
     expect(strtod(number(value), NULL) == value);
   }
-}
-
-/* An exhausted list is no failure: few systems have all locales. */
-static bool use_comma_locale(void) {
-  static const char *const names[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "de_DE", "es_ES.UTF-8", "nl_NL.UTF-8"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (setlocale(LC_NUMERIC, names[i]))
-      return true;
-  return false;
-}
-
-static void check_locale(void) {
-  char text[2][64];
-  snprintf(text[0], sizeof text[0], "%s", number(1.5));
-  snprintf(text[1], sizeof text[1], "%s", number(-1.25e-10));
-  setlocale(LC_NUMERIC, "C");
-  expect_text(text[0], "1.5e0");
-  expect_text(text[1], "-1.25e-10");
-}
-
-it("writes a decimal point where the locale writes a comma") {
-  use_comma_locale();
-  check_locale();
-}
-
-it("writes a decimal point where the locale's mark is more than one byte") {
-  setlocale(LC_NUMERIC, "ps_AF.UTF-8");
-  check_locale();
 }
 
 it("quotes text, doubling the quotes in it") {

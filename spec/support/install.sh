@@ -20,6 +20,8 @@ server      command mariadb-install-db   mariadb-server-core  the data of the pr
 server      command my_print_defaults    mariadb-client-core  mariadb-install-db calls it
 server      command mariadb              mariadb-client-core  looking at the server past mypool
 test        command busted               lua-busted           running the specs
+locale      command localedef            libc-bin             making the locales of specs
+locale      file    /usr/share/i18n/locales/ps_AF locales     what they are made of
 test        command luarocks             luarocks             installing by the rockspec
 cqueues     module  cqueues              lua-cqueues          specs of the cqueues adapter
 luv         module  luv                  lua-luv              specs of the luv adapter

@@ -70,8 +70,9 @@ local function send_eof(peer)
   send(peer, ("<BI2I2"):pack(0xfe, 0, AUTOCOMMIT))
 end
 
+-- Behind its length, of one byte or of three.
 local function counted(text)
-  return ("<s1"):pack(text)
+  return #text < 251 and ("<s1"):pack(text) or "\xfc" .. ("<s2"):pack(text)
 end
 
 local UTF8MB4, VAR_STRING = 45, 253

@@ -43,7 +43,8 @@ for i = 1, 50 do
   rows[i] = { i, tostring(i) }
 end
 assert(pool:query "CREATE OR REPLACE TABLE stacked (n INT, x VARCHAR(20))")
-assert(pool:query "CREATE OR REPLACE PROCEDURE many() BEGIN SELECT 1; SELECT 2; SELECT 3; SELECT 4, 5, 6; SELECT 7; END")
+local procedure = "BEGIN SELECT 1; SELECT 2; SELECT 3; SELECT 4, 5, 6; SELECT 7; END"
+assert(pool:query("CREATE OR REPLACE PROCEDURE many() " .. procedure))
 
 local function same(wanted, ...)
   local got = table.concat({ ... }, " ")

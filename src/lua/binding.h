@@ -68,7 +68,7 @@ typedef enum activity {
 typedef enum shape { SHAPE_RESULT, SHAPE_ROW, SHAPE_VALUE, SHAPE_STREAM } shape;
 
 /* Why a result is read to its end and not returned. */
-typedef enum rejection { NOT_REJECTED, TOO_LARGE, NOT_CONVERTED } rejection;
+typedef enum rejection { NOT_REJECTED, TOO_LARGE, NOT_CONVERTED, MALFORMED } rejection;
 
 typedef struct column_type {
   mp_type type;
@@ -133,10 +133,10 @@ void classes_open(lua_State *L);
 /* scrub.c */
 void scrub(mp_error *err, const connection *conn);
 
-/* cells.c */
+/* cells.c: push_cell and push_binary return false, and push something, for what is no value of that type */
 void push_unsigned(lua_State *L, uint64_t value);
-void push_cell(lua_State *L, mp_type type, const char *cell, size_t length);
-void push_binary(lua_State *L, mp_type type, const mp_value *value);
+bool push_cell(lua_State *L, mp_type type, const char *cell, size_t length);
+bool push_binary(lua_State *L, mp_type type, const mp_value *value);
 
 /* rows.c */
 mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err);

@@ -76,6 +76,20 @@ static int core_poll(lua_State *L) {
   return 1;
 }
 
+/* number(text): what it says, read as SQL would; nil for what is no number. */
+static int core_number(lua_State *L) {
+  size_t length;
+  double number;
+  const char *text = luaL_checklstring(L, 1, &length);
+  if (!mp_read_float(text, length, &number))
+    return 0;
+  if (number == floor(number) && fabs(number) < 1e15)
+    lua_pushinteger(L, (lua_Integer)number);
+  else
+    lua_pushnumber(L, number);
+  return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"new", core_new},
     {"shut", core_shut},
@@ -104,6 +118,7 @@ static const luaL_Reg functions[] = {
     {"execute_many", core_execute_many},
     {"parameters", core_parameters},
     {"poll", core_poll},
+    {"number", core_number},
     {"raise", core_raise},
     {"internal", core_internal},
     {NULL, NULL},

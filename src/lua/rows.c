@@ -261,10 +261,10 @@ static void push_value(lua_State *L, connection *conn, const mp_row *row, unsign
     lua_pushvalue(L, null);
     return;
   }
-  if (row->values)
-    push_binary(L, type, &row->values[i]);
-  else
-    push_cell(L, type, row->cells[i], row->lengths[i]);
+  bool is_value = row->values ? push_binary(L, type, &row->values[i])
+                              : push_cell(L, type, row->cells[i], row->lengths[i]);
+  if (!is_value)
+    conn->rejected = MALFORMED;
   if (conn->converting)
     convert(L, conn, null + 1 + (int)conn->columns + (int)i);
 }
@@ -307,7 +307,7 @@ static void keep_row(lua_State *L, connection *conn, const mp_row *row, int resu
   }
 }
 
-/* False when the result, or what is worth reading of it, is too large. */
+/* False when the rest is not worth reading: the result is too large, or there is no trust in what follows. */
 static bool add_row(lua_State *L, connection *conn, const mp_row *row, int result) {
   if (conn->max_result_bytes > 0 && (conn->result_bytes += row_size(conn, row)) > conn->max_result_bytes) {
     lua_newtable(L); /* lets go of what there is */
@@ -318,7 +318,7 @@ static bool add_row(lua_State *L, connection *conn, const mp_row *row, int resul
   conn->rows++;
   if (!conn->rejected)
     keep_row(L, conn, row, result);
-  return true;
+  return conn->rejected != MALFORMED;
 }
 
 /* What reading the rows of a result needs. Their table stands at `result`, behind it what
@@ -408,22 +408,31 @@ static mp_status read_rows(lua_State *L, int self, connection *conn, mp_wait *wa
   return from.status;
 }
 
+static void describe_rejection(const connection *conn, rejection why, mp_error *err) {
+  *err = (mp_error){.executed = MP_EXECUTED_YES, .fatal = mp_loan_id(conn->loan) == 0};
+  if (why == MALFORMED)
+    mp_fail(err, MP_ERR_PROTOCOL, 0, "what came for a number is none");
+  else
+    mp_fail(err, MP_ERR_PROTOCOL, 0, "the result exceeds max_result_bytes (%llu)",
+            (unsigned long long)conn->max_result_bytes);
+}
+
 /* Ends a statement whose results were read and are not returned. */
 int results_refuse(lua_State *L, connection *conn, mp_error *err) {
-  bool raised = conn->rejected == NOT_CONVERTED;
+  rejection why = conn->rejected;
   conn->rejected = NOT_REJECTED;
   conn->activity = IDLE;
   conn->in_hand = false;
-  if (raised) {
+  if (why == NOT_CONVERTED) {
     lua_getiuservalue(L, 1, CONNECTION_RAISED);
     lua_pushnil(L);
     lua_setiuservalue(L, 1, CONNECTION_RAISED);
     connection_settle(L, conn);
     return lua_error(L);
   }
-  *err = (mp_error){.executed = MP_EXECUTED_YES, .fatal = mp_loan_id(conn->loan) == 0};
-  mp_fail(err, MP_ERR_PROTOCOL, 0, "the result exceeds max_result_bytes (%llu)",
-          (unsigned long long)conn->max_result_bytes);
+  if (why == MALFORMED)
+    mp_loan_lose(conn->loan);
+  describe_rejection(conn, why, err);
   lua_pushnil(L);
   return 1 + push_failure(L, err);
 }

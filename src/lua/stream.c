@@ -75,7 +75,7 @@ static int push_rows(lua_State *L, connection *conn, const mp_row *row, mp_wait 
   lua_settop(L, rows);
   conn->activity = IDLE;
   if (conn->rejected)
-    return results_refuse(L, conn, NULL);
+    return results_refuse(L, conn, err);
   return status == MP_FAILED ? end_stream(L, conn, status, wait, err) : 2;
 }
 

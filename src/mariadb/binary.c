@@ -4,8 +4,6 @@
    the text protocol would have sent. */
 #include <endian.h>
 #include <float.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "prepared.h"
@@ -25,12 +23,6 @@ static void read_integer(mp_value *value, const unsigned char *at, unsigned byte
 
 /* With FLOAT(m,d) and DOUBLE(m,d) the text protocol shows d digits behind the point, else six of
    a FLOAT (MariaDB knowledge base, "FLOAT"): the binary one must not show others. */
-static double as_shown(double number, const char *format, int digits) {
-  char text[384];
-  snprintf(text, sizeof text, format, digits, number);
-  return strtod(text, NULL);
-}
-
 enum { NOT_FIXED = 31 };
 
 static bool has_fixed_decimals(const MYSQL_FIELD *field) {
@@ -42,8 +34,8 @@ static void read_float(mp_value *value, const MYSQL_FIELD *field, const unsigned
   float number;
   memcpy(&number, &bits, sizeof number);
   value->kind = MP_VALUE_FLOAT;
-  value->as.number = has_fixed_decimals(field) ? as_shown(number, "%.*f", (int)field->decimals)
-                                               : as_shown(number, "%.*g", FLT_DIG);
+  value->as.number = has_fixed_decimals(field) ? mp_round_decimals(number, field->decimals)
+                                               : mp_round_digits(number, FLT_DIG);
 }
 
 static void read_double(mp_value *value, const MYSQL_FIELD *field, const unsigned char *at) {
@@ -51,7 +43,7 @@ static void read_double(mp_value *value, const MYSQL_FIELD *field, const unsigne
   value->kind = MP_VALUE_FLOAT;
   memcpy(&value->as.number, &bits, sizeof bits);
   if (has_fixed_decimals(field))
-    value->as.number = as_shown(value->as.number, "%.*f", (int)field->decimals);
+    value->as.number = mp_round_decimals(value->as.number, field->decimals);
 }
 
 /* A length of one, three, four or nine bytes: so many behind the first. */

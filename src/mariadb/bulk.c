@@ -8,7 +8,7 @@
 
 #include "prepared.h"
 
-enum { NUMBER_ROOM = 32 };
+enum { NUMBER_ROOM = MP_FLOAT_ROOM };
 
 /* Values of a column are `stride` apart. */
 typedef struct bulk_column {
@@ -77,26 +77,13 @@ static bool bind_doubles(MYSQL_BIND *bind, const bulk_column *column) {
   return true;
 }
 
-/* As the text protocol has it: whatever the locale. The exponent 0 that makes a literal a DOUBLE
-   would stay in a column of text. */
-static unsigned long write_float(char *room, double number) {
-  mp_buffer text = {0};
-  mp_encode_float(&text, number);
-  if (text.length > 2 && memcmp(text.data + text.length - 2, "e0", 2) == 0)
-    text.length -= 2;
-  size_t length = text.length < NUMBER_ROOM ? text.length : NUMBER_ROOM;
-  memcpy(room, text.data, length);
-  mp_buffer_free(&text);
-  return (unsigned long)length;
-}
-
 /* A number among strings becomes one, in the place that its row has for it. */
 static void set_string(const mp_value *value, char *room, const char **bytes, unsigned long *length) {
   *bytes = room;
   if (value->kind == MP_VALUE_INTEGER) {
     *length = (unsigned long)snprintf(room, NUMBER_ROOM, "%lld", (long long)value->as.integer);
   } else if (value->kind == MP_VALUE_FLOAT) {
-    *length = write_float(room, value->as.number);
+    *length = (unsigned long)mp_write_float(room, value->as.number);
   } else if (value->kind != MP_VALUE_NULL) {
     *bytes = value->as.text.bytes;
     *length = (unsigned long)value->as.text.length;

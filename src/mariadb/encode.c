@@ -1,9 +1,6 @@
 /* Lua's values as SQL literals. Nothing here depends on the state of a session: text
    without a backslash is right in quotes under every sql_mode, text with one goes as hex. */
-#include <float.h>
-#include <locale.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "mypool.h"
@@ -27,34 +24,11 @@ void mp_encode_integer(mp_buffer *out, int64_t value) {
   mp_buffer_add(out, text, (size_t)length);
 }
 
-/* printf and strtod obey the locale, whose decimal mark may be several bytes; SQL does not. */
-static void use_point(char *text) {
-  const char *mark = localeconv()->decimal_point;
-  size_t length = strlen(mark);
-  char *found = strstr(text, mark);
-  if (!found)
-    return;
-  *found = '.';
-  memmove(found + 1, found + length, strlen(found + length) + 1);
-}
-
-/* 15 digits are right for every double of full precision, and %g drops what follows the last
-   that counts. Subnormal ones may need no more than one. */
-static int fewest_digits(double value) {
-  return value > -DBL_MIN && value < DBL_MIN ? 1 : 15;
-}
-
-/* The fewest digits that read back equal. Without an exponent the server would take the
-   number for a DECIMAL (MariaDB knowledge base, "Numeric Literals"). */
+/* Without an exponent the server would take the number for a DECIMAL (MariaDB knowledge base, "Numeric
+   Literals"). */
 void mp_encode_float(mp_buffer *out, double value) {
-  char text[40];
-  for (int digits = fewest_digits(value); digits <= 17; digits++) {
-    snprintf(text, sizeof text, "%.*g", digits, value);
-    if (strtod(text, NULL) == value)
-      break;
-  }
-  use_point(text);
-  add(out, text);
+  char text[MP_FLOAT_ROOM];
+  mp_buffer_add(out, text, mp_write_float(text, value));
   if (!strchr(text, 'e'))
     add(out, "e0");
 }
