@@ -214,7 +214,7 @@ install-locale:
 install-server:
 	@spec/support/install.sh server
 install-test:
-	@spec/support/install.sh test cqueues luv openssl luajit
+	@spec/support/install.sh test cqueues luv openssl haproxy luajit
 install-handlers:
 	@spec/support/install.sh cqueues handlers
 install-fuzz:

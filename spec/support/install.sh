@@ -41,6 +41,7 @@ lint        command luacheck             lua-check            checking Lua files
 lint        command clang-format         clang-format         formatting C files
 openssl     command openssl              openssl              certificates for specs of TLS
 openssl     module  openssl.ssl.context  lua-luaossl          TLS of the scripted server
+haproxy     command haproxy              haproxy              a balancer in front of servers, for specs
 coverage    command gcovr                gcovr                which lines the specs run
 valgrind    command valgrind             valgrind             memory checks
 '

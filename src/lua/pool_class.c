@@ -150,9 +150,9 @@ static char *copy_password(lua_State *L, mp_error *err) {
   return strdup(lua_tostring(L, -1));
 }
 
-/* Called by the driver at each connect, on the thread of the program, inside one of our
-   functions. What a function of the user's raises must not jump across the pool; its text is
-   not repeated, for it could hold the password. */
+/* Called by the driver at each connect, and to stop a statement, in a finalizer it may be, on the thread of
+   the program, inside one of our functions. What a function of the user's raises must not jump across the
+   pool; its text is not repeated, for it could hold the password. */
 static char *ask_password(void *context, mp_error *err) {
   pool_data *pool = context;
   lua_State *L = pool->L;
@@ -162,9 +162,10 @@ static char *ask_password(void *context, mp_error *err) {
     return NULL;
   }
   lua_rawgeti(L, LUA_REGISTRYINDEX, pool->password);
+  bool calling = pool->calling;
   pool->calling = true;
   bool failed = lua_isfunction(L, -1) && lua_pcall(L, 0, 1, 0) != LUA_OK;
-  pool->calling = false;
+  pool->calling = calling;
   if (failed)
     mp_fail(err, MP_ERR_CONNECT, 0, "the password function failed");
   else if (!lua_isnil(L, -1))

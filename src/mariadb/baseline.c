@@ -11,7 +11,10 @@
    more when that has run; then what holds as long as the session. */
 #define STATE "SELECT @@sql_mode, @@autocommit, @@character_set_client, @@wait_timeout, "
 #define SERVER ", @@init_connect, @@max_allowed_packet, @@collation_connection, CONNECTION_ID()"
-#define IDENTITY ", CONCAT_WS(' ', @@hostname, @@port, @@server_id"
+
+/* Of a UUID the part behind the time: a server draws a part of it at its start, and that tells two apart
+   which have all else in common, and one from what it was before a restart. */
+#define IDENTITY "CONCAT_WS(' ', @@hostname, @@port, @@server_id, SUBSTR(UUID(), 20)"
 
 enum {
   SQL_MODE,
@@ -50,6 +53,17 @@ static void add_text(mp_buffer *sql, const char *text) {
   mp_buffer_add(sql, text, strlen(text));
 }
 
+static void put_identity(const mp_session *session, bool old, mp_buffer *sql) {
+  add_text(sql, IDENTITY);
+  add_text(sql, old ? ")" : unique_name(session));
+  mp_buffer_add(sql, "", 1);
+}
+
+static void put_identity_alone(const mp_session *session, bool old, mp_buffer *sql) {
+  add_text(sql, "SELECT ");
+  put_identity(session, old, sql);
+}
+
 /* A server without InnoDB has none of its variables, and the name of the server came late to MariaDB: such a
    server is asked in another way. */
 static void put_question(const mp_session *session, bool old, mp_buffer *sql) {
@@ -60,9 +74,8 @@ static void put_question(const mp_session *session, bool old, mp_buffer *sql) {
   add_text(sql, old ? ", (SELECT VARIABLE_VALUE = 'ON' FROM information_schema.GLOBAL_VARIABLES "
                       "WHERE VARIABLE_NAME = 'INNODB_ROLLBACK_ON_TIMEOUT')"
                     : ", @@innodb_rollback_on_timeout");
-  add_text(sql, IDENTITY);
-  add_text(sql, old ? ")" : unique_name(session));
-  mp_buffer_add(sql, "", 1);
+  add_text(sql, ", ");
+  put_identity(session, old, sql);
 }
 
 static char *copy(const char *text) {
@@ -158,22 +171,38 @@ static mp_status forget_init_connect_of_exempt(mp_session *session, int64_t dead
   return find_exemption(session, deadline_ns, err);
 }
 
-static mp_status ask(mp_session *session, bool old, int64_t deadline_ns, mp_error *err) {
+typedef void question(const mp_session *session, bool old, mp_buffer *sql);
+
+static mp_status ask_so(mp_session *session, question *put, bool old, int64_t deadline_ns, mp_error *err) {
   mp_buffer sql = {0};
-  put_question(session, old, &sql);
+  put(session, old, &sql);
   mp_status status = sql.failed ? mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory")
                                 : mp_run_row(session, sql.data, deadline_ns, err);
   mp_buffer_free(&sql);
   return status;
 }
 
-mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err) {
+static mp_status ask(mp_session *session, question *put, int64_t deadline_ns, mp_error *err) {
   session->base.is_mariadb = mariadb_connection(session->mysql);
-  mp_status status = ask(session, false, deadline_ns, err);
-  if (status != MP_DONE && err->code == ER_UNKNOWN_SYSTEM_VARIABLE) {
-    *err = (mp_error){0};
-    status = ask(session, true, deadline_ns, err);
-  }
+  mp_status status = ask_so(session, put, false, deadline_ns, err);
+  if (status == MP_DONE || err->code != ER_UNKNOWN_SYSTEM_VARIABLE)
+    return status;
+  *err = (mp_error){0};
+  return ask_so(session, put, true, deadline_ns, err);
+}
+
+/* Fails unless `side` is a connection to the server of that baseline. */
+mp_status mp_baseline_same_server(mp_session *side, const baseline *base, int64_t deadline_ns,
+                                  mp_error *err) {
+  if (ask(side, put_identity_alone, deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  if (!side->row[0] || strcmp(side->row[0], base->identity) != 0)
+    return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "a second connection led to another server");
+  return mp_run_end(side, deadline_ns, err);
+}
+
+mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  mp_status status = ask(session, put_question, deadline_ns, err);
   if (status != MP_DONE || take(session, err) != MP_DONE || mp_run_end(session, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
   return forget_init_connect_of_exempt(session, deadline_ns, err);

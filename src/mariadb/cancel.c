@@ -1,61 +1,35 @@
 /* Recovering a session whose caller ran out of patience: its statement is stopped on the server
    through a second connection, its replies are read, and it is reset. Until that is over nobody
-   else can get the session, so a late KILL cannot hit another borrower's statement. */
+   else can get the session, so a late KILL cannot hit another borrower's statement. One that is not
+   proven to be the session's is left alone. */
 #include <errmsg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "helper.h"
 
 /* How long a statement may take to stop before it is told once more. */
 static const int64_t patience_ns = 200 * MP_MILLISECOND;
 
-/* A second connection to the same server; the stop signal of the session is its own as well. */
-static mp_session *open_side(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  mp_session *side = calloc(1, sizeof *side);
-  if (!side)
-    return NULL;
-  side->driver = session->driver;
-  side->fork_generation = session->fork_generation;
-  side->password = session->password ? strdup(session->password) : NULL;
-  side->leaving.fd = -1;
-  side->stop_with = session;
-  mp_session_login(side, deadline_ns, err);
-  return side;
-}
-
 /* KILL QUERY ID names the statement, not the connection: for one that has ended by itself it
    does nothing but answer 1957. The answer may take the server two seconds, when the statement
    holds a lock at that moment (measured with SLEEP): what it does to the statement counts. */
-static mp_status kill_on_mariadb(mp_session *side, unsigned long id, int64_t deadline_ns, mp_error *err) {
-  char sql[128];
-  snprintf(sql, sizeof sql, "SELECT QUERY_ID FROM information_schema.PROCESSLIST WHERE ID = %lu", id);
-  if (mp_run_row(side, sql, deadline_ns, err) != MP_DONE)
-    return MP_FAILED;
-  snprintf(sql, sizeof sql, "KILL QUERY ID %s", side->row[0] ? side->row[0] : "0");
-  if (mp_run_end(side, deadline_ns, err) != MP_DONE)
-    return MP_FAILED;
-  mp_error ignored = {0};
-  mp_run(side, sql, deadline_ns, &ignored);
-  return MP_DONE;
-}
-
-static mp_status kill_on_mysql(mp_session *side, unsigned long id, int64_t deadline_ns, mp_error *err) {
+static void kill_query(mp_session *side, uint64_t query, int64_t deadline_ns) {
   char sql[64];
-  snprintf(sql, sizeof sql, "KILL QUERY %lu", id);
-  return mp_run(side, sql, deadline_ns, err);
+  mp_error ignored = {0};
+  snprintf(sql, sizeof sql, side->base.is_mariadb ? "KILL QUERY ID %llu" : "KILL QUERY %llu",
+           (unsigned long long)query);
+  mp_run(side, sql, deadline_ns, &ignored);
 }
 
 static mp_status kill_statement(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  unsigned long id = mysql_thread_id(session->mysql);
-  mp_session *side = open_side(session, deadline_ns, err);
-  mp_status status = MP_FAILED;
-  if (side && err->kind == MP_ERR_NONE)
-    status = session->base.is_mariadb ? kill_on_mariadb(side, id, deadline_ns, err)
-                                      : kill_on_mysql(side, id, deadline_ns, err);
-  if (side)
-    mp_session_close(side);
+  uint64_t query = 0;
+  mp_session *side = mp_side_open(session, deadline_ns, err);
+  if (!side)
+    return MP_FAILED;
+  mp_status status = mp_side_find(side, session, deadline_ns, &query, err);
+  if (status == MP_DONE && query > 0)
+    kill_query(side, query, deadline_ns);
+  mp_session_close(side);
   return status;
 }
 
@@ -109,6 +83,8 @@ mp_status mp_session_recover(mp_session *session, mp_error *err) {
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "the connection belongs to the parent process");
   if (needs_statement(session))
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the statement is still needed");
+  if (mp_session_ask_password(session, err) != MP_DONE)
+    return MP_FAILED;
   mp_reading_patient(session, 0);
   int64_t limit_ns = mp_clock_ns() + session->driver->server.connect_timeout_ns / 2;
   return mp_helper_start(session, recover, limit_ns, err);

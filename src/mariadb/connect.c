@@ -99,16 +99,32 @@ static int connect_cont(mp_session *session, int ready) {
   return events;
 }
 
+static const char *host_of(const mp_session *session) {
+  const mp_server *server = &session->driver->server;
+  if (server->socket)
+    return NULL;
+  return session->address ? session->address : server->host;
+}
+
+/* libmariadb reads the host twice: first to connect to it, and, once the server has greeted, as the name
+   that the certificate must have. Where the first is an address, the name takes its place in between. */
+static void name_address(mp_session *session) {
+  const mp_server *server = &session->driver->server;
+  if (session->address && server->host)
+    strcpy(session->address, server->host);
+}
+
 /* A NULL password would be taken from the environment. */
 static mp_status handshake(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
   session->cont = connect_cont;
   session->done = connected;
-  int events =
-      mysql_real_connect_start(&session->connected, session->mysql, server->socket ? NULL : server->host,
-                               server->user, session->password ? session->password : "", server->database,
-                               server->port, server->socket, CLIENT_MULTI_RESULTS);
+  int events = mysql_real_connect_start(&session->connected, session->mysql, host_of(session), server->user,
+                                        session->password ? session->password : "", server->database,
+                                        session->address ? session->port_number : server->port,
+                                        server->socket, CLIENT_MULTI_RESULTS);
   if (events) {
+    name_address(session);
     close_on_exec(session->mysql);
     mp_helper_watch(session);
   }

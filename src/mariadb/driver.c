@@ -44,7 +44,7 @@ static int wait_fd(mp_session *session) {
 }
 
 static uint64_t session_id(const mp_session *session) {
-  return mysql_thread_id(session->mysql);
+  return session->base.connection_id;
 }
 
 static bool in_transaction(const mp_session *session) {

@@ -97,10 +97,11 @@ static void drop_result(mp_session *session) {
 }
 
 /* Leaves no trace in freed memory. */
-static void free_password(mp_session *session) {
+void mp_password_free(mp_session *session) {
   if (session->password)
     explicit_bzero(session->password, strlen(session->password));
   free(session->password);
+  session->password = NULL;
 }
 
 void mp_session_close(mp_session *session) {
@@ -116,6 +117,7 @@ void mp_session_close(mp_session *session) {
   mp_leaving_drop(&session->leaving);
   mp_baseline_free(&session->base);
   mp_buffer_free(&session->flight);
-  free_password(session);
+  mp_password_free(session);
+  free(session->address);
   free(session);
 }

@@ -23,6 +23,14 @@ static int64_t earlier(int64_t a, int64_t b) {
   return a < b ? a : b;
 }
 
+/* In a program's own thread only: it may be a function of the program's that tells it. */
+mp_status mp_session_ask_password(mp_session *session, mp_error *err) {
+  const mp_server *server = &session->driver->server;
+  mp_password_free(session);
+  session->password = server->password(server->context, err);
+  return err->kind == MP_ERR_NONE ? MP_DONE : MP_FAILED;
+}
+
 /* On a thread the connect outlives an impatient caller, and serves the next one. */
 mp_status mp_session_open(mp_driver *self, int64_t deadline_ns, mp_session **out, mp_error *err) {
   mariadb_driver *driver = (mariadb_driver *)self;
@@ -30,8 +38,7 @@ mp_status mp_session_open(mp_driver *self, int64_t deadline_ns, mp_session **out
   *out = session_new(driver);
   if (!*out)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory or descriptors");
-  (*out)->password = driver->server.password(driver->server.context, err);
-  if (err->kind != MP_ERR_NONE)
+  if (mp_session_ask_password(*out, err) != MP_DONE)
     return MP_FAILED;
   if (driver->server.threads)
     return mp_helper_start(*out, mp_session_connect, limit_ns, err);

@@ -75,6 +75,9 @@ mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t lengt
   }
   statement->stmt = stmt;
   statement->id = ++session->driver->last_statement;
+  mp_statement_head(&statement->head, sql, length);
+  session->executed = NULL;
+  session->head = statement->head;
   session->preparing = statement;
   session->expecting = true;
   session->cont = prepare_cont;
@@ -181,6 +184,7 @@ static mp_status send(mp_session *session, prepared *statement, mp_error *err) {
   mp_statement_begin(session);
   session->expecting = true;
   session->executing = session->executed = statement;
+  mp_statement_head(&session->head, statement->head.text, statement->head.length);
   session->cont = execute_cont;
   session->done = execute_done;
   return mp_task_settle(session, mysql_stmt_execute_start(&session->outcome, statement->stmt), err);

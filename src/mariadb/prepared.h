@@ -7,6 +7,7 @@
 typedef struct prepared {
   MYSQL_STMT *stmt;
   uint64_t id;
+  statement_head head;
   unsigned parameters;
   MYSQL_BIND *binds; /* of the parameters */
   unsigned room;     /* columns that the next two hold */

@@ -32,6 +32,12 @@ typedef struct mp_leaving {
   int64_t until_ns; /* it may be counted until then, although the socket has ended */
 } mp_leaving;
 
+/* How a statement begins: by it the server's list of threads shows whose it is. */
+typedef struct statement_head {
+  char text[512];
+  size_t length;
+} statement_head;
+
 typedef struct mariadb_driver {
   mp_driver face; /* first: the pool sees only this */
   mp_server server;
@@ -106,10 +112,13 @@ struct mp_session {
   bool in_transaction; /* ... as it was before the statement in progress */
   const char *sql;     /* that statement */
   size_t length;
-  bool recording; /* statements become part of the baseline */
-  bool rollback;  /* the statement in progress is ROLLBACK */
+  statement_head head; /* of it, also of a prepared one; the text itself may be gone */
+  bool recording;      /* statements become part of the baseline */
+  bool rollback;       /* the statement in progress is ROLLBACK */
 
   char *password;        /* for the connect, and to stop a statement */
+  char *address;         /* to connect to, in the place of the server's host ... */
+  unsigned port_number;  /* ... and port; NULL: those */
   mp_session *stop_with; /* serves that one, and is to stop when it is; NULL: none */
   mp_leaving leaving;    /* whose place it takes */
   struct helper *helper; /* the thread that has it in hand; NULL: none */
@@ -160,12 +169,21 @@ mp_status mp_session_open(mp_driver *driver, int64_t deadline_ns, mp_session **o
 void mp_reading_begin(mp_session *session); /* once it is connected */
 void mp_reading_patient(mp_session *session, int64_t until_ns);
 
+mp_status mp_session_ask_password(mp_session *session, mp_error *err);
+
 /* baseline.c */
+mp_status mp_baseline_same_server(mp_session *side, const baseline *base, int64_t deadline_ns, mp_error *err);
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err);
 /* What init SQL may have changed since. */
 mp_status mp_baseline_record_state(mp_session *session, int64_t deadline_ns, mp_error *err);
 void mp_baseline_settle(baseline *base, const MYSQL *mysql, bool user_sql);
 void mp_baseline_free(baseline *base);
+
+/* side.c: a second connection to the server of a session, and to its statement there. */
+mp_session *mp_side_open(mp_session *session, int64_t deadline_ns, mp_error *err);
+/* The number of the query that runs, 0 when none does. Fails unless it is proven to be the session's. */
+mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t deadline_ns, uint64_t *query,
+                       mp_error *err);
 
 /* cancel.c */
 mp_status mp_session_recover(mp_session *session, mp_error *err);
@@ -184,6 +202,7 @@ mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err);
 mp_status mp_statement_next_result(mp_session *session, bool *more, mp_error *err);
 mp_status mp_statement_refuse(mp_session *session, size_t length, mp_error *err);
 void mp_statement_begin(mp_session *session);
+void mp_statement_head(statement_head *head, const char *sql, size_t length);
 void mp_statement_note(mp_session *session, unsigned code);
 mp_status mp_statement_ping(mp_session *session, mp_error *err);
 void mp_statement_summary(const mp_session *session, mp_summary *summary);
@@ -214,6 +233,7 @@ bool mp_session_has_row(const mp_session *session);
 bool mp_session_at_rest(const mp_session *session);
 void mp_session_abort(mp_session *session);
 void mp_session_close(mp_session *session);
+void mp_password_free(mp_session *session);
 
 /* fork.c: helper threads forbid forks while they may hold locks; other threads do not call these. */
 unsigned mp_fork_generation(void);

@@ -107,6 +107,11 @@ void mp_statement_begin(mp_session *session) {
   session->executed = NULL;
 }
 
+void mp_statement_head(statement_head *head, const char *sql, size_t length) {
+  head->length = length < sizeof head->text ? length : sizeof head->text;
+  memcpy(head->text, sql, head->length);
+}
+
 /* The server has read all that came before, so a short statement cannot block: without the resumable call,
    which costs a change of stacks. Under TLS no other may be used. */
 static bool fits_the_socket(const mp_session *session, size_t length) {
@@ -122,6 +127,7 @@ mp_status mp_statement_query(mp_session *session, const char *sql, size_t length
   mp_statement_begin(session);
   session->sql = sql;
   session->length = length;
+  mp_statement_head(&session->head, sql, length);
   if (fits_the_socket(session, length)) {
     session->outcome = mysql_send_query(session->mysql, sql, length);
     return sent(session, err);

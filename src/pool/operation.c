@@ -39,6 +39,8 @@ bool operation_recover(mp_loan *loan) {
   mp_error ignored = {0};
   if (pool->closed || pool->driver->recover(slot->session, &ignored) != MP_WAIT)
     return false;
+  if (pool->closed) /* by the password function */
+    return false;
   loan->slot = NULL;
   slot_move(pool, slot, SLOT_RECOVERING);
   queue_serve(pool);
@@ -48,12 +50,16 @@ bool operation_recover(mp_loan *loan) {
 /* What the server makes of the statement can no longer be learnt by this loan. */
 static mp_status time_out(mp_loan *loan, mp_error *err) {
   bool statement = loan->operation != OP_PING && loan->operation != OP_RESET;
+  bool stopping = statement && operation_recover(loan);
   loan->pool->stats.timeouts++;
   err->executed = MP_EXECUTED_UNKNOWN;
-  mp_fail(err, MP_ERR_TIMEOUT, 0, "no answer within the time limit");
+  mp_fail(err, MP_ERR_TIMEOUT, 0, "no answer within the time limit%s",
+          stopping    ? " (the server is told to stop the statement, which may go on until then)"
+          : statement ? " (the statement may go on in the server)"
+                      : "");
   if (loan->operation == OP_RESET)
     reset_failed(loan->pool, loan->slot, err);
-  if (!statement || !operation_recover(loan)) {
+  if (!stopping) {
     loan->pool->driver->abort(loan->slot->session);
     loan->slot->lost = true;
   }

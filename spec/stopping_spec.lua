@@ -1,0 +1,272 @@
+-- Whom a time limit stops: the session's own statement, on the session's own server, and nobody else's.
+
+local cqueues = require "cqueues"
+local eventually = require "spec.support.eventually"
+local haproxy = require "spec.support.haproxy"
+local pools = require "spec.support.pools"
+local relay = require "spec.support.relay"
+local schedulers = require "spec.support.schedulers"
+local server = require "spec.support.server"
+local tls = require "spec.support.tls"
+
+local scheduler = schedulers.cqueues()
+local sleep = scheduler.sleep
+local a, b -- twins: by all that they say of themselves one server
+
+local function set_up(s)
+  s:sql [[
+    CREATE TABLE app.slow (n INT);
+    CREATE TRIGGER app.slowly BEFORE INSERT ON app.slow FOR EACH ROW DO SLEEP(20);
+    CREATE PROCEDURE app.slow(n INT) SELECT SLEEP(n), 'in a procedure';]]
+end
+
+setup(function()
+  local ca, cert, key = tls.server_options()
+  a = server.start { options = { ca, cert:gsub("server%.pem", "server-by-name.pem"), key } }
+  b = server.start { options = { "--bind-address=127.0.0.2", "--port=" .. a.port } }
+  b.host, b.port = "127.0.0.2", a.port
+  set_up(a)
+  set_up(b)
+end)
+
+teardown(function()
+  a:remove()
+  b:remove()
+end)
+
+after_each(pools.close)
+
+local function new(options)
+  options.wait = scheduler.wait
+  return pools.new(options)
+end
+
+-- How many statements besides this question run on the server that hold the text.
+local function running(s, text)
+  local count = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%%%s%%' AND ID <> CONNECTION_ID()"
+  return tonumber(s:sql(count:format(text))[1])
+end
+
+local function await_none(s, text)
+  eventually(function()
+    return running(s, text) == 0
+  end, sleep)
+end
+
+local function timed_out(result, err)
+  assert.is_nil(result)
+  assert.same({ "timeout", "unknown" }, { err.kind, err.executed }, err.message)
+  assert.match("may go on", err.message)
+end
+
+-- The statement is stopped, and the session serves the next.
+local function stops(pool, s)
+  scheduler.run(function()
+    local id = assert(pool:value "SELECT CONNECTION_ID()")
+    timed_out(pool:query { "SELECT SLEEP(20) /* own */", timeout = 0.1 })
+    await_none(s, "own")
+    assert.equal(id, assert(pool:value "SELECT CONNECTION_ID()"))
+  end)
+end
+
+describe("a statement that meets its time limit is stopped", function()
+  it("over a unix socket", function()
+    stops(new(a:options { max_size = 1 }), a)
+  end)
+
+  it("over TCP", function()
+    stops(new(a:tcp_options { max_size = 1 }), a)
+  end)
+
+  it("over TLS, where the name is verified although the connection goes to an address", function()
+    stops(new(a:tcp_options { max_size = 1, host = "localhost", tls = { ca = tls.ca } }), a)
+  end)
+
+  it("behind a balancer, where the second connection comes to the same server", function()
+    local balancer <close> = haproxy.start { "127.0.0.1:" .. a.port }
+    stops(new(a:tcp_options { max_size = 1, port = balancer.port }), a)
+  end)
+
+  local inside = {
+    ["a trigger"] = "INSERT INTO slow VALUES (1)",
+    ["a procedure"] = "CALL slow(20)",
+    ["a compound statement"] = "BEGIN NOT ATOMIC DECLARE x INT DEFAULT 1; SELECT SLEEP(20); END",
+    ["EXECUTE IMMEDIATE"] = "EXECUTE IMMEDIATE 'SELECT SLEEP(20)'",
+    ["blanks and semicolons"] = " \n\t SELECT SLEEP(20) ; \n",
+    ["bytes that are no text"] = "SELECT SLEEP(20), '\xff\xfe\xc3', ' \x80 '",
+    ["more text than is compared"] = "SELECT SLEEP(20) /* " .. ("long "):rep(300) .. "*/",
+  }
+  for name, sql in pairs(inside) do
+    for _, over in ipairs { "options", "tcp_options" } do
+      it(("with %s in it, of %s"):format(name, over), function()
+        local pool = new(a[over](a, { max_size = 1 }))
+        scheduler.run(function()
+          local id = assert(pool:value "SELECT CONNECTION_ID()")
+          timed_out(pool:query { sql, timeout = 0.1 })
+          await_none(a, "SLEEP")
+          assert.equal(id, assert(pool:value "SELECT CONNECTION_ID()"))
+        end)
+      end)
+    end
+  end
+end)
+
+-- A second pool's statement with this number of a connection runs on the server while f does.
+local function with_stranger(s, id, sql, f)
+  local others = new(s:tcp_options { user = "limited", max_size = 1000 })
+  local conn
+  repeat
+    conn = assert(others:checkout())
+  until conn:id() >= id
+  assert.equal(id, conn:id())
+  local result, err
+  cqueues.running():wrap(function()
+    result, err = conn:value(sql)
+    conn:release()
+  end)
+  eventually(function()
+    return running(s, "stranger") == 1
+  end, sleep)
+  f()
+  await_none(s, "stranger")
+  sleep(0.05)
+  assert.equal(0, result, err) -- one whose sleep was ended returns 1, or an error
+end
+
+describe("a statement of another program goes on", function()
+  it("on a server that says of itself what the session's says, has its number, and is behind one balancer", function()
+    local said = "SELECT @@server_uid, @@hostname, @@port, @@server_id"
+    assert.same(a:sql(said), b:sql(said))
+    local balancer <close> = haproxy.start { "127.0.0.1:" .. a.port, "127.0.0.2:" .. a.port }
+    scheduler.run(function()
+      while tonumber(a:sql("SELECT CONNECTION_ID()")[1]) < tonumber(b:sql("SELECT CONNECTION_ID()")[1]) + 5 do -- luacheck: ignore
+      end
+      local pool = new(a:tcp_options { max_size = 1, port = balancer.port })
+      local conn
+      repeat
+        conn = assert(pool:checkout())
+        local on_a = conn:value "SELECT @@pid_file" == a:sql("SELECT @@pid_file")[1]
+        if not on_a then
+          conn:discard()
+        end
+      until on_a
+      local id = conn:id()
+      with_stranger(b, id, "SELECT SLEEP(1) /* stranger */", function()
+        timed_out(conn:query { "SELECT SLEEP(1) /* stranger */", timeout = 0.1 })
+        conn:release()
+        assert.not_equal(id, assert(pool:value "SELECT CONNECTION_ID()"))
+      end)
+    end)
+  end)
+
+  local function shifting(id)
+    local proxy = relay.start { port = a.port }
+    local number_at = 5 + #("5.5.5-" .. a:sql("SELECT VERSION()")[1]) + 1 -- behind the header and the version's zero
+    proxy:corrupt("down", number_at, id & 255)
+    return proxy
+  end
+
+  it("where a proxy numbers connections by itself, and the own one is stopped", function()
+    scheduler.run(function()
+      local other = assert(new(a:tcp_options {}):checkout())
+      local proxy <close> = shifting(other:id())
+      local pool = new(a:tcp_options { max_size = 1, port = proxy.port })
+      local id = assert(pool:value "SELECT CONNECTION_ID()")
+      local conn = assert(pool:checkout())
+      assert.equal(id, conn:id())
+      local result
+      cqueues.running():wrap(function()
+        result = other:value "SELECT SLEEP(0.6)"
+        other:release()
+      end)
+      timed_out(conn:query { "SELECT SLEEP(20) /* own */", timeout = 0.2 })
+      conn:release()
+      await_none(a, "own")
+      assert.equal(id, assert(pool:value "SELECT CONNECTION_ID()"))
+      sleep(0.6)
+      assert.equal(0, result)
+    end)
+  end)
+
+  it("where a proxy may have given the thread away: what runs there is not what was sent", function()
+    scheduler.run(function()
+      local proxy <close> = shifting(0)
+      local pool = new(a:tcp_options { max_size = 1, port = proxy.port })
+      local id = assert(pool:value "SELECT CONNECTION_ID()")
+      timed_out(pool:query { "CALL slow(1)", timeout = 0.1 })
+      assert.not_equal(id, assert(pool:value "SELECT CONNECTION_ID()"))
+      assert.equal(1, running(a, "in a procedure"))
+      await_none(a, "in a procedure")
+    end)
+  end)
+end)
+
+describe("the password function", function()
+  local function rotated(user)
+    local password = { now = "one" }
+    a:sql(("CREATE OR REPLACE USER %s@localhost IDENTIFIED BY 'one'"):format(user))
+    a:sql(("GRANT ALL ON app.* TO %s@localhost"):format(user))
+    local pool = new(a:options {
+      user = user,
+      max_size = 1,
+      password = function()
+        return password.now or error "no password"
+      end,
+    })
+    return pool, password
+  end
+
+  it("is asked again, to stop a statement", function()
+    local pool, password = rotated "rotated"
+    scheduler.run(function()
+      local conn = assert(pool:checkout())
+      a:sql "SET PASSWORD FOR rotated@localhost = PASSWORD('two')"
+      password.now = "two"
+      timed_out(conn:query { "SELECT SLEEP(20) /* own */", timeout = 0.1 })
+      conn:release()
+      await_none(a, "own")
+      assert.truthy(pool:query "SELECT 1")
+      assert.equal(1, pool:stats().opened)
+    end)
+  end)
+
+  it("that raises then costs the session, and nothing else", function()
+    local pool, password = rotated "raising"
+    scheduler.run(function()
+      local conn = assert(pool:checkout())
+      password.now = nil
+      timed_out(conn:query { "SELECT SLEEP(0.3)", timeout = 0.1 })
+      assert.same({ 1, 0 }, { pool:stats().lent, pool:stats().recovering })
+      conn:release()
+      password.now = "one"
+      assert.truthy(pool:query "SELECT 1")
+      assert.same({ 2, 1 }, { pool:stats().opened, pool:stats().closed })
+    end)
+  end)
+
+  it("is asked by a finalizer, too, and may raise there", function()
+    for _, ending in ipairs { "one", "none" } do
+      local pool, password = rotated "collected"
+      scheduler.run(function()
+        assert.truthy(pool:query "SELECT 1")
+        local statement = coroutine.create(function()
+          local conn = assert(pool:checkout())
+          conn:query "SELECT SLEEP(20) /* own */"
+        end)
+        assert(coroutine.resume(statement))
+        password.now = ending == "one" and "one" or nil
+        statement = nil -- luacheck: ignore
+        collectgarbage()
+        collectgarbage()
+        if ending == "one" then
+          await_none(a, "own")
+        else
+          a:sql("KILL USER collected")
+        end
+        password.now = "one"
+        assert.truthy(pool:query "SELECT 1")
+        assert.equal(ending == "one" and 1 or 2, pool:stats().opened)
+      end)
+    end
+  end)
+end)

@@ -1,0 +1,129 @@
+/* A second connection to the server of a session, to stop its statement there. What it leads to may be
+   another server, behind a balancer, say, where another program's connection has the number of the session's;
+   or a proxy may have given the session's thread to somebody else. So nothing is believed that is not proven.
+ */
+#include <ctype.h>
+#include <errmsg.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "session.h"
+
+/* ---- the way to the server ---- */
+
+/* The name may lead to another server by now. A unix socket is named by its path. */
+static bool set_address(mp_session *side, mp_session *session) {
+  const char *name = session->driver->server.host;
+  struct sockaddr_storage peer;
+  socklen_t length = sizeof peer;
+  char port[NI_MAXSERV];
+  if (session->driver->server.socket)
+    return true;
+  size_t size = NI_MAXHOST + (name ? strlen(name) : 0);
+  side->address = malloc(size);
+  if (!side->address || !session->mysql->net.pvio ||
+      getpeername(mysql_get_socket(session->mysql), (struct sockaddr *)&peer, &length) != 0 ||
+      getnameinfo((struct sockaddr *)&peer, length, side->address, NI_MAXHOST, port, sizeof port,
+                  NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    return false;
+  side->port_number = (unsigned)strtoul(port, NULL, 10);
+  return true;
+}
+
+/* The stop signal of the session is its own as well. */
+static mp_session *side_new(mp_session *session) {
+  mp_session *side = calloc(1, sizeof *side);
+  if (!side)
+    return NULL;
+  side->driver = session->driver;
+  side->fork_generation = session->fork_generation;
+  side->password = session->password ? strdup(session->password) : NULL;
+  side->leaving.fd = -1;
+  side->stop_with = session;
+  return side;
+}
+
+mp_session *mp_side_open(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  mp_session *side = side_new(session);
+  if (side && set_address(side, session) && mp_session_login(side, deadline_ns, err) == MP_DONE &&
+      mp_baseline_same_server(side, &session->base, deadline_ns, err) == MP_DONE)
+    return side;
+  if (side)
+    mp_session_close(side);
+  mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "no second connection");
+  return NULL;
+}
+
+/* ---- the statement there ---- */
+
+/* The server does not keep these at either end of a statement. */
+static bool is_dropped(char byte) {
+  return byte == ';' || isspace((unsigned char)byte);
+}
+
+/* So far the server shows the text as it was sent: MySQL converts it, and the values of a prepared statement
+   may stand in the place of its question marks. */
+static bool is_kept(const mp_session *session, char byte) {
+  return (byte != '?' || !session->executed) && (session->base.is_mariadb || (unsigned char)byte < 0x80);
+}
+
+static bool begins_with_head(const mp_session *session, const char *info, size_t info_length) {
+  const statement_head *head = &session->head;
+  size_t first = 0, end = 0;
+  while (end < head->length && is_kept(session, head->text[end]))
+    end++;
+  while (first < end && is_dropped(head->text[first]))
+    first++;
+  while (end > first && is_dropped(head->text[end - 1]))
+    end--;
+  return info_length >= end - first && memcmp(info, head->text + first, end - first) == 0;
+}
+
+/* 0 for a unix socket; so for the server, which shows no port then. */
+static unsigned own_port(const mp_session *session) {
+  struct sockaddr_storage own = {0};
+  socklen_t length = sizeof own;
+  getsockname(mysql_get_socket(session->mysql), (struct sockaddr *)&own, &length);
+  if (own.ss_family == AF_INET6)
+    return ntohs(((const struct sockaddr_in6 *)(const void *)&own)->sin6_port);
+  return own.ss_family == AF_INET ? ntohs(((const struct sockaddr_in *)(const void *)&own)->sin_port) : 0;
+}
+
+static unsigned port_of(const char *host) {
+  const char *colon = host ? strrchr(host, ':') : NULL;
+  return colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+}
+
+/* No proxy in between numbers connections, and the server sees the session's own port. */
+static bool is_direct(const mp_session *session, const char *host) {
+  return mysql_thread_id(session->mysql) == session->base.connection_id && port_of(host) == own_port(session);
+}
+
+enum { QUERY, INFO, HOST };
+
+/* Within a routine or a trigger the server shows the statement that runs there: then the thread itself must
+   be proven to be the session's. */
+static bool is_own(const mp_session *session, mp_session *side) {
+  char **cells = side->row;
+  return begins_with_head(session, cells[INFO], mysql_fetch_lengths(side->result)[INFO]) ||
+         is_direct(session, cells[HOST]);
+}
+
+mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t deadline_ns, uint64_t *query,
+                       mp_error *err) {
+  char sql[160];
+  const char *columns = side->base.is_mariadb ? "QUERY_ID, LEFT(INFO_BINARY, 512)" : "ID, LEFT(INFO, 512)";
+  snprintf(sql, sizeof sql, "SELECT %s, HOST FROM information_schema.PROCESSLIST WHERE ID = %llu", columns,
+           (unsigned long long)session->base.connection_id);
+  if (mp_run_row(side, sql, deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  bool runs = side->row[QUERY] && side->row[INFO];
+  if (runs && !is_own(session, side))
+    return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the thread of this number runs another statement");
+  *query = runs ? strtoull(side->row[QUERY], NULL, 10) : 0;
+  return mp_run_end(side, deadline_ns, err);
+}
