@@ -4,20 +4,37 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
 INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
-LUA ?= lua5.4
-LUA_VERSION ?= $(if $(findstring luajit,$(LUA)),5.1,5.4)
+# The first Lua there is that is 5.4 or 5.5; lua5.4, which would be installed, where there is none.
+ifndef LUA
+LUA := $(shell for lua in lua5.4 lua-5.4 lua54 lua; do $$lua -e 'os.exit(_VERSION >= "Lua 5.4")' 2>/dev/null && \
+  echo $$lua && exit; done; echo lua5.4)
+endif
+ifndef LUA_VERSION
+LUA_VERSION := $(or $(shell $(LUA) -e 'io.write(_VERSION:match "%d.%d")' 2>/dev/null),5.4)
+endif
+export LUA
 CC ?= cc
 CFLAGS ?= -O2 -g
 SECONDS ?= 60
 MINUTES ?= 10
 LEAST ?= 95
-BUILD ?= build$(if $(findstring luajit,$(LUA)),/luajit)
+# A folder for each version of Lua, so that none loads what was built for another.
+BUILD ?= build$(if $(findstring luajit,$(LUA)),/luajit,$(if $(filter-out 5.4,$(LUA_VERSION)),/lua$(LUA_VERSION)))
 
-LUA_CFLAGS ?= $(shell pkg-config --cflags $(LUA))
-LUA_LIBS ?= $(shell pkg-config --libs $(LUA))
+# pkg-config's names for a Lua called $(LUA) or, as on Arch, Fedora and others, otherwise.
+LUA_PACKAGE ?= $(shell for name in $(LUA) lua$(LUA_VERSION) lua-$(LUA_VERSION) lua; do \
+  pkg-config --exists $$name && echo $$name && exit; done)
+LUA_CFLAGS ?= $(shell pkg-config --cflags $(LUA_PACKAGE))
+LUA_LIBS ?= $(shell pkg-config --libs $(LUA_PACKAGE))
+# MARIADB_INCDIR and MARIADB_LIBDIR come before what pkg-config says; the headers may lie in a folder below.
+ifdef MARIADB_INCDIR
+MARIADB_CFLAGS ?= $(patsubst %,-I$(MARIADB_INCDIR)%,/mariadb /mysql) -I$(MARIADB_INCDIR)
+else
 MARIADB_CFLAGS ?= $(shell pkg-config --cflags libmariadb)
-MARIADB_LIBS ?= $(shell pkg-config --libs libmariadb)
-WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+endif
+MARIADB_LIBS ?= $(if $(MARIADB_LIBDIR),-L$(MARIADB_LIBDIR) -lmariadb,$(shell pkg-config --libs libmariadb))
+# Every new compiler warns of something new: only `make lint` takes a warning for an error.
+WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
 SPEC_CFLAGS = -std=c11 -D_GNU_SOURCE -O2 $(WARNINGS)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(CFLAGS) -MMD
 
@@ -193,7 +210,7 @@ check-exports: $(CORE)
 lint: install-lint install-build
 	luacheck -q lua spec examples bench
 	clang-format --dry-run --Werror $$(find src spec bench -name '*.[ch]')
-	$(MAKE) --no-print-directory all
+	$(MAKE) --no-print-directory WERROR=1 BUILD=build/lint build/lint/mypool/core.so
 
 format: install-lint
 	clang-format -i $$(find src spec bench -name '*.[ch]')

@@ -20,8 +20,9 @@ description = {
 
 supported_platforms = { "linux" }
 
+-- Lua 5.4, 5.5 and LuaJIT, which says that it is 5.1. The build refuses the versions between them.
 dependencies = {
-  "lua >= 5.4",
+  "lua >= 5.1",
 }
 
 external_dependencies = {
@@ -33,7 +34,10 @@ build = {
   build_target = "all",
   build_variables = {
     CFLAGS = "$(CFLAGS)",
+    LUA = "$(LUA)",
     LUA_CFLAGS = "-I$(LUA_INCDIR)",
+    MARIADB_INCDIR = "$(MARIADB_INCDIR)",
+    MARIADB_LIBDIR = "$(MARIADB_LIBDIR)",
   },
   install_variables = {
     INST_LUADIR = "$(LUADIR)",

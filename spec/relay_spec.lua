@@ -788,7 +788,7 @@ describe("relay", function()
     end)
 
     it("ends when its owner is killed, even if the owner's children hold the pipe open", function()
-      local pid = output [[lua5.4 -e '
+      local pid = output [[${LUA:-lua5.4} -e '
         package.path = "./?.lua;" .. package.path
         local r = require("spec.support.relay").start("127.0.0.1:1")
         print(r.pid)

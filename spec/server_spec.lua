@@ -178,7 +178,7 @@ describe("server.shared", function()
       print(s.own, s.host, s.port, s.user, s.password, s.database, s:dsn(), message)
     ]]
     local dsn = "mariadb://me:p%%40ss@db.example:3307/shop"
-    local pipe = assert(io.popen(("MYPOOL_DSN='%s' lua5.4 -e '%s'"):format(dsn:gsub("%%%%", "%%"), program)))
+    local pipe = assert(io.popen(("MYPOOL_DSN='%s' ${LUA:-lua5.4} -e '%s'"):format(dsn:gsub("%%%%", "%%"), program)))
     local expected = "false\tdb.example\t3307\tme\tp@ss\tshop\tmariadb://me:p%40ss@db.example:3307/shop\t"
     assert.equal(expected .. "the server of MYPOOL_DSN is not ours to stop or restart\n", pipe:read "a")
     pipe:close()
@@ -194,7 +194,7 @@ describe("when the process that started a server ends", function()
       local s = require "spec.support.server".start()
       print(s.folder)
     ]] .. ending
-    local pipe = assert(io.popen(("exec lua5.4 -e '%s' 2>/dev/null"):format(program)))
+    local pipe = assert(io.popen(("exec ${LUA:-lua5.4} -e '%s' 2>/dev/null"):format(program)))
     return pipe, math.tointeger(pipe:read()), pipe:read()
   end
 

@@ -5,20 +5,31 @@
 set -u
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec # servers live there, users' paths do not have it
 
-# mariadb-server-core holds only programs: unlike mariadb-server it starts no service.
-#
+# What Debian calls the Lua of the Makefile, which may be any of these, and its headers.
+lua=${LUA:-lua5.4}
+case ${lua##*/} in
+  *luajit*) lua_library=luajit lua_package='luajit|luajit2' lua_headers='libluajit-5.1-dev|libluajit2-5.1-dev' ;;
+  *5*) lua_library=${lua##*/} lua_package=${lua##*/} lua_headers=lib${lua##*/}-dev ;;
+  *) lua_library=lua5.4,lua-5.4,lua54,lua5.5,lua lua_package=lua5.4 lua_headers=liblua5.4-dev ;;
+esac
+
+# mariadb-server-core holds only programs: unlike mariadb-server it starts no service. Of several names for a package
+# the first that apt knows is taken; older releases have the server's version in it.
+maria_server='mariadb-server-core|mariadb-server-core-10.6|mariadb-server-core-10.5'
+maria_client='mariadb-client-core|mariadb-client-core-10.6|mariadb-client-core-10.5'
+
 # group     check                        Debian package       what it is for
-table='
+table="
 build       command cc                   gcc                  compiling
 build       command make                 make                 building
 build       command pkg-config           pkg-config           finding the libraries
 build       library libmariadb           libmariadb-dev       mysql.h and the client library
-build       library lua5.4,lua-5.4,lua54 liblua5.4-dev        lua.h
-run         command lua5.4               lua5.4               running Lua programs
-server      command mariadbd             mariadb-server-core  the private server
-server      command mariadb-install-db   mariadb-server-core  the data of the private server
-server      command my_print_defaults    mariadb-client-core  mariadb-install-db calls it
-server      command mariadb              mariadb-client-core  looking at the server past mypool
+build       library $lua_library         $lua_headers         lua.h
+run         command $lua                 $lua_package         running Lua programs
+server      command mariadbd             $maria_server        the private server
+server      command mariadb-install-db   $maria_server        the data of the private server
+server      command my_print_defaults    $maria_client        mariadb-install-db calls it
+server      command mariadb              $maria_client        looking at the server past mypool
 test        command busted               lua-busted           running the specs
 locale      command localedef            libc-bin             making the locales of specs
 locale      file    /usr/share/i18n/locales/ps_AF locales     what they are made of
@@ -44,7 +55,7 @@ openssl     module  openssl.ssl.context  lua-luaossl          TLS of the scripte
 haproxy     command haproxy              haproxy              a balancer in front of servers, for specs
 coverage    command gcovr                gcovr                which lines the specs run
 valgrind    command valgrind             valgrind             memory checks
-'
+"
 
 is_there() {
   local kind=$1 name names
@@ -54,7 +65,7 @@ is_there() {
       command) command -v "$name" ;;
       library) pkg-config --exists "$name" ;;
       file) test -e "$name" ;;
-      module) lua5.4 -e "require '$name'" ;;
+      module) "$lua" -e "require '$name'" ;;
       *) echo "install.sh: unknown check '$kind'" >&2 && exit 2 ;;
     esac >/dev/null 2>&1 && return
   done
@@ -93,10 +104,25 @@ apt() {
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=120 "$@" 2>&1
 }
 
+# Of the names of each package the one that apt knows; the first where it knows none, for the message.
+choose_packages() {
+  local names name i
+  for i in "${!packages[@]}"; do
+    IFS='|' read -r -a names <<<"${packages[i]}"
+    packages[i]=${names[0]}
+    for name in "${names[@]}"; do
+      apt-cache show "$name" >/dev/null 2>&1 && packages[i]=$name && break
+    done
+  done
+}
+
+# Old lists of packages may do: an update that fails is told, and no more.
 install_packages() {
   local log
+  log=$(apt update) || echo "apt-get update failed, so what apt knows may be old: $(grep -m 1 '^[EW]:' <<<"$log")" >&2
+  choose_packages
   echo "Installing ${packages[*]}"
-  log=$(apt update && apt install -y --no-install-recommends "${packages[@]}") && return
+  log=$(apt install -y --no-install-recommends "${packages[@]}") && return
   echo "$log" >&2
   explain "The installation failed. Missing are:"
 }

@@ -16,7 +16,7 @@ local program = {}
 -- `before` is a command of the shell that runs it, such as "ulimit -n 1000". A program that has not ended after
 -- `limit` seconds (300 unless told otherwise) is ended by a signal, with its children: its status is then 124.
 function program.start(text, environment, before, limit)
-  local command = ("%s%s env LUA_PATH=%s LUA_CPATH=%s %s %s lua5.4 -W -e %s 2>&1"):format(
+  local command = ("%s%s env LUA_PATH=%s LUA_CPATH=%s %s %s ${LUA:-lua5.4} -W -e %s 2>&1"):format(
     before and before .. "; " or "",
     ("timeout --signal=ABRT --kill-after=10 %g"):format(limit or 300),
     quote(package.path),

@@ -365,7 +365,7 @@ end
 
 local function start(script)
   local program = "require 'spec.support.scripted_server'.serve " .. source_of(script)
-  local pipe = assert(io.popen(("LUA_PATH=%s LUA_CPATH=%s exec lua5.4 -e %s 2>&1"):format(
+  local pipe = assert(io.popen(("LUA_PATH=%s LUA_CPATH=%s exec ${LUA:-lua5.4} -e %s 2>&1"):format(
     quoted(package.path),
     quoted(package.cpath),
     quoted(program)

@@ -9,6 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#if LUA_VERSION_NUM > 501 && LUA_VERSION_NUM < 504
+#error "mypool needs Lua 5.4, Lua 5.5 or LuaJIT"
+#endif
+
 #if LUA_VERSION_NUM < 502
 
 #define LUA_OK 0
