@@ -40,6 +40,7 @@ build = {
     MARIADB_LIBDIR = "$(MARIADB_LIBDIR)",
   },
   install_variables = {
+    LUA = "$(LUA)",
     INST_LUADIR = "$(LUADIR)",
     INST_LIBDIR = "$(LIBDIR)",
   },

@@ -22,7 +22,8 @@ int luaopen_fork(lua_State *L) {
 ]]
 
 local function compile()
-  local command = "mkdir -p '%s' && cc -shared -fPIC $(pkg-config --cflags ${LUA:-lua5.4} || pkg-config --cflags lua) -x c - -o '%s' 2>/dev/null"
+  local headers = "$(pkg-config --cflags ${LUA:-lua5.4} || pkg-config --cflags lua)"
+  local command = "mkdir -p '%s' && cc -shared -fPIC " .. headers .. " -x c - -o '%s' 2>/dev/null"
   local cc = io.popen(command:format(library:match "^(.*)/", library), "w")
   cc:write(source)
   return cc:close()
