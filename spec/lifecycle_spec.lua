@@ -148,6 +148,34 @@ describe("a pool that is dropped", function()
     end)
   end)
 
+  local ways = { ["under a scheduler that cannot be told of it"] = scheduler.wait, ["in a plain program"] = false }
+  for way, wait in pairs(ways) do
+    it("keeps no socket when it is closed, also while a handle is out, " .. way, function()
+      local sockets = require "spec.support.descriptors"
+      local before = sockets "socket"
+      local pool, conns = nil, {}
+      local function run()
+        pool = mypool.new(s:options { max_size = 4, wait = wait or nil })
+        for i = 1, 4 do
+          conns[i] = assert(pool:checkout())
+          assert(conns[i]:query "SELECT 1")
+        end
+        for i = 1, 3 do
+          conns[i]:release()
+        end
+        pool:close()
+      end
+      if wait then
+        scheduler.run(run)
+      else
+        run()
+      end
+      assert.equal(before + 1, sockets "socket")
+      conns[4]:release()
+      assert.equal(before, sockets "socket")
+    end)
+  end
+
   it("keeps descriptors that a scheduler may still know, when it is closed and cannot tell it of them", function()
     local remembering = require("spec.support.schedulers").cqueues()
     local pool

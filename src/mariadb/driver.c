@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ending.h"
 #include "helper.h"
 
 /* What a child process reads from a socket that it shares with its parent is lost to the parent. */
@@ -88,6 +89,7 @@ void mp_forget(mariadb_driver *driver, int fd) {
 static void free_driver(mp_driver *self) {
   mariadb_driver *driver = (mariadb_driver *)self;
   mp_server *server = &driver->server;
+  mp_ending_remove(driver);
   for (size_t i = 0; driver->init_sql && i < server->init_sql_count; i++)
     free(driver->init_sql[i]);
   free(driver->init_sql);
@@ -99,14 +101,16 @@ static void free_driver(mp_driver *self) {
   free(driver);
 }
 
-/* A scheduler that is not told of it may still have a descriptor in its books, and stumble. */
+/* A scheduler that is not told of it may still have a descriptor in its books, and stumble. It was never
+   given those of sockets. */
 static void rest(mp_driver *self) {
   mariadb_driver *driver = (mariadb_driver *)self;
+  driver->resting = true;
+  mp_leaving_free(driver);
   if (driver->server.threads && !driver->server.forget)
     return;
   mp_ports_free(driver);
   mp_bells_close(driver);
-  mp_leaving_free(driver);
 }
 
 static const mp_driver mariadb_face = {
@@ -177,6 +181,7 @@ static void init_library(void) {
   mysql_server_init(0, NULL, NULL);
   if (before.sa_handler != SIG_DFL)
     sigaction(SIGPIPE, &before, NULL);
+  mp_ending_watch();
 }
 
 /* Before its 3.2 the library gave the number of the server that it came with, such as 100523. */
@@ -193,6 +198,7 @@ mp_driver *mp_mariadb_new(const mp_server *server) {
   pthread_once(&once, init_library);
   driver->face = mariadb_face;
   driver->server = *server;
+  mp_ending_add(driver);
   bool complete = copy_strings(driver, server);
   complete = copy_init_sql(driver, server) && complete;
   if (!complete) {

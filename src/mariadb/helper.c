@@ -11,14 +11,22 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "ending.h"
+
+/* Where the thread is with what nothing can interrupt. */
+enum { AT_WORK, UNINTERRUPTIBLE, PARKED /* for ever: the program has ended meanwhile */ };
+
 /* Between the two threads. Until `finished` the session belongs to the helper. */
 struct helper {
   pthread_t thread;
   mp_helper_work work;
   int64_t deadline_ns;
   int finished_fd, stop_fd; /* bells */
-  atomic_int socket;        /* a second descriptor of what the work is connecting; -1: none */
+  pthread_mutex_t lock;     /* of the socket */
+  int socket;               /* a second descriptor of what the work is connecting; -1: none */
+  atomic_int place;
   atomic_bool finished;
+  bool joined; /* at the end of the program */
   mp_status status;
   mp_error error;
 };
@@ -44,6 +52,7 @@ static int start_thread(mp_session *session) {
   return failed;
 }
 
+/* Under the lock of the driver. */
 static void free_helper(mp_session *session) {
   mp_driver *driver = &session->driver->face;
   struct helper *helper = session->helper;
@@ -53,8 +62,16 @@ static void free_helper(mp_session *session) {
     mp_bell_give(driver, helper->stop_fd);
   if (helper->socket >= 0)
     close(helper->socket);
+  pthread_mutex_destroy(&helper->lock);
   free(helper);
   session->helper = NULL;
+}
+
+/* Under the lock of the driver: the end of the program has either seen the helper, or been seen here. */
+static bool begin(mp_session *session) {
+  struct helper *helper = session->helper;
+  return helper->finished_fd >= 0 && helper->stop_fd >= 0 && !mp_program_has_ended() &&
+         start_thread(session) == 0;
 }
 
 mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t deadline_ns, mp_error *err) {
@@ -62,16 +79,20 @@ mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t dead
   struct helper *helper = calloc(1, sizeof *helper);
   if (!helper)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
-  session->helper = helper;
+  pthread_mutex_init(&helper->lock, NULL);
   helper->socket = -1;
   helper->work = work;
   helper->deadline_ns = deadline_ns;
   helper->finished_fd = mp_bell_take(driver);
   helper->stop_fd = mp_bell_take(driver);
-  if (helper->finished_fd < 0 || helper->stop_fd < 0 || start_thread(session) != 0) {
+  pthread_mutex_lock(&session->driver->lock);
+  session->helper = helper;
+  bool begun = begin(session);
+  if (!begun)
     free_helper(session);
+  pthread_mutex_unlock(&session->driver->lock);
+  if (!begun)
     return mp_fail(err, MP_ERR_CONNECT, 0, "no descriptor or thread left to connect with");
-  }
   return MP_WAIT;
 }
 
@@ -83,15 +104,23 @@ static bool has_finished(mp_session *session) {
   return atomic_load(&helper->finished);
 }
 
+/* A thread that is parked cannot be joined: the process is about to end under it. */
+static void join(struct helper *helper) {
+  if (!helper->joined && atomic_load(&helper->place) != PARKED)
+    pthread_join(helper->thread, NULL);
+}
+
 mp_status mp_helper_step(mp_session *session, mp_error *err) {
   struct helper *helper = session->helper;
   if (!has_finished(session))
     return MP_WAIT;
-  pthread_join(helper->thread, NULL);
+  pthread_mutex_lock(&session->driver->lock);
+  join(helper);
   mp_status status = helper->status;
   if (status == MP_FAILED)
     *err = helper->error;
   free_helper(session);
+  pthread_mutex_unlock(&session->driver->lock);
   return status;
 }
 
@@ -103,20 +132,70 @@ static struct helper *helper_of(const mp_session *session) {
    number to another file. */
 void mp_helper_watch(mp_session *session) {
   struct helper *helper = helper_of(session);
-  if (helper && helper->socket < 0)
-    helper->socket = fcntl(mysql_get_socket(session->mysql), F_DUPFD_CLOEXEC, 0);
+  if (!helper)
+    return;
+  pthread_mutex_lock(&helper->lock);
+  if (helper->socket >= 0)
+    close(helper->socket);
+  helper->socket = fcntl(mysql_get_socket(session->mysql), F_DUPFD_CLOEXEC, 0);
+  pthread_mutex_unlock(&helper->lock);
 }
 
-/* A TLS handshake does not look at stop_fd. In a forked child the thread does not exist. */
+/* A TLS handshake does not look at stop_fd. The bell is of this process: it was taken for the helper. */
+static void tell_to_stop(struct helper *helper) {
+  eventfd_write(helper->stop_fd, 1);
+  pthread_mutex_lock(&helper->lock);
+  if (helper->socket >= 0)
+    shutdown(helper->socket, SHUT_RDWR);
+  pthread_mutex_unlock(&helper->lock);
+}
+
+/* In a forked child the thread does not exist. */
 void mp_helper_stop(mp_session *session) {
-  struct helper *helper = session->helper;
+  pthread_mutex_lock(&session->driver->lock);
   if (session->fork_generation == mp_fork_generation()) {
-    mp_bell_ring(&session->driver->face, helper->stop_fd);
-    if (helper->socket >= 0)
-      shutdown(helper->socket, SHUT_RDWR);
-    pthread_join(helper->thread, NULL);
+    tell_to_stop(session->helper);
+    join(session->helper);
   }
   free_helper(session);
+  pthread_mutex_unlock(&session->driver->lock);
+}
+
+/* ---- the end of the program ---- */
+
+void mp_helper_end(mp_session *session) {
+  struct helper *helper = session->helper;
+  int uninterruptible = UNINTERRUPTIBLE;
+  if (!helper || session->fork_generation != mp_fork_generation())
+    return;
+  tell_to_stop(helper);
+  if (atomic_compare_exchange_strong(&helper->place, &uninterruptible, PARKED))
+    return;
+  join(helper);
+  helper->joined = true;
+}
+
+/* Either the end of the program finds the thread in here, or the thread finds that it has come. */
+static void leave_uninterruptible(struct helper *helper) {
+  int uninterruptible = UNINTERRUPTIBLE;
+  while (!atomic_compare_exchange_strong(&helper->place, &uninterruptible, AT_WORK))
+    pause();
+}
+
+bool mp_helper_enter_uninterruptible(const mp_session *session) {
+  struct helper *helper = helper_of(session);
+  if (!helper)
+    return true;
+  atomic_store(&helper->place, UNINTERRUPTIBLE);
+  if (!mp_program_has_ended())
+    return true;
+  leave_uninterruptible(helper);
+  return false;
+}
+
+void mp_helper_leave_uninterruptible(const mp_session *session) {
+  if (helper_of(session))
+    leave_uninterruptible(helper_of(session));
 }
 
 void mp_helper_nudge(mp_session *session) {

@@ -19,6 +19,14 @@ void mp_helper_watch(mp_session *session);
 /* Tells the work to stop, and waits until it has. */
 void mp_helper_stop(mp_session *session);
 
+/* The same at the end of the program, under the lock of the driver. The helper stays to be freed. */
+void mp_helper_end(mp_session *session);
+
+/* For the work: between these two it does what nothing can interrupt, and what may be left as it is when
+   the program ends. False when the program has ended: it is not to be done then. */
+bool mp_helper_enter_uninterruptible(const mp_session *session);
+void mp_helper_leave_uninterruptible(const mp_session *session);
+
 int mp_helper_fd(const mp_session *session);      /* readable when the work is done ... */
 void mp_helper_nudge(mp_session *session);        /* ... and now, until the next step */
 int mp_helper_stop_fd(const mp_session *session); /* readable when it is to stop; -1: no helper */

@@ -11,6 +11,10 @@
 /* A server that is stopped, or far away, must not keep a new connection waiting. */
 static const int64_t patience_ns = 100 * MP_MILLISECOND;
 
+/* ... but may take so long over what it was sent before its farewell: until it has read that, the socket has
+   to stay open. */
+static const int64_t farewell_ns = 300 * MP_MILLISECOND;
+
 /* After a KILL the socket ends first, and then the server begins to take the session down. */
 static const int64_t settling_ns = 30 * MP_MILLISECOND;
 
@@ -26,10 +30,18 @@ static void forget_oldest(mariadb_driver *driver) {
     driver->leaving[i] = driver->leaving[i + 1];
 }
 
+static int until_ms(int64_t time_ns) {
+  int64_t left_ns = time_ns - mp_clock_ns();
+  return left_ns > 0 ? (int)((left_ns + MP_MILLISECOND - 1) / MP_MILLISECOND) : 0;
+}
+
+static bool is_old(const mp_leaving *leaving) {
+  return mp_clock_ns() - leaving->since_ns > (leaving->expecting ? farewell_ns : patience_ns);
+}
+
 /* Those whose place nobody took for a while. */
 static void drop_old(mariadb_driver *driver) {
-  int64_t now_ns = mp_clock_ns();
-  while (driver->leaving_count > 0 && now_ns - driver->leaving[0].since_ns > patience_ns) {
+  while (driver->leaving_count > 0 && is_old(&driver->leaving[0])) {
     mp_leaving_drop(&driver->leaving[0]);
     forget_oldest(driver);
   }
@@ -54,12 +66,12 @@ static bool was_cut(const mp_session *session, int fd) {
 void mp_leaving_add(mp_session *session) {
   mariadb_driver *driver = session->driver;
   drop_old(driver);
-  if (mysql_thread_id(session->mysql) == 0)
-    return; /* it never was one */
+  if (mysql_thread_id(session->mysql) == 0 || driver->resting)
+    return; /* it never was one, or nobody is to take its place */
   if (driver->leaving_count == driver->leaving_capacity && !grow(driver))
     return;
   mp_leaving *leaving = &driver->leaving[driver->leaving_count++];
-  *leaving = (mp_leaving){.fd = -1, .since_ns = mp_clock_ns()};
+  *leaving = (mp_leaving){.fd = -1, .since_ns = mp_clock_ns(), .expecting = session->owed > 0};
   if (session->mysql->net.pvio)
     leaving->fd = fcntl(mysql_get_socket(session->mysql), F_DUPFD_CLOEXEC, 0);
   leaving->until_ns = leaving->since_ns + (was_cut(session, leaving->fd) ? settling_ns : 0);
@@ -73,11 +85,6 @@ void mp_leaving_take(mp_session *session) {
     return;
   session->leaving = driver->leaving[0];
   forget_oldest(driver);
-}
-
-static int until_ms(int64_t time_ns) {
-  int64_t left_ns = time_ns - mp_clock_ns();
-  return left_ns > 0 ? (int)((left_ns + MP_MILLISECOND - 1) / MP_MILLISECOND) : 0;
 }
 
 void mp_leaving_await(mp_session *session) {
@@ -96,9 +103,16 @@ void mp_leaving_drop(mp_leaving *leaving) {
   leaving->fd = -1;
 }
 
+static void see_off(const mp_leaving *leaving) {
+  if (leaving->expecting && leaving->fd >= 0)
+    has_gone(leaving->fd, until_ms(leaving->since_ns + farewell_ns), -1);
+}
+
 void mp_leaving_free(mariadb_driver *driver) {
-  for (size_t i = 0; i < driver->leaving_count; i++)
+  for (size_t i = 0; i < driver->leaving_count; i++) {
+    see_off(&driver->leaving[i]);
     mp_leaving_drop(&driver->leaving[i]);
+  }
   free(driver->leaving);
   driver->leaving = NULL;
   driver->leaving_count = driver->leaving_capacity = 0;

@@ -1,12 +1,13 @@
 /* Whether a session lives, and how it ends. */
-#include "helper.h"
-
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "ending.h"
+#include "helper.h"
 
 /* What libmariadb has read ahead and nobody has asked for yet. */
 bool mp_session_has_cached(const mp_session *session) {
@@ -53,15 +54,60 @@ bool mp_session_send_tells(const mp_session *session) {
   return session->driver->server.socket != NULL && session->fork_generation == mp_fork_generation();
 }
 
-bool mp_session_at_rest(const mp_session *session) {
-  return !session->cont && !session->result && !session->executing && session->owed == 0 &&
+/* No statement is unfinished; the replies to a reset may be on their way. */
+static bool is_between_statements(const mp_session *session) {
+  return !session->cont && !session->result && !session->executing &&
          session->mysql->status == MYSQL_STATUS_READY && !mysql_more_results(session->mysql) &&
          session->fork_generation == mp_fork_generation();
 }
 
+bool mp_session_at_rest(const mp_session *session) {
+  return is_between_statements(session) && session->owed == 0;
+}
+
+/* ---- the end ----
+   A server counts each connection that ends without COM_QUIT, and warns of it in its log. So does one
+   whose COM_QUIT is followed by a RST, which is what closing a socket over unread bytes comes to, and what
+   answers those that arrive later. */
+
+static bool has_room(int fd) {
+  struct pollfd socket = {.fd = fd, .events = POLLOUT};
+  return poll(&socket, 1, 0) > 0 && (socket.revents & POLLOUT);
+}
+
+/* Behind an unfinished exchange it would be of no use, and where there is no room it would block. */
+static bool may_say_quit(const mp_session *session) {
+  return session->mysql->net.pvio && is_between_statements(session) &&
+         has_room(mysql_get_socket(session->mysql));
+}
+
+/* Whatever has arrived. A server that goes on and on is not read to its end. */
+static void drain(int fd) {
+  char waste[4096];
+  for (int i = 0; i < 64 && recv(fd, waste, sizeof waste, MSG_DONTWAIT) > 0; i++)
+    ;
+}
+
+static void say_quit(MYSQL *mysql) {
+  mysql->methods->db_command(mysql, COM_QUIT, NULL, 0, 1, NULL);
+}
+
 void mp_session_abort(mp_session *session) {
-  if (session->mysql && session->mysql->net.pvio && session->fork_generation == mp_fork_generation())
-    shutdown(mysql_get_socket(session->mysql), SHUT_RDWR);
+  MYSQL *mysql = session->mysql;
+  if (!mysql || !mysql->net.pvio || session->fork_generation != mp_fork_generation())
+    return;
+  if (session->owed == 0 && may_say_quit(session))
+    say_quit(mysql);
+  if (mysql->net.pvio)
+    shutdown(mysql_get_socket(mysql), SHUT_RDWR);
+}
+
+void mp_session_take_leave(mp_session *session) {
+  if (session->helper || !session->mysql || !may_say_quit(session))
+    return;
+  drain(mysql_get_socket(session->mysql));
+  mp_leaving_add(session);
+  say_quit(session->mysql);
 }
 
 /* Puts a dead end in the place of the socket, so that the farewell of mysql_close reaches
@@ -80,11 +126,13 @@ static void detach_socket(MYSQL *mysql) {
   close(pair[1]);
 }
 
-/* A COM_QUIT behind an unfinished exchange could block, and would be of no use. */
+/* mysql_close says COM_QUIT. */
 static void say_goodbye(mp_session *session) {
   if (session->fork_generation != mp_fork_generation())
     detach_socket(session->mysql);
-  else if (session->cont || session->result || session->executing || session->owed > 0)
+  else if (may_say_quit(session))
+    drain(mysql_get_socket(session->mysql));
+  else
     mp_session_abort(session);
   if (session->fork_generation == mp_fork_generation() && !session->stop_with)
     mp_leaving_add(session);
@@ -104,11 +152,13 @@ void mp_password_free(mp_session *session) {
   session->password = NULL;
 }
 
+/* What comes after the end of the program finds OpenSSL gone, and frees in vain. */
 void mp_session_close(mp_session *session) {
   if (session->helper)
     mp_helper_stop(session);
+  mp_ending_leave(session);
   mp_port_give(session->driver, session->port); /* while its socket has its number */
-  if (session->mysql) {
+  if (session->mysql && !mp_program_has_ended()) {
     say_goodbye(session);
     drop_result(session);
     mp_prepared_end(session);

@@ -2,6 +2,7 @@
 #include <errmsg.h>
 #include <stdlib.h>
 
+#include "ending.h"
 #include "helper.h"
 
 static mp_session *session_new(mariadb_driver *driver) {
@@ -9,6 +10,7 @@ static mp_session *session_new(mariadb_driver *driver) {
   if (!session)
     return NULL;
   session->driver = driver;
+  mp_ending_join(session);
   session->fork_generation = mp_fork_generation();
   mp_leaving_take(session);
   session->port = mp_port_take(driver);
@@ -35,6 +37,9 @@ mp_status mp_session_ask_password(mp_session *session, mp_error *err) {
 mp_status mp_session_open(mp_driver *self, int64_t deadline_ns, mp_session **out, mp_error *err) {
   mariadb_driver *driver = (mariadb_driver *)self;
   int64_t limit_ns = mp_clock_ns() + driver->server.connect_timeout_ns;
+  *out = NULL;
+  if (mp_program_has_ended())
+    return mp_fail(err, MP_ERR_CONNECT, 0, "the program is ending");
   *out = session_new(driver);
   if (!*out)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory or descriptors");

@@ -30,6 +30,7 @@ typedef struct mp_leaving {
   int fd; /* a second descriptor of its socket; -1: none */
   int64_t since_ns;
   int64_t until_ns; /* it may be counted until then, although the socket has ended */
+  bool expecting;   /* the server had not answered all when it was told of the end */
 } mp_leaving;
 
 /* How a statement begins: by it the server's list of threads shows whose it is. */
@@ -49,7 +50,15 @@ typedef struct mariadb_driver {
   size_t bell_maker_count;
   mp_leaving *leaving; /* the oldest first */
   size_t leaving_count, leaving_capacity;
+  bool resting;            /* no session will follow */
   uint64_t last_statement; /* number of a prepared statement */
+
+  /* For the end of the program. */
+  struct mariadb_driver *next;
+  pthread_t thread; /* that the pool belongs to */
+  unsigned fork_generation;
+  pthread_mutex_t lock; /* of the list of sessions, and of their helpers' beginning and end */
+  mp_session *sessions;
 } mariadb_driver;
 
 /* What leads a used session back to where it was right after connect and init SQL. */
@@ -122,6 +131,8 @@ struct mp_session {
   mp_session *stop_with; /* serves that one, and is to stop when it is; NULL: none */
   mp_leaving leaving;    /* whose place it takes */
   struct helper *helper; /* the thread that has it in hand; NULL: none */
+
+  mp_session *next, **link; /* of the driver; link is NULL for a connection that serves another session */
 };
 
 /* port.c */
@@ -232,6 +243,7 @@ bool mp_session_has_packet(const mp_session *session);
 bool mp_session_has_row(const mp_session *session);
 bool mp_session_at_rest(const mp_session *session);
 void mp_session_abort(mp_session *session);
+void mp_session_take_leave(mp_session *session); /* when it will not be used again, and not be closed */
 void mp_session_close(mp_session *session);
 void mp_password_free(mp_session *session);
 
@@ -246,7 +258,7 @@ void mp_leaving_add(mp_session *session);   /* is about to be closed */
 void mp_leaving_take(mp_session *session);  /* is to take the place of one that was */
 void mp_leaving_await(mp_session *session); /* ... which is gone then; blocks */
 void mp_leaving_drop(mp_leaving *leaving);
-void mp_leaving_free(mariadb_driver *driver);
+void mp_leaving_free(mariadb_driver *driver); /* blocks while a server still has to read a farewell */
 
 /* task.c: running one libmariadb call after the other */
 mp_status mp_task_settle(mp_session *session, int events, mp_error *err);

@@ -43,10 +43,9 @@ mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
   return pool;
 }
 
-/* Once nobody is left who could need anything of it. A closed pool that is kept lets go of descriptors. */
+/* Once nobody is left who could need anything of it. A closed pool that is kept lets go of descriptors, also
+   while there are handles of loans that have ended. */
 static void free_unless_needed(mp_pool *pool) {
-  if (pool->loans > 0)
-    return;
   if (pool->owned && pool->closed && pool->driver->rest) {
     pool->loans++; /* what is told of a descriptor may end the pool */
     pool->driver->rest(pool->driver);
