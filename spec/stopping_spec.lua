@@ -11,6 +11,12 @@ local tls = require "spec.support.tls"
 
 local scheduler = schedulers.cqueues()
 local sleep = scheduler.sleep
+local plain = {
+  name = "a plain program",
+  run = function(f)
+    f()
+  end,
+}
 local a, b -- twins: by all that they say of themselves one server
 
 local function set_up(s)
@@ -109,6 +115,62 @@ describe("a statement that meets its time limit is stopped", function()
       end)
     end
   end
+end)
+
+describe("a prepared statement that meets its time limit", function()
+  local function in_every_mode(text, f)
+    local luv = schedulers.luv()
+    local modes = { plain, scheduler, luv }
+    for _, mode in ipairs(modes) do
+      it(("%s (%s)"):format(text, mode.name), function()
+        local pool = pools.new(a:options { max_size = 1, wait = mode.wait })
+        mode.run(function()
+          f(pool)
+        end)
+      end)
+    end
+  end
+
+  local statements = {
+    "SELECT SLEEP(20), ?",
+    "CALL slow(? + 20)",
+    "SELECT seq, SLEEP(IF(seq > 300, 20, 0)), ? FROM seq_1_to_1000",
+  }
+  for _, sql in ipairs(statements) do
+    in_every_mode("is stopped, and its session kept: " .. sql, function(pool)
+      local id = assert(pool:value "SELECT CONNECTION_ID()")
+      local conn = assert(pool:checkout())
+      local statement = assert(conn:prepare(sql)):with { timeout = 0.15 }
+      timed_out(statement:execute(1))
+      conn:release()
+      assert.equal(id, assert(pool:value "SELECT CONNECTION_ID()"))
+      assert.equal(0, running(a, "SLEEP"))
+    end)
+  end
+
+  it("leaves no lock, although nobody uses the pool again", function()
+    a:sql "CREATE OR REPLACE TABLE app.locked (n INT) ENGINE = InnoDB; INSERT INTO app.locked VALUES (1)"
+    local pool = pools.new(a:options())
+    local tx = assert(pool:begin())
+    assert(tx:query "UPDATE locked SET n = 2")
+    local statement = assert(tx:prepare "SELECT SLEEP(?)"):with { timeout = 0.1 }
+    timed_out(statement:execute(20))
+    a:sql "SET innodb_lock_wait_timeout = 5; UPDATE app.locked SET n = 3"
+    assert.equal("3", a:sql("SELECT n FROM app.locked")[1])
+  end)
+end)
+
+describe("a session that cannot be recovered", function()
+  it("is closed at once, with its locks, although nobody uses the pool again", function()
+    a:sql "CREATE OR REPLACE TABLE app.locked (n INT) ENGINE = InnoDB; INSERT INTO app.locked VALUES (1)"
+    local proxy <close> = relay.start { port = a.port }
+    local pool = pools.new(a:tcp_options { port = proxy.port })
+    local tx = assert(pool:begin())
+    assert(tx:query "UPDATE locked SET n = 2")
+    proxy:refuse(true)
+    timed_out(tx:query { "SELECT SLEEP(1)", timeout = 0.1 })
+    a:sql "SET innodb_lock_wait_timeout = 5; UPDATE app.locked SET n = 3"
+  end)
 end)
 
 -- A second pool's statement with this number of a connection runs on the server while f does.

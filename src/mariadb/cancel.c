@@ -39,7 +39,7 @@ static mp_status read_the_rest(mp_session *session, int64_t deadline_ns) {
   mp_error ignored = {0};
   if (session->cont)
     mp_task_run(session, MP_WAIT, deadline_ns, &ignored);
-  if (!session->cont && session->result)
+  if (!session->cont && (session->result || session->executing))
     mp_run_end(session, deadline_ns, &ignored);
   ignored = (mp_error){0};
   if (!session->base.is_mariadb && mp_session_at_rest(session))
@@ -48,7 +48,7 @@ static mp_status read_the_rest(mp_session *session, int64_t deadline_ns) {
 }
 
 static bool unfinished(const mp_session *session) {
-  return session->mysql->net.pvio && (session->cont || session->result);
+  return session->mysql->net.pvio && (session->cont || session->result || session->executing);
 }
 
 /* A KILL that came before the server had begun with the statement found nothing to stop. */
@@ -63,12 +63,19 @@ static mp_status stop(mp_session *session, int64_t deadline_ns, mp_error *err) {
   return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the statement could not be stopped");
 }
 
-static mp_status recover(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  if (stop(session, deadline_ns, err) != MP_DONE)
-    return MP_FAILED;
-  if (mp_reset_send(session, err) != MP_DONE)
+static mp_status make_new(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  if (stop(session, deadline_ns, err) != MP_DONE || mp_reset_send(session, err) != MP_DONE)
     return MP_FAILED;
   return mp_task_run(session, mp_reset_read(session, err), deadline_ns, err);
+}
+
+/* Nobody may look at the session for long: without its socket the server ends it, with its transaction and
+   its locks. */
+static mp_status recover(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  mp_status status = make_new(session, deadline_ns, err);
+  if (status != MP_DONE)
+    mp_session_abort(session);
+  return status;
 }
 
 /* Until it is sent, or while it is recorded, the statement is read where the caller keeps it, who

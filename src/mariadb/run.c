@@ -1,14 +1,18 @@
-/* Statements run in place while a session connects. */
+/* Statements run in place while a session connects, and what is left of one that was stopped. */
 #include <string.h>
 
 #include "session.h"
+
+static bool in_result(const mp_session *session) {
+  return session->result || (session->executing && session->in_rows);
+}
 
 /* Reads the current result to its end, and all that follow it. */
 mp_status mp_run_end(mp_session *session, int64_t deadline_ns, mp_error *err) {
   bool more = true;
   while (more) {
     mp_row row;
-    while (session->result)
+    while (in_result(session))
       if (mp_task_run(session, mp_statement_fetch(session, &row, err), deadline_ns, err) != MP_DONE)
         return MP_FAILED;
     if (mp_task_run(session, mp_statement_next_result(session, &more, err), deadline_ns, err) != MP_DONE)
