@@ -202,6 +202,23 @@ error(err)]]):format(s:dsn()))
       end
     end)
 
+    it("a value of a prepared statement next to a syntax error", function()
+      assert(pool:query "CREATE OR REPLACE PROCEDURE run_text(sql_text TEXT) EXECUTE IMMEDIATE sql_text")
+      local conn <close> = assert(pool:checkout())
+      local statement <close> = assert(conn:prepare "CALL run_text(?)")
+      local function fail_with(text)
+        local _, err = statement:execute(text)
+        assert.match("^You have an error in your SQL syntax.* near '.*' at line 1$", err.message)
+        assert.is_nil(err.message:find("hidden", 1, true), err.message)
+      end
+      fail_with "SELECT 1 nonsense nonsense 'hidden')"
+      assert(conn:query("SELECT (?)", "hidden")) -- whose text ends as that of the next error
+      fail_with "SELECT 1 nonsense 'hidden')"
+      fail_with "SELECT 1 AS a b 'hidden')"
+      assert.is_nil((conn:query("SELECT nonsense nonsense ?)", "hidden")))
+      fail_with "SELECT 1 nonsense nonsense 'hidden')"
+    end)
+
     it("a value that the server cut off next to a syntax error", function()
       for shift = 1, 80, 7 do
         local sql = "SELECT 1 = = " .. ("x"):rep(shift) .. " ?, ?"

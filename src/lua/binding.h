@@ -131,6 +131,8 @@ void encode_statement(lua_State *L, connection *conn, int sql, int first, int la
 void classes_open(lua_State *L);
 
 /* scrub.c */
+/* Forgets the last statement, of which the messages of the next one are not made. */
+void scrub_begin(connection *conn);
 void scrub(mp_error *err, const connection *conn);
 
 /* cells.c: push_cell and push_binary return false, and push something, for what is no value of that type */

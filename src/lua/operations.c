@@ -68,7 +68,7 @@ void read_options(lua_State *L, int index, connection *conn, mp_query_options *o
 /* Without a parameter and without a question mark the text goes out as it is. */
 static const char *statement_text(lua_State *L, connection *conn, size_t *length) {
   const char *sql = lua_tolstring(L, 4, length);
-  conn->literals.length = conn->values.length = 0;
+  scrub_begin(conn);
   if (lua_gettop(L) == 4 && !memchr(sql, '?', *length)) {
     lua_pushvalue(L, 4);
     lua_setiuservalue(L, 1, CONNECTION_SQL);

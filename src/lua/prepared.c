@@ -21,7 +21,7 @@ int core_prepare(lua_State *L) {
   lua_setiuservalue(L, 1, CONNECTION_SQL);
   const char *sql = lua_tolstring(L, 2, &length);
   connection_begin(L, conn, PREPARING);
-  conn->literals.length = conn->values.length = 0;
+  scrub_begin(conn);
   mp_status status = mp_prepare(conn->loan, sql, length, 0, &wait, &err);
   return connection_proceed(L, conn, status, &wait, &err);
 }
@@ -89,7 +89,6 @@ static void read_values(lua_State *L, connection *conn, int first, int wanted) {
   int given = lua_gettop(L) - first + 1;
   if (wanted >= 0 && given != wanted)
     raise(L, "wrong number of parameters (the statement has %d, got %d)", wanted, given);
-  conn->values.length = 0;
   for (int i = 0; i < given; i++) {
     mp_value value = value_of(L, first + i, (place){.parameter = i + 1});
     mp_buffer_add(&conn->values, (const char *)&value, sizeof value);
@@ -125,9 +124,9 @@ int core_execute(lua_State *L) {
   if (conn->streaming)
     return refuse_within_stream(L);
   read_options(L, 3, conn, &options, "execute");
+  scrub_begin(conn);
   read_values(L, conn, 5, mp_loan_parameters(conn->loan, id));
   conn->shape = (shape)shape_asked;
-  conn->literals.length = 0;
   connection_begin(L, conn, QUERYING);
   const mp_value *values = (const mp_value *)(const void *)conn->values.data;
   mp_status status = mp_execute(conn->loan, id, values, 0, &options, &wait, &err);
@@ -168,7 +167,7 @@ int core_execute_many(lua_State *L) {
   if (conn->streaming)
     return refuse_within_stream(L);
   int wanted = mp_loan_held(conn->loan) ? mp_loan_parameters(conn->loan, id) : -1;
-  conn->values.length = conn->literals.length = 0;
+  scrub_begin(conn);
   for (int i = 1; wanted > 0 && i <= count; i++) {
     lua_rawgeti(L, 3, i);
     read_row(L, conn, first + i - 1, wanted, 5);

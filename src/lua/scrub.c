@@ -55,7 +55,7 @@ static const char *find_piece(const connection *conn, const char *piece, size_t 
     return text->data + text->length - *length;
   if (*length > 3 && memcmp(piece + *length - 3, "...", 3) == 0)
     *length -= 3;
-  return *length > 0 ? memmem(text->data, text->length, piece, *length) : NULL;
+  return *length > 0 && text->length > 0 ? memmem(text->data, text->length, piece, *length) : NULL;
 }
 
 static bool scrub_syntax_error(mp_error *err, const connection *conn) {
@@ -192,6 +192,10 @@ static void scrub_parameters(mp_error *err, const connection *conn) {
     if (text && value.length > 0)
       scrub_value(err, &value);
   }
+}
+
+void scrub_begin(connection *conn) {
+  conn->text.length = conn->literals.length = conn->values.length = 0;
 }
 
 void scrub(mp_error *err, const connection *conn) {
