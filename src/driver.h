@@ -40,8 +40,8 @@ struct mp_driver {
   /* In the middle of nothing: no operation, no unread result. */
   bool (*at_rest)(const mp_session *session);
 
-  /* Sends all that leads back to the baseline, without waiting, or, MP_WAIT, a part of it; reset_read
-     begins to read the replies, and sends what is left. MP_FAILED: close the session. */
+  /* Sends all that leads back to the baseline, without waiting; reset_read begins to read
+     the replies. MP_FAILED: close the session. */
   mp_status (*reset_send)(mp_session *session, mp_error *err);
   mp_status (*reset_read)(mp_session *session, mp_error *err);
 
@@ -50,6 +50,9 @@ struct mp_driver {
 
   /* Sends a statement, reads the first reply. `sql` stays until the operation ends. */
   mp_status (*query)(mp_session *session, const char *sql, size_t length, mp_error *err);
+
+  /* Has the server tell its sql_mode and charset, for sql_mode to pass on until the next statement. */
+  mp_status (*ask)(mp_session *session, mp_error *err);
 
   /* Prepared statements end with the loan. A number that is not known any more is an error. */
   mp_status (*prepare)(mp_session *session, const char *sql, size_t length, mp_error *err);

@@ -160,6 +160,35 @@ typedef struct mp_row {
   const mp_value *values; /* binary */
 } mp_row;
 
+/* ---- reading SQL text ------------------------------------------------------ */
+
+/* How a server splits bytes into characters, as far as it matters to who looks for quotes: in some charsets
+   a backslash or a back-tick may be the second byte of a character. */
+typedef enum mp_charset {
+  MP_CHARSET_PLAIN, /* neither is, as in UTF-8 */
+  MP_CHARSET_GBK,   /* gb18030, too */
+  MP_CHARSET_SJIS,  /* cp932, too */
+  MP_CHARSET_BIG5,
+  MP_CHARSET_BYTES, /* of one byte: one above 0x7F may be a blank, which behind two dashes begins a comment */
+  MP_CHARSETS
+} mp_charset;
+
+/* One way to read SQL text: what a server makes of it by its sql_mode, charset and version. */
+typedef struct mp_reading {
+  bool no_backslash_escapes, ansi_quotes;
+  bool skips_versions; /* executable comments are comments: they ask for another version */
+  mp_charset charset;
+} mp_reading;
+
+/* What is known of the way in which a session reads SQL text. */
+typedef struct mp_sql_mode {
+  mp_reading reading;                              /* right in what is known */
+  bool escapes_known, quotes_known, charset_known; /* no_backslash_escapes, ansi_quotes, charset */
+  bool asked;                                      /* the session has just told what can be told */
+  bool utf8, utf8mb4; /* the client's character set: utf8mb4 or utf8mb3, utf8mb4; believed unless known */
+  bool empty_string_is_null; /* at the baseline */
+} mp_sql_mode;
+
 /* ---- the pool --------------------------------------------------------------- */
 
 typedef struct mp_driver mp_driver; /* how sessions are made and used; driver.h */
@@ -279,7 +308,15 @@ mp_status mp_checkout(mp_loan *loan, int64_t timeout_ns, const char *label, mp_w
 typedef struct mp_query_options {
   int64_t timeout_ns; /* 0: the pool's query_timeout */
   bool idempotent;    /* the caller says that running it twice does no harm */
+  bool asked;         /* it falls under the deadline of the mp_ask before it */
+  /* What its parameters were written by: it may not move to a session that is in another. NULL: it has none.
+   */
+  const mp_sql_mode *mode;
 } mp_query_options;
+
+/* Asks the session how it reads SQL text: mp_loan_sql_mode then tells it, until something else is sent. For a
+   statement with these options, of whose time it takes its own. */
+mp_status mp_ask(mp_loan *loan, const mp_query_options *options, mp_wait *wait, mp_error *err);
 
 /* Sends a statement and reads the reply up to the first row. `sql` must stay as it
    is until the operation ends. When MP_DONE, mp_loan_summary tells what came back and
@@ -365,11 +402,7 @@ void mp_loan_record(mp_loan *loan, bool on);
 void mp_loan_summary(const mp_loan *loan, mp_summary *summary);
 mp_column mp_loan_column(const mp_loan *loan, unsigned index);
 
-/* What the text encoder must know of the loan's session. */
-typedef struct mp_sql_mode {
-  bool no_backslash_escapes;
-  bool utf8; /* the client's character set is utf8mb4 or utf8mb3 */
-} mp_sql_mode;
+/* How its session reads SQL text. */
 mp_sql_mode mp_loan_sql_mode(const mp_loan *loan);
 
 /* ---- SQL text ------------------------------------------------------------------ */
@@ -392,16 +425,24 @@ void mp_buffer_free(mp_buffer *buffer);
 
 /* Walks over a statement from placeholder to placeholder. */
 typedef struct mp_scanner {
-  const char *at, *end;
-  bool no_backslash_escapes;
+  const char *sql, *at, *end;
+  mp_reading reading;
   bool in_executable_comment; /* the placeholder just found stands inside one */
+  bool doubtful;              /* it has passed something that another reading may take for something else */
 } mp_scanner;
 
 /* Starts at the first byte of `sql`. */
-void mp_scanner_init(mp_scanner *scanner, const char *sql, size_t length, bool no_backslash_escapes);
+void mp_scanner_init(mp_scanner *scanner, const char *sql, size_t length, mp_reading reading);
 
 /* The next `?` outside of quotes, comments and quoted names; NULL after the last. */
 const char *mp_scanner_next(mp_scanner *scanner);
+
+/* Whether the placeholder just found has its place where SQL takes digits and nothing else, as behind LIMIT.
+   Reads the text before it once more. */
+bool mp_scanner_wants_whole(const mp_scanner *found);
+
+/* Whether the placeholders are the same ones by every reading that the mode leaves open. */
+bool mp_sql_reads_alike(const char *sql, size_t length, const mp_sql_mode *mode);
 
 /* ---- numbers as text: in the C locale, whatever that of the program ---- */
 
@@ -431,12 +472,14 @@ void mp_encode_boolean(mp_buffer *out, bool value);
 void mp_encode_integer(mp_buffer *out, int64_t value);
 void mp_encode_float(mp_buffer *out, double value); /* finite */
 /* `hex`: never in quotes, for a place where quotes do not protect. */
-void mp_encode_string(mp_buffer *out, const char *bytes, size_t length, mp_sql_mode mode, bool hex);
+void mp_encode_string(mp_buffer *out, const char *bytes, size_t length, const mp_sql_mode *mode, bool hex);
 void mp_encode_binary(mp_buffer *out, const char *bytes, size_t length);
 /* False, and nothing appended, for a name that cannot be quoted safely: empty, holding a NUL
    byte, longer than 64 characters of UTF-8, not UTF-8, or not
    ASCII while the session's charset is not UTF-8. */
-bool mp_encode_identifier(mp_buffer *out, const char *bytes, size_t length, mp_sql_mode mode);
+bool mp_encode_identifier(mp_buffer *out, const char *bytes, size_t length, const mp_sql_mode *mode);
+/* Whether a name that was appended ends where it should by every reading that the mode leaves open. */
+bool mp_identifier_is_clear(const char *quoted, size_t length, const mp_sql_mode *mode);
 
 /* ---- the MariaDB driver ----------------------------------------------------------- */
 

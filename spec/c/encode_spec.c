@@ -9,8 +9,12 @@
 #include "spec.h"
 #include "utf8.h"
 
-static const mp_sql_mode utf8 = {.utf8 = true}, latin1 = {.utf8 = false};
-static const mp_sql_mode plain_backslash = {.utf8 = true, .no_backslash_escapes = true};
+static const mp_sql_mode utf8 = {.utf8 = true, .utf8mb4 = true, .escapes_known = true},
+                         latin1 = {.escapes_known = true};
+static const mp_sql_mode mb3 = {.utf8 = true, .escapes_known = true};
+static const mp_sql_mode unsure = {.utf8 = true};
+static const mp_sql_mode letters = {
+    .utf8 = true, .escapes_known = true, .reading.no_backslash_escapes = true};
 
 /* The buffer's text as a string, which holds until the next call. */
 static const char *taken(mp_buffer *buffer) {
@@ -35,7 +39,7 @@ static const char *number(double value) {
 
 static const char *string_of(const char *bytes, size_t length, mp_sql_mode mode, bool hex) {
   mp_buffer out = {0};
-  mp_encode_string(&out, bytes, length, mode, hex);
+  mp_encode_string(&out, bytes, length, &mode, hex);
   return taken(&out);
 }
 
@@ -46,7 +50,7 @@ static const char *string(const char *text, mp_sql_mode mode) {
 /* NULL when it was refused. */
 static const char *identifier_of(const char *bytes, size_t length, mp_sql_mode mode) {
   mp_buffer out = {0};
-  if (mp_encode_identifier(&out, bytes, length, mode))
+  if (mp_encode_identifier(&out, bytes, length, &mode))
     return taken(&out);
   expect_equal(out.length, 0);
   return NULL;
@@ -121,19 +125,43 @@ it("quotes text, doubling the quotes in it") {
   expect_text(string("a\nb\r\t\x1a", utf8), "'a\nb\r\t\x1a'");
 }
 
-it("writes empty text so that no sql_mode takes it for NULL") {
-  expect_text(string("", utf8), "_utf8mb4 x''");
+it("writes empty text so that it is not taken for NULL") {
+  mp_sql_mode empty_is_null = {.utf8 = true, .empty_string_is_null = true};
+  expect_text(string("", utf8), "''");
+  expect_text(string("", latin1), "''");
+  expect_text(string("", empty_is_null), "LEFT('a',0)");
 }
 
-it("writes text with a backslash as hex, under every sql_mode") {
-  expect_text(string("\\", utf8), "_utf8mb4 x'5C'");
-  expect_text(string("a\\'b", utf8), "_utf8mb4 x'615C2762'");
-  expect_text(string("\\' OR 1=1 -- ", plain_backslash), "_utf8mb4 x'5C27204F5220313D31202D2D20'");
+it("doubles backslashes where the server surely escapes") {
+  expect_text(string("\\", utf8), "'\\\\'");
+  expect_text(string("a\\'b\\", utf8), "'a\\\\''b\\\\'");
+  expect_text(string("C:\\dir", latin1), "'C:\\\\dir'");
+}
+
+it("puts a sign in the place of a backslash where it may be none") {
+  expect_text(string("\\' OR 1", letters), "REPLACE('!'' OR 1','!',LEFT('\\\\',1))");
+  expect_text(string("\\' OR 1", unsure), "REPLACE('!'' OR 1','!',LEFT('\\\\',1))");
+  expect_text(string("a!\\#", letters), "REPLACE('a!$#','$',LEFT('\\\\',1))");
+  expect_text(string("!#$%&()*+,-./:;\\", letters), "_utf8mb4 x'212324252628292A2B2C2D2E2F3A3B5C'");
+}
+
+it("puts a sign in the place of a backslash that may be the second byte of a character") {
+  expect_text(string("\xc3\xa9\\", utf8), "REPLACE('\xc3\xa9!','!',LEFT('\\\\',1))");
+  expect_text(string("\\\xc3\xa9", utf8), "'\\\\\xc3\xa9'");
+}
+
+it("is in doubt about a name whose last back-tick may belong to a character") {
+  mp_sql_mode asked = utf8;
+  asked.charset_known = true;
+  expect(mp_identifier_is_clear("`abc`", 5, &unsure));
+  expect(mp_identifier_is_clear("`\xc3\xa9`", 4, &unsure));
+  expect(!mp_identifier_is_clear("`\xe8\xa1\xa8`", 5, &utf8));
+  expect(mp_identifier_is_clear("`\xe8\xa1\xa8`", 5, &asked));
 }
 
 it("keeps a NUL byte in quotes") {
   mp_buffer out = {0};
-  mp_encode_string(&out, "a\0b", 3, utf8, false);
+  mp_encode_string(&out, "a\0b", 3, &utf8, false);
   expect_equal(out.length, 5);
   expect(memcmp(out.data, "'a\0b'", 5) == 0);
   mp_buffer_free(&out);
@@ -147,6 +175,8 @@ it("quotes UTF-8 as it is when the session speaks it") {
 it("writes what is not ASCII as hex when the session speaks another charset") {
   expect_text(string("\xc3\xa9", latin1), "_utf8mb4 x'C3A9'");
   expect_text(string("abc'", latin1), "'abc'''");
+  expect_text(string("\xe2\x82\xac", mb3), "'\xe2\x82\xac'");
+  expect_text(string("\xf0\x9f\x98\x80", mb3), "_utf8mb4 x'F09F9880'");
 }
 
 it("writes bytes that are not UTF-8 as binary") {

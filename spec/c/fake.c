@@ -51,7 +51,7 @@ static mp_phase phase_of(fake_call call) {
   static const mp_phase phases[] = {
       [ON_OPEN] = MP_PHASE_CONNECT, [ON_RESET_SEND] = MP_PHASE_RESET, [ON_RESET_READ] = MP_PHASE_RESET,
       [ON_QUERY] = MP_PHASE_REPLY,  [ON_FETCH] = MP_PHASE_RESULT,     [ON_NEXT_RESULT] = MP_PHASE_RESULT,
-      [ON_PING] = MP_PHASE_REPLY,   [ON_RECOVER] = MP_PHASE_RESET,
+      [ON_PING] = MP_PHASE_REPLY,   [ON_ASK] = MP_PHASE_REPLY,        [ON_RECOVER] = MP_PHASE_RESET,
   };
   return phases[call];
 }
@@ -167,6 +167,7 @@ static mp_session *session_new(int64_t deadline_ns) {
   sessions = realloc(sessions, (fake.opened + 1) * sizeof *sessions);
   sessions[fake.opened++] = session;
   session->number = fake.opened;
+  session->mode = fake.mode;
   session->deadline_ns = deadline_ns;
   return session;
 }
@@ -211,7 +212,7 @@ static mp_status fake_reset_send(mp_session *session, mp_error *err) {
   expect_manners(!session->owes && session->rows == 0, "reset a session that is not at rest");
   fake_answer a = next_answer(ON_RESET_SEND, fine);
   session->resets++;
-  session->owes = a.status != MP_FAILED;
+  session->owes = a.status == MP_DONE;
   session->replied = !fake.slow_resets;
   return say(a, err);
 }
@@ -276,6 +277,14 @@ static mp_status fake_ping(mp_session *session, mp_error *err) {
   session->pings++;
   fake_answer usual = session->dead || session->aborted ? fails(2013, MP_PHASE_REPLY) : fine;
   return settle(session, ON_PING, next_answer(ON_PING, usual), err);
+}
+
+static mp_status fake_ask(mp_session *session, mp_error *err) {
+  check_clean(session);
+  session->asked++;
+  session->used_by = fake.user;
+  fake_answer usual = session->dead || session->aborted ? fails(2006, MP_PHASE_SEND) : fine;
+  return settle(session, ON_ASK, next_answer(ON_ASK, usual), err);
 }
 
 static void fake_record(mp_session *session, bool on) {
@@ -390,7 +399,7 @@ static int64_t fake_idle_limit(const mp_session *session) {
 
 static mp_sql_mode fake_sql_mode(const mp_session *session) {
   check_in_hand(session);
-  return (mp_sql_mode){.no_backslash_escapes = true, .utf8 = false};
+  return session->mode;
 }
 
 static void fake_summary(const mp_session *session, mp_summary *summary) {
@@ -430,6 +439,7 @@ mp_driver *fake_driver(void) {
       .fetch = fake_fetch,
       .next_result = fake_next_result,
       .ping = fake_ping,
+      .ask = fake_ask,
       .record = fake_record,
       .recover = fake_recover,
       .abort = fake_abort,
@@ -457,7 +467,8 @@ mp_session *session_number(unsigned number) {
 
 void fake_begin(void) {
   fake_end();
-  fake = (struct fake){.now_ns = 1000 * MP_SECOND, .idle_limit_ns = MP_NEVER};
+  fake = (struct fake){
+      .now_ns = 1000 * MP_SECOND, .idle_limit_ns = MP_NEVER, .mode = {.reading.no_backslash_escapes = true}};
   memset(bell_taken, 0, sizeof bell_taken);
   memset(bell_loud, 0, sizeof bell_loud);
   memset(planned, 0, sizeof planned);

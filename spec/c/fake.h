@@ -14,6 +14,7 @@ typedef enum fake_call {
   ON_FETCH,
   ON_NEXT_RESULT,
   ON_PING,
+  ON_ASK,
   ON_RECOVER,
   FAKE_CALLS
 } fake_call;
@@ -44,8 +45,9 @@ struct mp_session {
   unsigned used_by; /* the loan that ran a statement since the last reset; 0: none */
   bool recording;   /* its baseline is being made ... */
   unsigned maker;   /* ... by that loan */
-  unsigned queries, pings, resets, recoveries;
+  unsigned queries, pings, asked, resets, recoveries;
   unsigned recorded;   /* statements of its baseline */
+  mp_sql_mode mode;    /* as the fake has it when it is opened */
   int64_t deadline_ns; /* given to open */
 };
 
@@ -54,6 +56,7 @@ extern struct fake {
   int64_t idle_limit_ns; /* of sessions opened from now on */
   bool slow_resets;      /* replies come when `reply` says so, not at once */
   bool no_bells;
+  mp_sql_mode mode;     /* of sessions opened from now on */
   unsigned rows;        /* of the results of queries */
   unsigned user;        /* the loan in whose name things are done */
   bool unclean_allowed; /* specs of life without resets */

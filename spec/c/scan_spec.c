@@ -7,13 +7,18 @@
 #include "mypool.h"
 #include "spec.h"
 
+static const mp_reading ordinary = {0}, letters = {.no_backslash_escapes = true};
+static const mp_reading ansi = {.ansi_quotes = true}, bytes = {.charset = MP_CHARSET_BYTES};
+static const mp_reading gbk = {.charset = MP_CHARSET_GBK}, sjis = {.charset = MP_CHARSET_SJIS};
+static const mp_reading big5 = {.charset = MP_CHARSET_BIG5}, older = {.skips_versions = true};
+
 /* The statement with every placeholder shown as {}, and as <> in an executable comment. */
-static const char *marked(const char *sql, bool no_backslash_escapes) {
+static const char *marked(const char *sql, mp_reading reading) {
   static char text[512];
   mp_scanner scanner;
   const char *from = sql, *found;
   *text = '\0';
-  mp_scanner_init(&scanner, sql, strlen(sql), no_backslash_escapes);
+  mp_scanner_init(&scanner, sql, strlen(sql), reading);
   while ((found = mp_scanner_next(&scanner))) {
     strncat(text, from, (size_t)(found - from));
     strcat(text, scanner.in_executable_comment ? "<>" : "{}");
@@ -23,8 +28,8 @@ static const char *marked(const char *sql, bool no_backslash_escapes) {
   return text;
 }
 
-#define expect_marked(sql, text) expect_text(marked(sql, false), text)
-#define expect_marked_nbe(sql, text) expect_text(marked(sql, true), text)
+#define expect_marked(sql, text) expect_text(marked(sql, ordinary), text)
+#define expect_marked_nbe(sql, text) expect_text(marked(sql, letters), text)
 
 it("finds placeholders wherever they stand") {
   expect_marked("?", "{}");
@@ -36,21 +41,21 @@ it("finds none in an empty statement, and none without any") {
   mp_scanner scanner;
   expect_marked("", "");
   expect_marked("SELECT 1", "SELECT 1");
-  mp_scanner_init(&scanner, "", 0, false);
+  mp_scanner_init(&scanner, "", 0, ordinary);
   expect(!mp_scanner_next(&scanner));
   expect(!mp_scanner_next(&scanner));
 }
 
 it("does not look beyond the end") {
   mp_scanner scanner;
-  mp_scanner_init(&scanner, "a/*?", 2, false);
+  mp_scanner_init(&scanner, "a/*?", 2, ordinary);
   expect(!mp_scanner_next(&scanner));
-  mp_scanner_init(&scanner, "--?", 1, false);
+  mp_scanner_init(&scanner, "--?", 1, ordinary);
   expect(!mp_scanner_next(&scanner));
-  mp_scanner_init(&scanner, "'\\'?", 2, false);
+  mp_scanner_init(&scanner, "'\\'?", 2, ordinary);
   expect(!mp_scanner_next(&scanner));
   expect(scanner.at == scanner.end);
-  mp_scanner_init(&scanner, "/*!?", 2, false);
+  mp_scanner_init(&scanner, "/*!?", 2, ordinary);
   expect(!mp_scanner_next(&scanner));
 }
 
@@ -163,7 +168,7 @@ it("finds nothing behind what was never closed") {
 it("carries on behind bytes that are not ASCII, and behind NUL") {
   mp_scanner scanner;
   expect_marked("'\xc3\xa9?' ?", "'\xc3\xa9?' {}");
-  mp_scanner_init(&scanner, "'\0?' ?", 6, false);
+  mp_scanner_init(&scanner, "'\0?' ?", 6, ordinary);
   const char *found = mp_scanner_next(&scanner);
   expect(found && !mp_scanner_next(&scanner));
 }
@@ -171,10 +176,138 @@ it("carries on behind bytes that are not ASCII, and behind NUL") {
 it("finds the ends of statements by the same rules") {
   mp_scanner scanner;
   const char *sql = "SET a = ';' ; SET b = 1 /* ; */ ; c";
-  mp_scanner_init(&scanner, sql, strlen(sql), false);
+  mp_scanner_init(&scanner, sql, strlen(sql), ordinary);
   expect_equal(mp_scanner_find(&scanner, ';') - sql, 12);
   expect_equal(mp_scanner_find(&scanner, ';') - sql, 32);
   expect(!mp_scanner_find(&scanner, ';'));
+}
+
+it("takes a backslash between double quotes for itself under ANSI_QUOTES") {
+  expect_text(marked("\"a\\\", ?, '\\', ?'", ansi), "\"a\\\", {}, '\\', ?'");
+  expect_text(marked("\"a\\\" ? \"b\"", ordinary), "\"a\\\" ? \"b\"");
+}
+
+it("takes the second byte of a character for nothing else") {
+  expect_text(marked("'\x95\\' ?", sjis), "'\x95\\' {}");
+  expect_text(marked("'\xD5\\' ?", gbk), "'\xD5\\' {}");
+  expect_text(marked("'\xA5\\' ?", big5), "'\xA5\\' {}");
+  expect_text(marked("'\x95\\' ?", ordinary), "'\x95\\' ?");
+  expect_text(marked("`\x81` ?` ?", gbk), "`\x81` ?` {}");
+  expect_text(marked("a\x81` ?", gbk), "a\x81` {}");
+  expect_text(marked("'\xA1\xA1\\' ?", big5), "'\xA1\xA1\\' ?");
+  expect_text(marked("'\xB1\\'? ' ?", sjis), "'\xB1\\'? ' {}"); /* one byte there */
+}
+
+it("takes what an escape has left of a character for another one") {
+  expect_text(marked("'\\\x95\\' ?' ?", sjis), "'\\\x95\\' ?' {}");
+}
+
+it("takes two dashes before a blank of the charset for a comment") {
+  expect_text(marked("1 --\xA0?\n?", bytes), "1 --\xA0?\n{}");
+  expect_text(marked("1 --\xA0?\n?", ordinary), "1 --\xA0{}\n{}");
+}
+
+it("passes over executable comments where another version is asked for") {
+  expect_text(marked("/*!999999 ? ' */ ?", older), "/*!999999 ? ' */ {}");
+  expect_text(marked("/*M! /* ? */ ? */ ?", older), "/*M! /* ? */ ? */ {}");
+  expect_text(marked("/*! ?", older), "/*! ?");
+}
+
+/* ---- whether it matters how the text is read ---- */
+
+static bool alike(const char *sql, mp_sql_mode mode) {
+  mp_scanner scanner;
+  mp_scanner_init(&scanner, sql, strlen(sql), mode.reading);
+  while (mp_scanner_next(&scanner))
+    continue;
+  bool same = mp_sql_reads_alike(sql, strlen(sql), &mode);
+  expect(same || scanner.doubtful);
+  return same;
+}
+
+static const mp_sql_mode unsure = {.utf8 = true}, escaping = {.utf8 = true, .escapes_known = true};
+
+it("is in doubt about an escaped quote while the mode is") {
+  expect(!alike("'it\\'s', ?", unsure));
+  expect(alike("'it\\'s', ?", escaping));
+  expect(alike("'a\\nb\\\\', \"a\\n\", ?", unsure));
+  expect(alike("?, 'it\\'s'", unsure));
+  expect(alike("`it\\`, ?", unsure));
+}
+
+it("is in doubt about an escaped double quote as long as nobody has asked for ANSI_QUOTES") {
+  mp_sql_mode known = escaping, letters_known = {.reading = letters, .escapes_known = true};
+  expect(!alike("\"it\\\"s\", ?", escaping));
+  expect(alike("\"it\\\"s\", ?", letters_known));
+  known.quotes_known = true;
+  expect(alike("\"it\\\"s\", ?", known));
+}
+
+it("is in doubt about what may be the second byte of a character") {
+  mp_sql_mode known = escaping;
+  expect(!alike("'\x95\\', ?", escaping));
+  expect(!alike("'\xD5\\', ?", escaping));
+  expect(!alike("'\xA5\\', ?", escaping));
+  expect(!alike("`\xE8\xA1\xA8`, ?", escaping));
+  expect(alike("`caf\xC3\xA9`, 'caf\xC3\xA9', ?", escaping));
+  expect(alike("'\xE8\xA1\xA8', ?", unsure));
+  known.charset_known = true;
+  expect(alike("'\x95\\', ?", known));
+  expect(alike("`\xE8\xA1\xA8`, ?", known));
+}
+
+it("is in doubt about two dashes before a byte that is no blank in ASCII") {
+  mp_sql_mode utf8_known = {.charset_known = true},
+              latin_known = {.charset_known = true, .reading = {.charset = MP_CHARSET_BYTES}};
+  expect(!alike("1 --\xA0 ?\n", escaping));
+  expect(alike("1 --\xA0 ?\n", utf8_known));
+  expect(!alike("1 --\xA0 ?\n", latin_known));
+}
+
+it("is in doubt about an executable comment that would end elsewhere if it were none") {
+  expect(alike("/*!50000 ? */ ?", escaping));
+  expect(alike("/*! /* ' */ '?' ? */ ?", escaping));
+  expect(!alike("/*! '*/' */ '?', ?", escaping));
+  expect(!alike("/*!999999 it's */ 'a', ?", escaping));
+}
+
+it("is in doubt about nothing in ordinary statements") {
+  expect(alike("SELECT a, `b`, 'c''d', \"e\" FROM t -- ?\nWHERE a = ? /* ' */ AND b = ?", unsure));
+}
+
+it("knows the places of whole numbers") {
+  static const struct {
+    const char *sql;
+    bool whole;
+  } places[] = {
+      {"SELECT ?", false},
+      {"SELECT 1 LIMIT ?", true},
+      {"SELECT 1 limit ?", true},
+      {"SELECT 1 LIMIT/* a, */?", true},
+      {"SELECT 1 LIMIT 5, ?", true},
+      {"SELECT 1 LIMIT ? , ?", true},
+      {"SELECT 1 LIMIT 5 -- ,\n , ?", true},
+      {"SELECT 1 LIMIT 5 OFFSET ?", true},
+      {"SELECT 1 LIMIT ROWS EXAMINED ?", true},
+      {"SELECT 1 OFFSET 1 ROWS FETCH NEXT ?", true},
+      {"SELECT 1 LIMIT 5), ?", false},
+      {"SELECT offset, ?", false},
+      {"SELECT unlimited ?", false},
+      {"SELECT 'LIMIT' ?", false},
+      {"SELECT 'a LIMIT ' ?", false},
+      {"SELECT `LIMIT` ?", false},
+      {"SELECT LIMIT = ?", false},
+      {"SELECT 1, ?", false},
+  };
+  for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+    mp_scanner scanner;
+    spec_note("%s", places[i].sql);
+    mp_scanner_init(&scanner, places[i].sql, strlen(places[i].sql), ordinary);
+    bool whole = false;
+    while (mp_scanner_next(&scanner))
+      whole = mp_scanner_wants_whole(&scanner);
+    expect_equal(whole, places[i].whole);
+  }
 }
 
 static bool is_rollback(const char *sql) {

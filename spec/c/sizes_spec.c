@@ -267,11 +267,11 @@ it("tells a loan's session only while the loan has it") {
   session_of(loan)->in_transaction = true;
   expect_equal(mp_loan_id(loan), 1001);
   expect(mp_loan_held(loan) && mp_loan_in_transaction(loan));
-  expect(mp_loan_sql_mode(loan).no_backslash_escapes && !mp_loan_sql_mode(loan).utf8);
+  expect(mp_loan_sql_mode(loan).reading.no_backslash_escapes && !mp_loan_sql_mode(loan).utf8);
   release(loan);
   expect_equal(mp_loan_id(loan), 0);
   expect(!mp_loan_held(loan) && !mp_loan_in_transaction(loan));
-  expect(!mp_loan_sql_mode(loan).no_backslash_escapes && mp_loan_sql_mode(loan).utf8);
+  expect(!mp_loan_sql_mode(loan).reading.no_backslash_escapes && mp_loan_sql_mode(loan).utf8);
 }
 
 it("passes on what the session says of its result") {

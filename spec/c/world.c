@@ -303,6 +303,21 @@ mp_status query_idempotent(mp_loan *loan) {
   return query_with(loan, (mp_query_options){.idempotent = true});
 }
 
+mp_status query_written(mp_loan *loan) {
+  mp_sql_mode mode = mp_loan_sql_mode(loan);
+  return query_with(loan, (mp_query_options){.mode = &mode});
+}
+
+mp_status ask_mode(mp_loan *loan, int64_t timeout_ns) {
+  mp_query_options options = {.timeout_ns = timeout_ns};
+  in_the_name_of(loan);
+  return answered(loan, mp_ask(loan, &options, &last.wait, &last.err));
+}
+
+mp_status query_as_asked(mp_loan *loan) {
+  return query_with(loan, (mp_query_options){.asked = true, .timeout_ns = 1000 * MP_SECOND});
+}
+
 mp_status ping(mp_loan *loan) {
   in_the_name_of(loan);
   return answered(loan, mp_ping(loan, MP_SECOND, &last.wait, &last.err));

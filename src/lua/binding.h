@@ -59,6 +59,7 @@ typedef enum activity {
   PINGING,
   RESETTING,
   PREPARING,
+  ASKING, /* how the session reads a statement, which is then sent */
   QUERYING,
   READING_ROWS,
   SEEKING_RESULT,
@@ -107,6 +108,7 @@ typedef struct connection {
   uint64_t drained, drain_limit;           /* bytes read since a stream was left */
   mp_buffer text;                          /* the statement with its parameters in it */
   mp_buffer literals;                      /* where they stand: of type sql_literal */
+  mp_query_options asked_for;              /* ASKING: how to send the statement */
   code_place taken, ended;                 /* by checkout, by release */
 } connection;
 
@@ -127,7 +129,7 @@ int push_failure(lua_State *L, const mp_error *err);
 void errors_open(lua_State *L);
 
 /* parameters.c */
-void encode_statement(lua_State *L, connection *conn, int sql, int first, int last);
+bool encode_statement(lua_State *L, connection *conn, int sql, int first, int last, const mp_sql_mode *mode);
 void classes_open(lua_State *L);
 
 /* scrub.c */
@@ -202,6 +204,7 @@ int core_step(lua_State *L);
 void read_options(lua_State *L, int index, connection *conn, mp_query_options *options, const char *function);
 int core_checkout(lua_State *L);
 int core_query(lua_State *L);
+mp_status query_after_asking(lua_State *L, connection *conn, mp_wait *wait, mp_error *err);
 int core_ping(lua_State *L);
 int core_pause(lua_State *L);
 int core_reset(lua_State *L);

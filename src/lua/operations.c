@@ -66,17 +66,80 @@ void read_options(lua_State *L, int index, connection *conn, mp_query_options *o
 }
 
 /* Without a parameter and without a question mark the text goes out as it is. */
-static const char *statement_text(lua_State *L, connection *conn, size_t *length) {
+static const char *plain_text(lua_State *L, connection *conn, size_t *length) {
   const char *sql = lua_tolstring(L, 4, length);
   scrub_begin(conn);
-  if (lua_gettop(L) == 4 && !memchr(sql, '?', *length)) {
-    lua_pushvalue(L, 4);
-    lua_setiuservalue(L, 1, CONNECTION_SQL);
-    return sql;
+  if (lua_gettop(L) > 4 || memchr(sql, '?', *length))
+    return NULL;
+  lua_pushvalue(L, 4);
+  lua_setiuservalue(L, 1, CONNECTION_SQL);
+  return sql;
+}
+
+static mp_status send_encoded(connection *conn, mp_query_options options, const mp_sql_mode *mode,
+                              mp_wait *wait, mp_error *err) {
+  options.mode = mode;
+  return mp_query(conn->loan, conn->text.data, conn->text.length, &options, wait, err);
+}
+
+/* Keeps text and parameters until the session has answered. */
+static mp_status ask_first(lua_State *L, connection *conn, const mp_query_options *options, mp_wait *wait,
+                           mp_error *err) {
+  int last = lua_gettop(L);
+  lua_createtable(L, last - 2, 0);
+  for (int i = 4; i <= last; i++) {
+    lua_pushvalue(L, i);
+    lua_rawseti(L, last + 1, i - 3);
   }
-  encode_statement(L, conn, 4, 5, lua_gettop(L));
-  *length = conn->text.length;
-  return conn->text.data;
+  lua_pushinteger(L, last - 3);
+  lua_setfield(L, last + 1, "n");
+  lua_setiuservalue(L, 1, CONNECTION_SQL);
+  conn->asked_for = *options;
+  conn->asked_for.asked = true;
+  conn->activity = ASKING;
+  return mp_ask(conn->loan, options, wait, err);
+}
+
+/* Leaves on the stack, which begins with the connection, what ask_first has kept. Returns how many. */
+static int restore_asked(lua_State *L) {
+  lua_getiuservalue(L, 1, CONNECTION_SQL);
+  int kept = lua_gettop(L);
+  lua_getfield(L, kept, "n");
+  int count = (int)lua_tointeger(L, -1);
+  lua_pop(L, 1);
+  luaL_checkstack(L, count, "too many parameters");
+  for (int i = 1; i <= count; i++)
+    lua_rawgeti(L, kept, i);
+  return count;
+}
+
+/* The session has told how it reads SQL text: sends the statement. May raise as a query does, with the
+   connection at rest. */
+mp_status query_after_asking(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
+  int top = lua_gettop(L);
+  mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
+  conn->activity = IDLE;
+  conn->in_hand = false;
+  int count = restore_asked(L), first = top + 2;
+  encode_statement(L, conn, first, first + 1, first + count - 1, &mode);
+  lua_settop(L, top);
+  conn->in_hand = true;
+  conn->activity = QUERYING;
+  return send_encoded(conn, conn->asked_for, &mode, wait, err);
+}
+
+static mp_status send_query(lua_State *L, connection *conn, const mp_query_options *options, mp_wait *wait,
+                            mp_error *err) {
+  size_t length;
+  const char *sql = plain_text(L, conn, &length);
+  if (sql) {
+    connection_begin(L, conn, QUERYING);
+    return mp_query(conn->loan, sql, length, options, wait, err);
+  }
+  mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
+  bool clear = encode_statement(L, conn, 4, 5, lua_gettop(L), &mode);
+  connection_begin(L, conn, QUERYING);
+  return clear ? send_encoded(conn, *options, &mode, wait, err) : ask_first(L, conn, options, wait, err);
 }
 
 /* query(connection, shape, options or nil, sql, ...): shape is 0 for the whole result, 1 for its
@@ -87,7 +150,6 @@ int core_query(lua_State *L) {
   luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, 2, "no such shape");
   connection *conn = check_held(L, names[shape_asked]);
   mp_query_options options = {0};
-  size_t length;
   mp_wait wait;
   mp_error err;
   if (lua_type(L, 4) != LUA_TSTRING)
@@ -98,9 +160,7 @@ int core_query(lua_State *L) {
     return refuse_within_stream(L);
   read_options(L, 3, conn, &options, names[shape_asked]);
   conn->shape = (shape)shape_asked;
-  const char *sql = statement_text(L, conn, &length);
-  connection_begin(L, conn, QUERYING);
-  mp_status status = mp_query(conn->loan, sql, length, &options, &wait, &err);
+  mp_status status = send_query(L, conn, &options, &wait, &err);
   return connection_proceed(L, conn, status, &wait, &err);
 }
 

@@ -8,25 +8,34 @@
 typedef struct encoder {
   lua_State *L;
   mp_buffer *out, *literals;
-  mp_sql_mode mode;
-  bool hex;     /* quotes do not protect here */
-  int position; /* of the parameter, for messages */
+  const mp_sql_mode *mode;
+  const mp_scanner *scanner; /* has just found the placeholder */
+  bool hex;                  /* quotes do not protect here */
+  int position;              /* of the parameter, for messages */
+  bool unclear;              /* a name may end elsewhere, by what is known of the session */
 } encoder;
 
 /* `depth`: how many lists the value stands in. */
-static void encode(const encoder *to, int index, int depth);
+static void encode(encoder *to, int index, int depth);
 
-static void encode_number(const encoder *to, int index) {
+/* Elsewhere a whole float stays a float: 10/4 and 10e0/4 differ. */
+static bool is_count(encoder *to, double number) {
+  return number == trunc(number) && fabs(number) < 0x1p63 && mp_scanner_wants_whole(to->scanner);
+}
+
+static void encode_number(encoder *to, int index) {
   double number = lua_tonumber(to->L, index);
   if (lua_isinteger(to->L, index))
     mp_encode_integer(to->out, lua_tointeger(to->L, index));
+  else if (is_count(to, number))
+    mp_encode_integer(to->out, (int64_t)number);
   else if (isfinite(number))
     mp_encode_float(to->out, number);
   else
     raise(to->L, "bad parameter %d (SQL has no %s)", to->position, isnan(number) ? "NaN" : "infinity");
 }
 
-static void encode_string(const encoder *to, int index) {
+static void encode_string(encoder *to, int index) {
   size_t length;
   const char *bytes = lua_tolstring(to->L, index, &length);
   mp_encode_string(to->out, bytes, length, to->mode, to->hex);
@@ -34,7 +43,7 @@ static void encode_string(const encoder *to, int index) {
 
 /* The last place of a list. Its length would not tell of all values: a program can make holes in a list that
    mypool.list has looked at. */
-static lua_Integer last_place(const encoder *to, int index) {
+static lua_Integer last_place(encoder *to, int index) {
   lua_State *L = to->L;
   lua_Integer last = 0;
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
@@ -46,7 +55,7 @@ static lua_Integer last_place(const encoder *to, int index) {
   return last;
 }
 
-static void encode_place(const encoder *to, int index, int place, int depth) {
+static void encode_place(encoder *to, int index, int place, int depth) {
   lua_rawgeti(to->L, index, place);
   if (lua_isnil(to->L, -1))
     raise(to->L, "bad parameter %d (place %d of the list is nil: for NULL write mypool.null)", to->position,
@@ -56,7 +65,7 @@ static void encode_place(const encoder *to, int index, int place, int depth) {
 }
 
 /* A list within a list is a row: (a, b) IN (?), VALUES ?. */
-static void encode_list(const encoder *to, int index, int depth) {
+static void encode_list(encoder *to, int index, int depth) {
   if (depth > 1)
     raise(to->L, "bad parameter %d (lists are nested more than once)", to->position);
   lua_Integer last = last_place(to, index);
@@ -85,7 +94,7 @@ static bool ends_comment(const char *bytes, size_t length) {
   return length > 1 && memmem(bytes, length, "*/", 2);
 }
 
-static void encode_identifier(const encoder *to, int index) {
+static void encode_identifier(encoder *to, int index) {
   int count = (int)lua_rawlen(to->L, index);
   for (int i = 1; i <= count; i++) {
     size_t length = 0;
@@ -93,14 +102,16 @@ static void encode_identifier(const encoder *to, int index) {
     const char *name = string_at(to->L, -1, &length);
     if (i > 1)
       mp_buffer_add(to->out, ".", 1);
+    size_t start = to->out->length;
     if (!name || (to->hex && ends_comment(name, length)) ||
         !mp_encode_identifier(to->out, name, length, to->mode))
       raise(to->L, "bad parameter %d (not a name that can be quoted)", to->position);
+    to->unclear |= !mp_identifier_is_clear(to->out->data + start, to->out->length - start, to->mode);
     lua_pop(to->L, 1);
   }
 }
 
-static void encode_binary(const encoder *to, int index) {
+static void encode_binary(encoder *to, int index) {
   size_t length = 0;
   lua_rawgeti(to->L, index, 1);
   const char *bytes = string_at(to->L, -1, &length);
@@ -110,11 +121,11 @@ static void encode_binary(const encoder *to, int index) {
   lua_pop(to->L, 1);
 }
 
-static void refuse(const encoder *to, int index) {
+static void refuse(encoder *to, int index) {
   raise(to->L, "bad parameter %d (%s has no SQL form)", to->position, luaL_typename(to->L, index));
 }
 
-static void encode_scalar(const encoder *to, int index) {
+static void encode_scalar(encoder *to, int index) {
   switch (lua_type(to->L, index)) {
   case LUA_TNIL:
     mp_encode_null(to->out);
@@ -145,7 +156,7 @@ static void encode_scalar(const encoder *to, int index) {
 }
 
 /* Names are no values: messages may show them. */
-static void encode(const encoder *to, int index, int depth) {
+static void encode(encoder *to, int index, int depth) {
   sql_literal literal = {.start = to->out->length};
   luaL_checkstack(to->L, 4, "lists within lists");
   bool wrapped = lua_istable(to->L, index);
@@ -172,42 +183,60 @@ static void pad(mp_buffer *out, char neighbour) {
     mp_buffer_add(out, " ", 1);
 }
 
-static int count_placeholders(mp_scanner scanner) {
+static int count_placeholders(mp_scanner *scanner) {
   int count = 0;
-  while (mp_scanner_next(&scanner))
+  while (mp_scanner_next(scanner))
     count++;
   return count;
 }
 
-static void check_count(lua_State *L, mp_scanner scanner, int given) {
-  int wanted = count_placeholders(scanner);
+static void check_count(lua_State *L, int wanted, int given) {
   if (wanted != given)
     raise(L, "wrong number of parameters (the statement has %d, got %d)", wanted, given);
 }
 
-/* Fills conn->text from the SQL at stack index `sql` and the parameters from `first` to
-   `last`. Raises for what cannot be encoded, before anything was sent. */
-void encode_statement(lua_State *L, connection *conn, int sql, int first, int last) {
-  size_t length;
-  const char *text = lua_tolstring(L, sql, &length), *copied = text, *mark;
-  mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
-  encoder to = {.L = L, .out = &conn->text, .literals = &conn->literals, .mode = mode};
-  mp_scanner scanner;
-  mp_scanner_init(&scanner, text, length, mode.no_backslash_escapes);
-  check_count(L, scanner, last - first + 1);
-  conn->text.length = conn->literals.length = 0;
+/* What the session has just told did not help, or may be otherwise when a reset repeats the statement. */
+static bool must_ask(lua_State *L, const mp_sql_mode *mode) {
+  if (mode->asked)
+    raise(L, "bad argument 'sql' (what is quoted in it cannot be told for sure: write a quote within quotes "
+             "twice, not behind a backslash, and put a blank behind two dashes)");
+  return true;
+}
+
+static void put_values(encoder *to, mp_scanner scanner, int first) {
+  const char *text = scanner.at, *end = scanner.end, *copied = text, *mark;
+  to->scanner = &scanner;
   while ((mark = mp_scanner_next(&scanner))) {
-    to.hex = scanner.in_executable_comment;
-    mp_buffer_add(to.out, copied, (size_t)(mark - copied));
-    pad(to.out, mark > text ? mark[-1] : ' ');
-    to.position++;
-    encode(&to, first + to.position - 1, 0);
-    pad(to.out, mark + 1 < text + length ? mark[1] : ' ');
+    to->hex = scanner.in_executable_comment;
+    mp_buffer_add(to->out, copied, (size_t)(mark - copied));
+    pad(to->out, mark > text ? mark[-1] : ' ');
+    to->position++;
+    encode(to, first + to->position - 1, 0);
+    pad(to->out, mark + 1 < end ? mark[1] : ' ');
     copied = mark + 1;
   }
-  mp_buffer_add(to.out, copied, (size_t)(text + length - copied));
+  mp_buffer_add(to->out, copied, (size_t)(end - copied));
+}
+
+/* Fills conn->text from the SQL at stack index `sql` and the parameters from `first` to
+   `last`, for a session in this mode. False: what the text means depends on what the session has to be asked
+   for first. Raises for what cannot be encoded, before anything was sent. */
+bool encode_statement(lua_State *L, connection *conn, int sql, int first, int last, const mp_sql_mode *mode) {
+  size_t length;
+  const char *text = lua_tolstring(L, sql, &length);
+  encoder to = {.L = L, .out = &conn->text, .literals = &conn->literals, .mode = mode};
+  mp_scanner scanner, counting;
+  mp_scanner_init(&scanner, text, length, mode->reading);
+  counting = scanner;
+  conn->text.length = conn->literals.length = 0;
+  int wanted = count_placeholders(&counting);
+  if (counting.doubtful && !mp_sql_reads_alike(text, length, mode))
+    return !must_ask(L, mode);
+  check_count(L, wanted, last - first + 1);
+  put_values(&to, scanner, first);
   if (conn->text.failed || conn->literals.failed)
     luaL_error(L, "not enough memory");
+  return !(to.unclear && must_ask(L, mode));
 }
 
 /* ---- wrapped values ---- */

@@ -116,21 +116,45 @@ static int digit(char c) {
   return c <= '9' ? c - '0' : c - 'A' + 10;
 }
 
-/* Reads a literal back into the value it stands for. */
-static void read_literal(mp_buffer *value, const char *text, size_t length) {
-  const char *quote = memchr(text, '\'', length);
-  const char *end = text + length - 1;
-  bool hex = quote && quote > text;
-  value->length = 0;
-  if (!quote) {
-    mp_buffer_add(value, text, length > 2 && memcmp(end - 1, "e0", 2) == 0 ? length - 2 : length);
-    return;
-  }
-  for (const char *at = quote + 1; at < end; at++) {
-    char byte = hex ? (char)(digit(at[0]) << 4 | digit(at[1])) : *at;
+static void read_hex(mp_buffer *value, const char *at, const char *end) {
+  for (; at + 1 < end; at += 2) {
+    char byte = (char)(digit(at[0]) << 4 | digit(at[1]));
     mp_buffer_add(value, &byte, 1);
-    at += hex || *at == '\'';
   }
+}
+
+/* `end` is behind the closing quote, or further; of two quotes, or two backslashes, one counts. */
+static const char *read_quoted(mp_buffer *value, const char *at, const char *end) {
+  for (; at < end; at++) {
+    bool doubled = (*at == '\'' || *at == '\\') && at + 1 < end && at[1] == *at;
+    if (*at == '\'' && !doubled)
+      break;
+    mp_buffer_add(value, at, 1);
+    at += doubled;
+  }
+  return at;
+}
+
+/* REPLACE('text','sign',…) */
+static void read_replaced(mp_buffer *value, const char *at, const char *end) {
+  const char *sign = read_quoted(value, at, end) + 3;
+  for (size_t i = 0; sign < end && !value->failed && i < value->length; i++)
+    if (value->data[i] == *sign)
+      value->data[i] = '\\';
+}
+
+/* Reads a literal back into the value it stands for; LEFT('a',0) is too short to be looked for. */
+static void read_literal(mp_buffer *value, const char *text, size_t length) {
+  const char *quote = memchr(text, '\'', length), *end = text + length;
+  value->length = 0;
+  if (!quote)
+    mp_buffer_add(value, text, length > 2 && memcmp(end - 2, "e0", 2) == 0 ? length - 2 : length);
+  else if (*text == 'R')
+    read_replaced(value, quote + 1, end);
+  else if (quote == text)
+    read_quoted(value, quote + 1, end);
+  else if (*text != 'L')
+    read_hex(value, quote + 1, end - 1);
 }
 
 static bool in_word(char c) {

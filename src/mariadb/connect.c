@@ -183,5 +183,6 @@ mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error 
   if (reach_baseline(session, deadline_ns, err) != MP_DONE)
     return failed(err);
   mp_baseline_settle(&session->base, session->mysql, session->driver->server.init_sql_count > 0);
+  mp_mode_rest(session);
   return mp_flight_build(session, err) == MP_DONE ? MP_DONE : failed(err);
 }

@@ -57,13 +57,6 @@ static int64_t idle_limit_ns(const mp_session *session) {
   return session->base.wait_timeout * (MP_SECOND / 10 * 9);
 }
 
-static mp_sql_mode sql_mode(const mp_session *session) {
-  return (mp_sql_mode){
-      .no_backslash_escapes = session->mysql->server_status & SERVER_STATUS_NO_BACKSLASH_ESCAPES,
-      .utf8 = strncmp(mysql_character_set_name(session->mysql), "utf8", 4) == 0,
-  };
-}
-
 static int64_t now_ns(mp_driver *self) {
   (void)self;
   return mp_clock_ns();
@@ -126,6 +119,7 @@ static const mp_driver mariadb_face = {
     .reset_read = mp_reset_read,
     .record = mp_flight_record,
     .query = mp_statement_query,
+    .ask = mp_mode_ask,
     .has_row = mp_session_has_row,
     .fetch = session_fetch,
     .next_result = session_next_result,
@@ -149,7 +143,7 @@ static const mp_driver mariadb_face = {
     .id = session_id,
     .in_transaction = in_transaction,
     .idle_limit_ns = idle_limit_ns,
-    .sql_mode = sql_mode,
+    .sql_mode = mp_mode_of,
     .summary = mp_statement_summary,
     .column = mp_statement_column,
 };

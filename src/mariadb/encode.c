@@ -1,5 +1,6 @@
-/* Lua's values as SQL literals. Nothing here depends on the state of a session: text
-   without a backslash is right in quotes under every sql_mode, text with one goes as hex. */
+/* Lua's values as SQL literals. Text is a literal of the connection's collation whatever it holds, so that it
+   mixes with other text. An undoubled backslash is never sent: where the server escapes it would be one step
+   to an injection, as it is to double what is the second byte of a character to the server. */
 #include <stdio.h>
 #include <string.h>
 
@@ -55,49 +56,136 @@ void mp_encode_binary(mp_buffer *out, const char *bytes, size_t length) {
   add(out, "'");
 }
 
-/* Puts `quote` around the bytes and doubles those inside. */
-static void add_quoted(mp_buffer *out, const char *bytes, size_t length, char quote) {
+/* Doubles each `wanted` in the bytes. */
+static void add_doubled(mp_buffer *out, const char *bytes, size_t length, char wanted) {
   const char *at = bytes, *end = bytes + length;
-  mp_buffer_add(out, &quote, 1);
   while (at < end) {
-    const char *found = memchr(at, quote, (size_t)(end - at));
+    const char *found = memchr(at, wanted, (size_t)(end - at));
     if (!found)
       break;
     mp_buffer_add(out, at, (size_t)(found - at + 1));
-    mp_buffer_add(out, &quote, 1);
+    mp_buffer_add(out, &wanted, 1);
     at = found + 1;
   }
   mp_buffer_add(out, at, (size_t)(end - at));
+}
+
+/* Puts `quote` around the bytes and doubles those inside. */
+static void add_quoted(mp_buffer *out, const char *bytes, size_t length, char quote) {
+  mp_buffer_add(out, &quote, 1);
+  add_doubled(out, bytes, length, quote);
   mp_buffer_add(out, &quote, 1);
 }
 
-static bool is_ascii(const char *bytes, size_t length) {
-  unsigned char all = 0;
-  for (size_t i = 0; i < length; i++)
-    all |= (unsigned char)bytes[i];
-  return all < 0x80;
+/* The same, and doubles backslashes. */
+static void add_escaped(mp_buffer *out, const char *bytes, size_t length) {
+  const char *at = bytes, *end = bytes + length;
+  add(out, "'");
+  while (at < end) {
+    const char *found = memchr(at, '\\', (size_t)(end - at));
+    const char *stop = found ? found + 1 : end;
+    add_doubled(out, at, (size_t)(stop - at), '\'');
+    if (found)
+      add(out, "\\");
+    at = stop;
+  }
+  add(out, "'");
 }
 
-void mp_encode_string(mp_buffer *out, const char *bytes, size_t length, mp_sql_mode mode, bool hex) {
-  bool ascii = is_ascii(bytes, length);
-  if (!ascii && mp_utf8_count(bytes, length) == MP_NOT_UTF8) {
-    mp_encode_binary(out, bytes, length);
-  } else if (hex || length == 0 || memchr(bytes, '\\', length) || (!ascii && !mode.utf8)) {
-    add(out, "_utf8mb4 ");
-    mp_encode_binary(out, bytes, length);
-  } else {
-    add_quoted(out, bytes, length, '\'');
-  }
+/* ---- text ---- */
+
+/* Doubling its backslashes is right where the server surely escapes, and where it surely has none of them
+   for the second byte of a character. */
+static bool may_double(const char *bytes, size_t length, const mp_sql_mode *mode) {
+  if (!mode->escapes_known || mode->reading.no_backslash_escapes)
+    return false;
+  for (const char *at = bytes + 1; at < bytes + length; at++)
+    if (*at == '\\' && (unsigned char)at[-1] >= 0x80)
+      return false;
+  return true;
 }
+
+/* A sign that the text does not have, and that is no second byte of a character in any charset; 0: none. */
+static char free_sign(const char *bytes, size_t length) {
+  for (const char *sign = "!#$%&()*+,-./:;"; *sign; sign++)
+    if (!memchr(bytes, *sign, length))
+      return *sign;
+  return 0;
+}
+
+/* Text with a backslash, right whether the server escapes or not: of '\\\\' one backslash is left in either
+   case, which takes the place of a sign. It is of the connection's collation and as coercible as a literal.
+ */
+static void add_replaced(mp_buffer *out, const char *bytes, size_t length, char sign) {
+  size_t start = out->length;
+  add(out, "REPLACE(");
+  add_quoted(out, bytes, length, '\'');
+  for (char *at = out->failed ? NULL : out->data + start; at && at < out->data + out->length; at++)
+    if (*at == '\\')
+      *at = sign;
+  add(out, ",'");
+  mp_buffer_add(out, &sign, 1);
+  add(out, "',LEFT('\\\\',1))");
+}
+
+static void add_hex_text(mp_buffer *out, const char *bytes, size_t length) {
+  add(out, "_utf8mb4 ");
+  mp_encode_binary(out, bytes, length);
+}
+
+static void add_text(mp_buffer *out, const char *bytes, size_t length, const mp_sql_mode *mode) {
+  char sign = 0;
+  if (length == 0 && mode->empty_string_is_null)
+    add(out, "LEFT('a',0)");
+  else if (length == 0 || !memchr(bytes, '\\', length))
+    add_quoted(out, bytes, length, '\'');
+  else if (may_double(bytes, length, mode))
+    add_escaped(out, bytes, length);
+  else if ((sign = free_sign(bytes, length)))
+    add_replaced(out, bytes, length, sign);
+  else
+    add_hex_text(out, bytes, length);
+}
+
+/* utf8mb3 has no characters of four bytes. */
+static bool fits_charset(const char *bytes, size_t length, const mp_sql_mode *mode) {
+  for (size_t i = 0; mode->utf8 && !mode->utf8mb4 && i < length; i++)
+    if ((unsigned char)bytes[i] >= 0xF0)
+      return false;
+  return mode->utf8;
+}
+
+void mp_encode_string(mp_buffer *out, const char *bytes, size_t length, const mp_sql_mode *mode, bool hex) {
+  bool ascii = mp_is_ascii(bytes, length);
+  if (!ascii && mp_utf8_count(bytes, length) == MP_NOT_UTF8)
+    mp_encode_binary(out, bytes, length);
+  else if (hex || (!ascii && !fits_charset(bytes, length, mode)))
+    add_hex_text(out, bytes, length);
+  else
+    add_text(out, bytes, length, mode);
+}
+
+/* ---- names ---- */
 
 /* Under a multi-byte charset such as gbk the last byte of a character and the closing
    back-tick could read as one character: there only ASCII names are safe. */
-bool mp_encode_identifier(mp_buffer *out, const char *bytes, size_t length, mp_sql_mode mode) {
+bool mp_encode_identifier(mp_buffer *out, const char *bytes, size_t length, const mp_sql_mode *mode) {
   size_t characters = mp_utf8_count(bytes, length);
   if (length == 0 || characters == MP_NOT_UTF8 || characters > 64 || memchr(bytes, '\0', length))
     return false;
-  if (!mode.utf8 && !is_ascii(bytes, length))
+  if (!mode->utf8 && !mp_is_ascii(bytes, length))
     return false;
   add_quoted(out, bytes, length, '`');
   return true;
+}
+
+bool mp_identifier_is_clear(const char *quoted, size_t length, const mp_sql_mode *mode) {
+  mp_buffer followed = {0};
+  if (mp_is_ascii(quoted, length))
+    return true;
+  mp_buffer_add(&followed, quoted, length);
+  add(&followed, "?");
+  bool clear = !followed.failed && mp_sql_reads_alike(followed.data, followed.length, mode);
+  mp_buffer_free(&followed);
+  return clear;
 }

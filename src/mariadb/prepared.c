@@ -26,6 +26,7 @@ static void prepared_free(prepared *statement) {
 static mp_status stmt_fail(mp_session *session, const prepared *statement, mp_phase phase, mp_error *err) {
   MYSQL_STMT *stmt = statement->stmt;
   unsigned code = mysql_stmt_errno(stmt);
+  mp_mode_heed(session, true);
   mp_statement_note(session, code ? code : mysql_errno(session->mysql));
   if (code == 0)
     return mp_mysql_fail(session, phase, err);
@@ -150,6 +151,7 @@ static mp_status execute_done(mp_session *session, mp_error *err) {
     mp_phase phase = code == CR_SERVER_GONE_ERROR ? MP_PHASE_SEND : MP_PHASE_REPLY;
     return stmt_fail(session, statement, phase, err);
   }
+  mp_mode_heed(session, false);
   return open_rows(session, err);
 }
 
@@ -212,18 +214,14 @@ mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *
 /* ---- rows and results ---- */
 
 /* libmariadb passes over what the packet behind the last row says: 0xFE, warnings, status, each of
-   two bytes (MariaDB knowledge base, "EOF_Packet"). Behind the OUT parameters of a CALL MySQL's lacks the bit
-   for what follows, although the OK of the CALL does (seen with 9.7). */
+   two bytes (MariaDB knowledge base, "EOF_Packet"). */
 static void read_end(MYSQL_STMT *stmt) {
   MYSQL *mysql = stmt->mysql;
   const unsigned char *packet = mysql->net.read_pos;
   if (!packet || *packet != 0xFE)
     return;
-  unsigned status = packet[3] | (unsigned)packet[4] << 8;
-  if (mysql->server_status & SERVER_PS_OUT_PARAMS)
-    status |= SERVER_MORE_RESULTS_EXIST;
   stmt->upsert_status.warning_count = packet[1] | (unsigned)packet[2] << 8;
-  stmt->upsert_status.server_status = mysql->server_status = status;
+  stmt->upsert_status.server_status = mysql->server_status = packet[3] | (unsigned)packet[4] << 8;
 }
 
 static mp_status malformed(mp_session *session, mp_error *err) {
@@ -244,6 +242,7 @@ static mp_status row_done(mp_session *session, mp_error *err) {
     return stmt_fail(session, statement, MP_PHASE_RESULT, err);
   }
   read_end(statement->stmt);
+  mp_mode_heed(session, false);
   if (!mysql_stmt_more_results(statement->stmt))
     session->executing = NULL;
   return MP_DONE;
@@ -280,6 +279,7 @@ static mp_status next_done(mp_session *session, mp_error *err) {
     session->executing = NULL;
     return stmt_fail(session, statement, MP_PHASE_RESULT, err);
   }
+  mp_mode_heed(session, false);
   return open_rows(session, err);
 }
 

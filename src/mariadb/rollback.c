@@ -8,7 +8,7 @@
 /* Takes `word` off the front of the text, if it is the next word. */
 static bool take_word(const char **at, const char *end, const char *word, size_t length) {
   mp_scanner scanner;
-  mp_scanner_init(&scanner, *at, (size_t)(end - *at), false);
+  mp_scanner_init(&scanner, *at, (size_t)(end - *at), (mp_reading){0});
   mp_scanner_skip_blank(&scanner);
   const char *from = scanner.at;
   if ((size_t)(end - from) < length || strncasecmp(from, word, length) != 0)

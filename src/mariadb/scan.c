@@ -3,23 +3,72 @@
    (MariaDB knowledge base, "Comment Syntax", "String Literals", "Identifier Names"). */
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #include "scan.h"
+#include "utf8.h"
 
-void mp_scanner_init(mp_scanner *scanner, const char *sql, size_t length, bool no_backslash_escapes) {
-  *scanner = (mp_scanner){.at = sql, .end = sql + length, .no_backslash_escapes = no_backslash_escapes};
+void mp_scanner_init(mp_scanner *scanner, const char *sql, size_t length, mp_reading reading) {
+  *scanner = (mp_scanner){.sql = sql, .at = sql, .end = sql + length, .reading = reading};
+}
+
+/* ---- characters ---- */
+
+static bool is_high(char c) {
+  return (unsigned char)c >= 0x80;
+}
+
+/* Whether two bytes, the first of them above 0x7F, are one character. Those of other charsets, and longer
+   ones, hold no ASCII that matters here. */
+static bool is_pair(mp_charset charset, char lead, char trail) {
+  unsigned char a = (unsigned char)lead, b = (unsigned char)trail;
+  bool low = b >= 0x40 && b <= 0x7E;
+  switch (charset) {
+  case MP_CHARSET_GBK:
+    return a >= 0x81 && a <= 0xFE && (low || (b >= 0x80 && b <= 0xFE));
+  case MP_CHARSET_SJIS:
+    return ((a >= 0x81 && a <= 0x9F) || (a >= 0xE0 && a <= 0xFC)) && (low || (b >= 0x80 && b <= 0xFC));
+  case MP_CHARSET_BIG5:
+    return a >= 0xA1 && a <= 0xF9 && (low || (b >= 0xA1 && b <= 0xFE));
+  default:
+    return false;
+  }
+}
+
+/* Behind a first byte: past the second, if it has one. */
+static void skip_rest(mp_scanner *scanner) {
+  if (scanner->at < scanner->end && is_pair(scanner->reading.charset, scanner->at[-1], *scanner->at))
+    scanner->at++;
+}
+
+/* Behind a back-tick: whether another charset may have taken it for part of a character. */
+static bool follows_high(const mp_scanner *scanner) {
+  return scanner->at - scanner->sql > 1 && is_high(scanner->at[-2]);
+}
+
+/* ---- quotes and comments ---- */
+
+static bool has_escapes(const mp_reading *reading, char quote) {
+  bool text = quote == '\'' || (quote == '"' && !reading->ansi_quotes);
+  return text && !reading->no_backslash_escapes;
 }
 
 /* Past the closing quote; a doubled quote needs no care: it closes and opens again. Within
-   back-ticks a backslash is an ordinary character. */
+   a quoted name a backslash is an ordinary character. */
 static void skip_quoted(mp_scanner *scanner, char quote) {
-  bool escapes = quote != '`' && !scanner->no_backslash_escapes;
+  bool escapes = has_escapes(&scanner->reading, quote);
   while (scanner->at < scanner->end) {
     char c = *scanner->at++;
-    if (c == quote)
-      return;
+    if (is_high(c))
+      skip_rest(scanner);
+    if (c == '\\' && quote != '`')
+      scanner->doubtful = true;
     if (c == '\\' && escapes && scanner->at < scanner->end)
       scanner->at++;
+    if (c != quote)
+      continue;
+    scanner->doubtful |= c == '`' && follows_high(scanner);
+    return;
   }
 }
 
@@ -41,14 +90,37 @@ static char byte_at(const mp_scanner *scanner, size_t offset) {
   return (size_t)(scanner->end - scanner->at) > offset ? scanner->at[offset] : '\0';
 }
 
-/* After a slash. What an executable comment holds is SQL: go into it. */
+/* An executable comment that asks for another version: one comment may stand within it. */
+static void skip_version(mp_scanner *scanner) {
+  while (scanner->at < scanner->end) {
+    char c = *scanner->at++;
+    if (c == '*' && byte_at(scanner, 0) == '/') {
+      scanner->at++;
+      return;
+    }
+    if (c == '/' && byte_at(scanner, 0) == '*') {
+      scanner->at++;
+      skip_block(scanner);
+    }
+  }
+}
+
+/* What an executable comment holds is SQL: go into it. */
+static void enter_executable(mp_scanner *scanner) {
+  scanner->doubtful = true;
+  if (scanner->reading.skips_versions && !scanner->in_executable_comment)
+    skip_version(scanner);
+  else
+    scanner->in_executable_comment = true;
+}
+
+/* After a slash. */
 static void slash(mp_scanner *scanner) {
   if (byte_at(scanner, 0) != '*')
     return;
   scanner->at++;
-  bool executable = byte_at(scanner, 0) == '!' || (byte_at(scanner, 0) == 'M' && byte_at(scanner, 1) == '!');
-  if (executable)
-    scanner->in_executable_comment = true;
+  if (byte_at(scanner, 0) == '!' || (byte_at(scanner, 0) == 'M' && byte_at(scanner, 1) == '!'))
+    enter_executable(scanner);
   else
     skip_block(scanner);
 }
@@ -58,7 +130,9 @@ static void dash(mp_scanner *scanner) {
   if (byte_at(scanner, 0) != '-')
     return;
   unsigned char next = (unsigned char)byte_at(scanner, 1);
-  if (next <= ' ' || next == 127)
+  bool high = next >= 0x80;
+  scanner->doubtful |= high;
+  if (next <= ' ' || next == 127 || (high && scanner->reading.charset == MP_CHARSET_BYTES))
     skip_line(scanner);
 }
 
@@ -77,9 +151,11 @@ const char *mp_scanner_find(mp_scanner *scanner, char wanted) {
     if (c == wanted)
       return scanner->at - 1;
     switch (c) {
+    case '`':
+      scanner->doubtful |= follows_high(scanner);
+      /* fall through */
     case '\'':
     case '"':
-    case '`':
       skip_quoted(scanner, c);
       break;
     case '#':
@@ -94,6 +170,9 @@ const char *mp_scanner_find(mp_scanner *scanner, char wanted) {
     case '*':
       star(scanner);
       break;
+    default:
+      if (is_high(c))
+        skip_rest(scanner);
     }
   }
   return NULL;
@@ -128,4 +207,109 @@ void mp_scanner_skip_blank(mp_scanner *scanner) {
 
 const char *mp_scanner_next(mp_scanner *scanner) {
   return mp_scanner_find(scanner, '?');
+}
+
+/* ---- places for whole numbers ---- */
+
+static bool in_word(char c) {
+  return isalnum((unsigned char)c) || c == '_' || c == '$' || is_high(c);
+}
+
+/* Past a word, a number, something quoted or a sign. Returns the length of a word. */
+static size_t skip_token(mp_scanner *scanner) {
+  const char *from = scanner->at++;
+  if (*from == '\'' || *from == '"' || *from == '`') {
+    skip_quoted(scanner, *from);
+    return 0;
+  }
+  while (in_word(*from) && scanner->at < scanner->end && in_word(*scanner->at))
+    scanner->at++;
+  return in_word(*from) ? (size_t)(scanner->at - from) : 0;
+}
+
+static bool is_one_of(const char *word, size_t length, const char *const *words) {
+  for (; *words; words++)
+    if (strlen(*words) == length && strncasecmp(word, *words, length) == 0)
+      return true;
+  return false;
+}
+
+typedef enum number_place { ELSEWHERE, BEHIND_LIMIT, BEHIND_COUNT, WHOLE_NUMBER } number_place;
+
+/* Where the text stands behind a token. LIMIT takes two numbers, with a comma between them. */
+static number_place place_behind(number_place before, const char *token, size_t word) {
+  static const char *const limit[] = {"LIMIT", NULL}, *const others[] = {"OFFSET", "EXAMINED", "FIRST",
+                                                                         "NEXT", NULL};
+  if (is_one_of(token, word, limit))
+    return BEHIND_LIMIT;
+  if (is_one_of(token, word, others))
+    return WHOLE_NUMBER;
+  if (before == BEHIND_LIMIT && (*token == '?' || isdigit((unsigned char)*token)))
+    return BEHIND_COUNT;
+  return before == BEHIND_COUNT && *token == ',' ? WHOLE_NUMBER : ELSEWHERE;
+}
+
+bool mp_scanner_wants_whole(const mp_scanner *found) {
+  mp_scanner scanner;
+  number_place place = ELSEWHERE;
+  mp_scanner_init(&scanner, found->sql, (size_t)(found->at - 1 - found->sql), found->reading);
+  for (mp_scanner_skip_blank(&scanner); scanner.at < scanner.end; mp_scanner_skip_blank(&scanner)) {
+    const char *token = scanner.at;
+    place = place_behind(place, token, skip_token(&scanner));
+  }
+  return place == BEHIND_LIMIT || place == WHOLE_NUMBER;
+}
+
+/* ---- all readings ---- */
+
+/* The next placeholder that `other` must find, too. */
+static const char *next_common(mp_scanner *scanner, const mp_reading *other) {
+  const char *found;
+  do
+    found = mp_scanner_next(scanner);
+  while (found && other->skips_versions && scanner->in_executable_comment);
+  return found;
+}
+
+static bool agree(const char *sql, size_t length, mp_reading one, mp_reading other) {
+  mp_scanner a, b;
+  const char *found;
+  mp_scanner_init(&a, sql, length, one);
+  mp_scanner_init(&b, sql, length, other);
+  do {
+    found = next_common(&a, &other);
+    if (mp_scanner_next(&b) != found || (found && a.in_executable_comment != b.in_executable_comment))
+      return false;
+  } while (found);
+  return true;
+}
+
+/* ASCII is the same in all charsets. */
+static bool may_be_charset(const mp_sql_mode *mode, mp_charset charset, bool ascii) {
+  mp_charset believed = mode->reading.charset;
+  if (charset == believed)
+    return true;
+  return !ascii && (!mode->charset_known || (believed == MP_CHARSET_BYTES && charset == MP_CHARSET_PLAIN));
+}
+
+static bool is_open(const mp_sql_mode *mode, const mp_reading *reading, bool ascii) {
+  const mp_reading *believed = &mode->reading;
+  if (mode->escapes_known && reading->no_backslash_escapes != believed->no_backslash_escapes)
+    return false;
+  if (mode->quotes_known && reading->ansi_quotes != believed->ansi_quotes)
+    return false;
+  return may_be_charset(mode, reading->charset, ascii);
+}
+
+bool mp_sql_reads_alike(const char *sql, size_t length, const mp_sql_mode *mode) {
+  bool ascii = mp_is_ascii(sql, length);
+  for (unsigned i = 0; i < 8 * MP_CHARSETS; i++) {
+    mp_reading reading = {.no_backslash_escapes = i & 1,
+                          .ansi_quotes = i & 2,
+                          .skips_versions = i & 4,
+                          .charset = (mp_charset)(i >> 3)};
+    if (is_open(mode, &reading, ascii) && !agree(sql, length, mode->reading, reading))
+      return false;
+  }
+  return true;
 }

@@ -81,6 +81,16 @@ typedef struct baseline {
   bool is_mariadb;
 } baseline;
 
+/* What the session's server has said of how it reads SQL text. */
+struct mode {
+  bool strayed;       /* a status since the baseline was not by its sql_mode */
+  bool untold;        /* the last reply had no status */
+  bool asking;        /* the statement in progress asks */
+  bool told;          /* ... and was answered; nothing was sent since */
+  mp_reading reading; /* the answer */
+  bool utf8, utf8mb4;
+};
+
 struct mp_session {
   mariadb_driver *driver;
   MYSQL *mysql;
@@ -116,9 +126,7 @@ struct mp_session {
   size_t built_length; /* of the flight without the statements of on_connect */
   unsigned built_replies;
   unsigned guard_reply, profiles_reply; /* which of the replies are those to the guard and to SHOW PROFILES */
-  size_t sent;                          /* bytes of the flight */
-  unsigned unsent;                      /* packets of it */
-  unsigned owed;                        /* replies of a reset not read yet, those to come of `unsent` too */
+  unsigned owed;                        /* replies of a reset not read yet */
   bool doomed;         /* the server has rolled the transaction back: only ROLLBACK makes sense */
   bool in_transaction; /* ... as it was before the statement in progress */
   const char *sql;     /* that statement */
@@ -126,6 +134,8 @@ struct mp_session {
   statement_head head; /* of it, also of a prepared one; the text itself may be gone */
   bool recording;      /* statements become part of the baseline */
   bool rollback;       /* the statement in progress is ROLLBACK */
+
+  struct mode mode; /* of reading SQL */
 
   char *password;        /* for the connect, and to stop a statement */
   char *address;         /* to connect to, in the place of the server's host ... */
@@ -201,13 +211,11 @@ mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t dead
 /* cancel.c */
 mp_status mp_session_recover(mp_session *session, mp_error *err);
 
-/* flight.c */
+/* reset.c */
 mp_status mp_flight_build(mp_session *session, mp_error *err);
 bool mp_flight_takes(size_t length); /* a statement of so many bytes */
 void mp_flight_add(mp_session *session, const char *sql, size_t length);
 void mp_flight_record(mp_session *session, bool on);
-
-/* reset.c */
 mp_status mp_reset_send(mp_session *session, mp_error *err);
 mp_status mp_reset_read(mp_session *session, mp_error *err);
 
@@ -222,6 +230,14 @@ void mp_statement_note(mp_session *session, unsigned code);
 mp_status mp_statement_ping(mp_session *session, mp_error *err);
 void mp_statement_summary(const mp_session *session, mp_summary *summary);
 mp_column mp_statement_column(const mp_session *session, unsigned index);
+
+/* mode.c */
+void mp_mode_heed(mp_session *session, bool failed); /* after each reply, and each end of rows */
+void mp_mode_rest(mp_session *session);              /* at the baseline */
+void mp_mode_forget(mp_session *session);            /* something else is sent */
+mp_sql_mode mp_mode_of(const mp_session *session);
+mp_status mp_mode_ask(mp_session *session, mp_error *err);
+mp_status mp_mode_answered(mp_session *session, mp_error *err); /* the reply has begun */
 
 /* column.c */
 mp_column mp_column_of(const MYSQL_FIELD *field);

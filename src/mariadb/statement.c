@@ -25,6 +25,7 @@ void mp_statement_note(mp_session *session, unsigned code) {
 }
 
 static mp_status failed(mp_session *session, mp_phase phase, mp_error *err) {
+  mp_mode_heed(session, true);
   mp_statement_note(session, mysql_errno(session->mysql));
   return mp_mysql_fail(session, phase, err);
 }
@@ -40,11 +41,12 @@ static mp_status open_result(mp_session *session, mp_error *err) {
 static mp_status replied(mp_session *session, mp_error *err) {
   if (session->flag)
     return failed(session, MP_PHASE_REPLY, err);
+  mp_mode_heed(session, false);
   if (session->rollback)
     session->doomed = false;
-  if (session->recording)
+  if (session->recording && !session->mode.asking)
     mp_flight_add(session, session->sql, session->length);
-  return open_result(session, err);
+  return session->mode.asking ? mp_mode_answered(session, err) : open_result(session, err);
 }
 
 static int reply_cont(mp_session *session, int ready) {
@@ -105,6 +107,7 @@ mp_status mp_statement_refuse(mp_session *session, size_t length, mp_error *err)
 void mp_statement_begin(mp_session *session) {
   session->in_transaction = transactional(session->mysql);
   session->executed = NULL;
+  mp_mode_forget(session);
 }
 
 void mp_statement_head(statement_head *head, const char *sql, size_t length) {
@@ -148,6 +151,8 @@ static mp_status fetched(mp_session *session, mp_error *err) {
   mp_status status = MP_DONE;
   if (mysql_errno(session->mysql))
     status = failed(session, MP_PHASE_RESULT, err);
+  else
+    mp_mode_heed(session, false);
   close_result(session);
   return status;
 }
@@ -183,6 +188,7 @@ mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err) {
 static mp_status advanced(mp_session *session, mp_error *err) {
   if (session->outcome > 0)
     return failed(session, MP_PHASE_RESULT, err);
+  mp_mode_heed(session, false);
   return open_result(session, err);
 }
 
@@ -205,6 +211,7 @@ mp_status mp_statement_next_result(mp_session *session, bool *more, mp_error *er
 }
 
 static mp_status pinged(mp_session *session, mp_error *err) {
+  mp_mode_heed(session, session->outcome);
   return session->outcome ? mp_mysql_fail(session, MP_PHASE_REPLY, err) : MP_DONE;
 }
 

@@ -29,6 +29,13 @@ static size_t character(const unsigned char *at, const unsigned char *end) {
   return 0;
 }
 
+bool mp_is_ascii(const char *bytes, size_t length) {
+  unsigned char all = 0;
+  for (size_t i = 0; i < length; i++)
+    all |= (unsigned char)bytes[i];
+  return all < 0x80;
+}
+
 bool mp_is_text(const char *bytes, size_t length) {
   return mp_utf8_count(bytes, length) != MP_NOT_UTF8;
 }

@@ -8,7 +8,8 @@
 static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err);
 
 static mp_status finish(mp_loan *loan, mp_status status) {
-  if (loan->operation == OP_QUERY || loan->operation == OP_PREPARE || loan->operation == OP_EXECUTE)
+  if (loan->operation == OP_QUERY || loan->operation == OP_PREPARE || loan->operation == OP_EXECUTE ||
+      loan->operation == OP_ASK)
     loan->statements++;
   if (loan->operation == OP_RESET && status == MP_DONE) {
     reset_answered(loan->pool, loan->slot);
@@ -76,7 +77,7 @@ static mp_status time_out_unsent(mp_loan *loan, mp_error *err) {
 
 /* What leaves no trace on the server. */
 static bool is_harmless(loan_operation operation) {
-  return operation == OP_PING || operation == OP_RESET || operation == OP_PREPARE;
+  return operation == OP_PING || operation == OP_RESET || operation == OP_PREPARE || operation == OP_ASK;
 }
 
 /* Refused before anything was sent, for the result of an earlier statement is open: statements
@@ -101,7 +102,7 @@ static mp_status report(mp_loan *loan, loan_operation operation, mp_status statu
 }
 
 static bool is_movable(loan_operation operation) {
-  return operation == OP_QUERY || operation == OP_PING || operation == OP_PREPARE;
+  return operation == OP_QUERY || operation == OP_PING || operation == OP_PREPARE || operation == OP_ASK;
 }
 
 /* The first statement of a loan may move to another session: nothing of the loan's is in the
@@ -110,6 +111,16 @@ static bool may_retry(const mp_loan *loan) {
   const mp_pool *pool = loan->pool;
   bool first = loan->statements == 0 && is_movable(loan->operation) && !loan->slot->recording;
   return first && pool->config.retries > 0 && loan->tries <= pool->config.retries && !pool->closed;
+}
+
+/* A session of another server, say, may read what was written for the one before in another way. */
+static bool reads_otherwise(const mp_loan *loan) {
+  if (loan->operation != OP_QUERY || !loan->written)
+    return false;
+  mp_sql_mode before = loan->mode, now = loan->pool->driver->sql_mode(loan->slot->session);
+  return before.reading.no_backslash_escapes != now.reading.no_backslash_escapes ||
+         before.escapes_known != now.escapes_known || before.utf8 != now.utf8 ||
+         before.utf8mb4 != now.utf8mb4 || before.empty_string_is_null != now.empty_string_is_null;
 }
 
 /* A new session must be shown to the user's on_connect first, which only a checkout does: it is
@@ -128,7 +139,7 @@ static mp_status acquired(mp_loan *loan, mp_status status, mp_wait *wait, mp_err
   if (status != MP_DONE)
     return status;
   loan->deadline_ns = loan->statement_deadline_ns;
-  if (loan->pool->config.hooked && loan->slot->fresh)
+  if ((loan->pool->config.hooked && loan->slot->fresh) || reads_otherwise(loan))
     return unprepared(loan, err);
   if (pool_now(loan->pool) >= loan->deadline_ns)
     return time_out_unsent(loan, err);
@@ -192,7 +203,7 @@ static mp_status start_reset(mp_loan *loan, mp_error *err) {
   err->phase = MP_PHASE_RESET;
   if (!reset_is_due(loan->pool))
     return mp_fail(err, MP_ERR_PROTOCOL, 0, "the server does not know how to reset a session");
-  if (driver->reset_send(session, err) == MP_FAILED)
+  if (driver->reset_send(session, err) != MP_DONE)
     return MP_FAILED;
   loan->pool->stats.resets_sent++;
   return driver->reset_read(session, err);
@@ -207,6 +218,8 @@ static mp_status call_driver(mp_loan *loan, mp_error *err) {
     return driver->ping(session, err);
   case OP_RESET:
     return start_reset(loan, err);
+  case OP_ASK:
+    return driver->ask(session, err);
   case OP_PREPARE:
     return driver->prepare(session, loan->sql, loan->length, err);
   case OP_EXECUTE:
@@ -249,7 +262,7 @@ static mp_status start_by(mp_loan *loan, int64_t deadline_ns, mp_wait *wait, mp_
 }
 
 /* An operation that was never finished leaves its session in an unknown state. */
-static mp_status begin(mp_loan *loan, loan_operation operation, int64_t timeout_ns, mp_wait *wait,
+static mp_status begin(mp_loan *loan, loan_operation operation, int64_t deadline_ns, mp_wait *wait,
                        mp_error *err) {
   assert(mp_loan_held(loan));
   *err = (mp_error){0};
@@ -262,12 +275,20 @@ static mp_status begin(mp_loan *loan, loan_operation operation, int64_t timeout_
   loan->operation = operation;
   loan->tries = 0;
   loan->maybe_executed = false;
-  int64_t deadline_ns = timeout_ns == MP_NEVER ? MP_NEVER : add_time(pool_now(loan->pool), timeout_ns);
   return report(loan, operation, start_by(loan, deadline_ns, wait, err), err);
 }
 
-static int64_t limit_of(const mp_loan *loan, int64_t timeout_ns) {
-  return timeout_ns > 0 ? timeout_ns : loan->pool->config.query_timeout_ns;
+static int64_t deadline_in(const mp_loan *loan, int64_t timeout_ns) {
+  return timeout_ns == MP_NEVER ? MP_NEVER : add_time(pool_now(loan->pool), timeout_ns);
+}
+
+static int64_t statement_deadline(const mp_loan *loan, int64_t timeout_ns) {
+  return deadline_in(loan, timeout_ns > 0 ? timeout_ns : loan->pool->config.query_timeout_ns);
+}
+
+mp_status mp_ask(mp_loan *loan, const mp_query_options *options, mp_wait *wait, mp_error *err) {
+  loan->idempotent = false;
+  return begin(loan, OP_ASK, statement_deadline(loan, options->timeout_ns), wait, err);
 }
 
 mp_status mp_query(mp_loan *loan, const char *sql, size_t length, const mp_query_options *options,
@@ -275,7 +296,12 @@ mp_status mp_query(mp_loan *loan, const char *sql, size_t length, const mp_query
   loan->sql = sql;
   loan->length = length;
   loan->idempotent = options->idempotent;
-  return begin(loan, OP_QUERY, limit_of(loan, options->timeout_ns), wait, err);
+  loan->written = options->mode != NULL;
+  if (loan->written)
+    loan->mode = *options->mode;
+  int64_t deadline_ns =
+      options->asked ? loan->statement_deadline_ns : statement_deadline(loan, options->timeout_ns);
+  return begin(loan, OP_QUERY, deadline_ns, wait, err);
 }
 
 mp_status mp_prepare(mp_loan *loan, const char *sql, size_t length, int64_t timeout_ns, mp_wait *wait,
@@ -283,7 +309,7 @@ mp_status mp_prepare(mp_loan *loan, const char *sql, size_t length, int64_t time
   loan->sql = sql;
   loan->length = length;
   loan->idempotent = false;
-  return begin(loan, OP_PREPARE, limit_of(loan, timeout_ns), wait, err);
+  return begin(loan, OP_PREPARE, statement_deadline(loan, timeout_ns), wait, err);
 }
 
 /* A prepared statement lives in its session: it cannot move to another. */
@@ -293,15 +319,15 @@ mp_status mp_execute(mp_loan *loan, uint64_t statement, const mp_value *values, 
   loan->values = values;
   loan->rows = rows;
   loan->idempotent = false;
-  return begin(loan, OP_EXECUTE, limit_of(loan, options->timeout_ns), wait, err);
+  return begin(loan, OP_EXECUTE, statement_deadline(loan, options->timeout_ns), wait, err);
 }
 
 mp_status mp_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *err) {
-  return begin(loan, OP_PING, timeout_ns, wait, err);
+  return begin(loan, OP_PING, deadline_in(loan, timeout_ns), wait, err);
 }
 
 mp_status mp_reset(mp_loan *loan, mp_wait *wait, mp_error *err) {
-  return begin(loan, OP_RESET, loan->pool->config.reset_timeout_ns, wait, err);
+  return begin(loan, OP_RESET, deadline_in(loan, loan->pool->config.reset_timeout_ns), wait, err);
 }
 
 mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err) {

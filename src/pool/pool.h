@@ -23,13 +23,11 @@ typedef struct mp_slot {
   mp_loan *loan;
   struct mp_slot *newer, *older; /* in the idle list */
   int64_t released_ns;           /* start of its idle time */
-  int64_t reset_ns;              /* when its reset was sent, or the rest of that began to be */
   int64_t expires_ns;            /* end of its lifetime */
   int64_t idle_limit_ns;         /* the server's */
   uint64_t generation;           /* of the pool when its connect began; evict makes a new one */
   bool reset_pending;            /* replies to a reset are owed */
   bool reset_begun;              /* ... and a loan that gave up waiting began to read them */
-  bool reset_partial;            /* ... and a part of it is still to be sent */
   bool reset_slow;               /* ... and were given up for another session */
   bool reset_answered;           /* a reset has led it back before */
   bool fresh;                    /* the user's on_connect has not seen it yet */
@@ -52,6 +50,7 @@ typedef enum loan_stage {
 typedef enum loan_operation {
   OP_NONE,
   OP_CHECKOUT,
+  OP_ASK,
   OP_QUERY,
   OP_PREPARE,
   OP_EXECUTE,
@@ -82,7 +81,9 @@ struct mp_loan {
   unsigned statements; /* that ran to an answer: after the first nothing is retried */
   bool touched;        /* something was sent: the session needs a reset */
   bool maybe_executed; /* an earlier try of this operation may have taken effect */
-  const char *sql;     /* of OP_QUERY and OP_PREPARE, for a retry */
+  bool written;        /* OP_QUERY: parameters, by this mode, which another session must share */
+  mp_sql_mode mode;
+  const char *sql; /* of OP_QUERY and OP_PREPARE, for a retry */
   size_t length;
   uint64_t prepared; /* of OP_EXECUTE */
   const mp_value *values;

@@ -1,0 +1,121 @@
+/* How the session's server reads SQL text: by its sql_mode and character_set_client. Its status bit for
+   NO_BACKSLASH_ESCAPES lies once a routine, a SET STATEMENT or an error has been at work, and a change of
+   charset may go untold. So the mode is known only while each status since the baseline had the bit of the
+   baseline's own sql_mode and the last reply had a status at all; the rest only the server knows, when it is
+   asked. */
+#include <errmsg.h>
+#include <string.h>
+
+#include "session.h"
+
+static bool status_bit(const mp_session *session) {
+  return session->mysql->server_status & SERVER_STATUS_NO_BACKSLASH_ESCAPES;
+}
+
+void mp_mode_heed(mp_session *session, bool failed) {
+  session->mode.untold = failed;
+  session->mode.asking &= !failed;
+  session->mode.strayed |= status_bit(session) != session->base.no_backslash_escapes;
+}
+
+void mp_mode_rest(mp_session *session) {
+  session->mode = (struct mode){.strayed = status_bit(session) != session->base.no_backslash_escapes};
+}
+
+void mp_mode_forget(mp_session *session) {
+  session->mode.told = false;
+}
+
+static bool is_utf8(const char *charset) {
+  return strncmp(charset, "utf8", 4) == 0;
+}
+
+static bool is_utf8mb4(const char *charset) {
+  return strcmp(charset, "utf8mb4") == 0;
+}
+
+/* What a reset repeats will be read by the sql_mode of that day. */
+mp_sql_mode mp_mode_of(const mp_session *session) {
+  const baseline *base = &session->base;
+  const char *charset = mysql_character_set_name(session->mysql);
+  bool lasts = session->recording;
+  if (session->mode.told)
+    return (mp_sql_mode){.reading = session->mode.reading,
+                         .escapes_known = !lasts,
+                         .quotes_known = !lasts,
+                         .charset_known = true,
+                         .asked = true,
+                         .utf8 = session->mode.utf8,
+                         .utf8mb4 = session->mode.utf8mb4,
+                         .empty_string_is_null = base->empty_string_is_null};
+  return (mp_sql_mode){.reading.no_backslash_escapes = base->no_backslash_escapes,
+                       .escapes_known = !session->mode.strayed && !session->mode.untold && !lasts,
+                       .utf8 = is_utf8(charset),
+                       .utf8mb4 = is_utf8mb4(charset),
+                       .empty_string_is_null = base->empty_string_is_null};
+}
+
+/* ---- asking ---- */
+
+/* Of those that the server takes from clients, and by what it was seen to make of them. */
+static mp_charset charset_of(const char *name) {
+  static const struct {
+    const char *name;
+    mp_charset charset;
+  } known[] = {
+      {"gbk", MP_CHARSET_GBK},      {"gb18030", MP_CHARSET_GBK},   {"sjis", MP_CHARSET_SJIS},
+      {"cp932", MP_CHARSET_SJIS},   {"big5", MP_CHARSET_BIG5},     {"ujis", MP_CHARSET_PLAIN},
+      {"euckr", MP_CHARSET_PLAIN},  {"eucjpms", MP_CHARSET_PLAIN}, {"gb2312", MP_CHARSET_PLAIN},
+      {"binary", MP_CHARSET_PLAIN}, {"ascii", MP_CHARSET_PLAIN},
+  };
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+    if (strcmp(known[i].name, name) == 0)
+      return known[i].charset;
+  return is_utf8(name) ? MP_CHARSET_PLAIN : MP_CHARSET_BYTES;
+}
+
+static void take(mp_session *session, const char *sql_mode, const char *charset) {
+  session->mode.told = true;
+  session->mode.utf8 = is_utf8(charset);
+  session->mode.utf8mb4 = is_utf8mb4(charset);
+  session->mode.reading =
+      (mp_reading){.no_backslash_escapes = strstr(sql_mode, "NO_BACKSLASH_ESCAPES") != NULL,
+                   .ansi_quotes = strstr(sql_mode, "ANSI_QUOTES") != NULL,
+                   .charset = charset_of(charset)};
+}
+
+static mp_status answered(mp_session *session, mp_error *err) {
+  MYSQL_RES *answer = session->result;
+  session->result = NULL;
+  mp_mode_heed(session, answer == NULL);
+  session->mode.asking = false;
+  if (!answer)
+    return mp_mysql_fail(session, MP_PHASE_REPLY, err);
+  MYSQL_ROW row = mysql_num_fields(answer) == 2 ? mysql_fetch_row(answer) : NULL;
+  bool complete = row && row[0] && row[1];
+  if (complete)
+    take(session, row[0], row[1]);
+  mysql_free_result(answer);
+  return complete
+             ? MP_DONE
+             : mp_fail(err, MP_ERR_PROTOCOL, CR_MALFORMED_PACKET, "the server does not tell its sql_mode");
+}
+
+static int answer_cont(mp_session *session, int ready) {
+  return mysql_store_result_cont(&session->result, session->mysql, ready);
+}
+
+mp_status mp_mode_answered(mp_session *session, mp_error *err) {
+  mp_neighbours_forget(session);
+  session->cont = answer_cont;
+  session->done = answered;
+  return mp_task_settle(session, mysql_store_result_start(&session->result, session->mysql), err);
+}
+
+mp_status mp_mode_ask(mp_session *session, mp_error *err) {
+  static const char question[] = "SELECT @@sql_mode, @@character_set_client";
+  session->mode.asking = true;
+  mp_status status = mp_statement_query(session, question, sizeof question - 1, err);
+  session->mode.asking &= status != MP_FAILED;
+  return status;
+}
