@@ -1,88 +1,140 @@
 -- One statement for many rows: prepared once, its rows sent in a few large packets. All rows take
 -- effect or none, for it runs in a transaction, or behind a savepoint of the one that is open.
 
+local array = require "mypool.array"
 local core = require "mypool.core"
 local run = require "mypool.run"
 local transaction = require "mypool.transaction"
 local values = require "mypool.values"
 core.internal()
 
-local List, null = core["mypool.list"], core.null
+local List, null, add_row = core["mypool.list"], core.null, core.row
 
 -- So much travels together: enough to hide the round trip, little enough for max_allowed_packet.
 local BATCH_ROWS, BATCH_BYTES = 1000, 1024 * 1024
-local TOO_LARGE, NOT_SUPPORTED = 1153, 1235
+local TOO_LARGE = 1153
 local VALUE, raw = 2, { raw = true }
+
+-- Array binding is refused: by libmariadb, as the server does not know it; by the server for this statement;
+-- or by the server while binlog_format is STATEMENT.
+local NOT_SUPPORTED, NOT_FOR_THIS, NOT_IN_BINLOG = 1235, 1295, 4033
 
 local unpack = table.unpack or unpack -- luacheck: ignore
 
--- An iterator over the rows, from an array or a function.
-local function each(rows)
-  if type(rows) == "function" then
-    return rows
-  elseif type(rows) ~= "table" then
-    core.raise(("bad argument 'rows' to 'execute_many' (array or function expected, got %s)"):format(type(rows)))
+-- ---- where the rows come from ----
+
+-- An iterator over the rows of an array.
+local function each_of(rows)
+  local length, hole, key = array.length(rows)
+  if hole then
+    core.raise(("bad row %d (table expected, got nil, with further rows behind it)"):format(hole))
+  elseif key and rows[1] == nil then
+    core.raise(("bad row 1 (there is none, but the %s: rows are an array of arrays)"):format(key))
+  elseif key then
+    core.raise(("bad argument 'rows' to 'execute_many' (array expected, but it has the %s)"):format(key))
   end
   local i = 0
   return function()
     i = i + 1
-    return rows[i]
-  end
-end
-
-local function size_of(row)
-  local bytes = 0
-  if type(row) == "table" then
-    for i = 1, #row do
-      local value = row[i]
-      bytes = bytes + (type(value) == "string" and #value or 8)
+    if i <= length then
+      return rows[i] or false -- what the program took away meanwhile is no end
     end
   end
-  return bytes
 end
 
-local function next_batch(next_row)
-  local batch, count, bytes = {}, 0, 0
-  while count < BATCH_ROWS and bytes < BATCH_BYTES do
-    local row = next_row()
-    if row == nil then
+-- `count`: rows read; `ended`: no more calls; `failure`: what came in the place of a row, packed.
+local function source_of(rows)
+  if type(rows) == "table" then
+    rows = each_of(rows)
+  elseif type(rows) ~= "function" then
+    core.raise(("bad argument 'rows' to 'execute_many' (array or function expected, got %s)"):format(type(rows)))
+  end
+  return { next_row = rows, count = 0 }
+end
+
+-- Copies the values of a row into the batch, for the program may use its table again. Returns their size, or
+-- nil at the end of the rows.
+local function take(source, batch, row, ...)
+  if row == nil then
+    source.ended = true
+    source.failure = (...) ~= nil and { n = select("#", ...), ... } or nil
+    return nil
+  end
+  local rows, parameters = batch.rows, batch.parameters
+  batch.rows = rows + 1
+  return add_row(batch.cells, row, parameters, rows * parameters, batch.first + rows)
+end
+
+-- Rows that travel together, the first of which is number `first`: their values, one behind the other, stand in
+-- `cells` behind the first `at`.
+local function next_batch(source, parameters)
+  local batch = { first = source.count + 1, rows = 0, cells = {}, at = 0, parameters = parameters }
+  local next_row, bytes = source.next_row, 0
+  while batch.rows < BATCH_ROWS and bytes < BATCH_BYTES do
+    local more = take(source, batch, next_row())
+    if not more then
       break
     end
-    count = count + 1
-    batch[count] = row
-    bytes = bytes + size_of(row)
+    bytes = bytes + more
   end
+  source.count = source.count + batch.rows
   return batch
 end
 
--- A statement with RETURNING has rows instead: one for each that it wrote.
-local function affected_by(result)
-  return result.affected_rows or #result
+-- So many rows of a batch, behind the first `skipped`.
+local function part_of(batch, skipped, rows)
+  local parameters = batch.parameters
+  local at = batch.at + skipped * parameters
+  return { first = batch.first + skipped, rows = rows, cells = batch.cells, at = at, parameters = parameters }
 end
 
--- ---- servers without array binding: rows that core.execute_many has checked ----
+-- ---- what a statement returned ----
 
--- A row may be shorter than the statement has parameters: the rest is NULL.
+-- Notes in an error which rows it is about.
+local function blame(batch, err, ...)
+  if batch.rows == 1 then
+    err.row = batch.first
+  else
+    err.first_row, err.last_row = batch.first, batch.first + batch.rows - 1
+  end
+  return nil, err, ...
+end
+
+-- The number of affected rows; or nil, error, errno, sqlstate. With RETURNING there is a row for each that was
+-- written; the last result of a CALL tells of all that it did.
+local function affected_by(batch, result, ...)
+  if not result then
+    return blame(batch, ...)
+  end
+  local last = select("#", ...) > 0 and select(-1, ...) or result
+  return last.affected_rows or #result
+end
+
+-- ---- without array binding ----
+
 local function one_by_one(conn, statement, batch)
-  local affected = 0
-  for i = 1, #batch do
-    local result, err, errno, sqlstate =
-      run(conn, core.execute(conn, 0, nil, statement.id, unpack(batch[i], 1, statement.parameters)))
-    if not result then
+  local affected, parameters = 0, batch.parameters
+  for i = 1, batch.rows do
+    local at = batch.at + (i - 1) * parameters
+    local more, err, errno, sqlstate = affected_by(
+      part_of(batch, i - 1, 1),
+      run(conn, core.execute(conn, 0, nil, statement.id, unpack(batch.cells, at + 1, at + parameters)))
+    )
+    if not more then
       return nil, err, errno, sqlstate
     end
-    affected = affected + affected_by(result)
+    affected = affected + more
   end
   return affected
 end
 
 -- A row as a list, and whether it has a NULL.
-local function list_of(row, parameters)
+local function list_of(batch, i)
   local list, nulls = {}, false
-  for i = 1, parameters do
-    local value = row[i]
-    list[i] = value == nil and null or value
-    nulls = nulls or list[i] == null
+  local at = batch.at + (i - 1) * batch.parameters
+  for j = 1, batch.parameters do
+    list[j] = batch.cells[at + j]
+    nulls = nulls or list[j] == null
   end
   return setmetatable(list, List), nulls
 end
@@ -96,15 +148,14 @@ local function is_strict(conn, statement)
   return statement.strict
 end
 
--- The rows as one parameter, or nil if each has to go by itself. It is a copy: the program may change
--- its rows while the mode is asked for.
+-- The rows as one parameter, or nil if each has to go by itself.
 local function as_parameter(conn, statement, batch)
-  if #batch == 1 or not statement.text then
+  if batch.rows == 1 or not statement.text then
     return nil
   end
   local list, nulls = {}, false
-  for i = 1, #batch do
-    local row, has_null = list_of(batch[i], statement.parameters)
+  for i = 1, batch.rows do
+    local row, has_null = list_of(batch, i)
     list[i] = row
     nulls = nulls or has_null
   end
@@ -113,58 +164,82 @@ local function as_parameter(conn, statement, batch)
   end
 end
 
+local function send_unbound(conn, statement, batch)
+  local list = as_parameter(conn, statement, batch)
+  if not list then
+    return one_by_one(conn, statement, batch)
+  end
+  return affected_by(batch, run(conn, core.query(conn, 0, nil, statement.text, list)))
+end
+
+-- ---- with it ----
+
+-- Whether nothing ran, as this statement cannot be had for many rows at once.
+local function is_refused(statement, err)
+  local errno = err.errno
+  if statement.bound then
+    return false
+  end
+  return errno == NOT_FOR_THIS or errno == NOT_IN_BINLOG or (errno == NOT_SUPPORTED and err.executed == "no")
+end
+
+local function send_bound(conn, statement, batch)
+  local affected, err, errno, sqlstate = affected_by(
+    batch,
+    run(conn, core.execute_many(conn, statement.id, batch.cells, batch.at, batch.rows, batch.first))
+  )
+  if not affected and is_refused(statement, err) then
+    statement.unbound = true
+    return send_unbound(conn, statement, batch)
+  end
+  statement.bound = affected ~= nil or statement.bound
+  return affected, err, errno, sqlstate
+end
+
 -- ---- all rows ----
 
 local send
 
 -- Rows that are larger than they looked go in two halves.
-local function halve(conn, statement, batch, first)
-  local middle = math.floor(#batch / 2)
-  local left, right = { unpack(batch, 1, middle) }, { unpack(batch, middle + 1) }
-  local affected, err, errno, sqlstate = send(conn, statement, left, first)
+local function halve(conn, statement, batch)
+  local middle = math.floor(batch.rows / 2)
+  local affected, err, errno, sqlstate = send(conn, statement, part_of(batch, 0, middle))
   if not affected then
     return nil, err, errno, sqlstate
   end
   local more
-  more, err, errno, sqlstate = send(conn, statement, right, first + middle)
+  more, err, errno, sqlstate = send(conn, statement, part_of(batch, middle, batch.rows - middle))
   if not more then
     return nil, err, errno, sqlstate
   end
   return affected + more
 end
 
--- Sends rows, of which the first is number `first`. Returns the number of affected rows, or nil,
--- error, errno, sqlstate.
-function send(conn, statement, batch, first)
-  local result, err, errno, sqlstate = run(conn, core.execute_many(conn, statement.id, batch, first))
-  if not result and errno == NOT_SUPPORTED and err.executed == "no" then
-    local list = as_parameter(conn, statement, batch)
-    if not list then
-      return one_by_one(conn, statement, batch)
-    end
-    result, err, errno, sqlstate = run(conn, core.query(conn, 0, nil, statement.text, list))
+-- Returns the number of affected rows, or nil, error, errno, sqlstate.
+function send(conn, statement, batch)
+  local way = statement.unbound and send_unbound or send_bound
+  local affected, err, errno, sqlstate = way(conn, statement, batch)
+  if not affected and errno == TOO_LARGE and err.executed == "no" and not err.fatal and batch.rows > 1 then
+    return halve(conn, statement, batch)
   end
-  if result then
-    return affected_by(result)
-  elseif errno == TOO_LARGE and err.executed == "no" and not err.fatal and #batch > 1 then
-    return halve(conn, statement, batch, first)
-  end
-  return nil, err, errno, sqlstate
+  return affected, err, errno, sqlstate
 end
 
-local function send_all(conn, statement, next_row)
-  local affected, count = 0, 0
-  local batch = next_batch(next_row)
-  while #batch > 0 do
-    local more, err, errno, sqlstate = send(conn, statement, batch, count + 1)
-    if not more then
-      return nil, err, errno, sqlstate
+local function send_all(conn, statement, source)
+  local affected = 0
+  repeat
+    local batch = next_batch(source, statement.parameters)
+    if source.failure then
+      return nil, unpack(source.failure, 1, source.failure.n)
+    elseif batch.rows > 0 then
+      local more, err, errno, sqlstate = send(conn, statement, batch)
+      if not more then
+        return nil, err, errno, sqlstate
+      end
+      affected = affected + more
     end
-    affected = affected + more
-    count = count + #batch
-    batch = next_batch(next_row)
-  end
-  return { affected_rows = affected, rows = count }
+  until source.ended
+  return { affected_rows = affected, rows = source.count }
 end
 
 local function in_transaction(conn, fn)
@@ -184,9 +259,10 @@ local function finish(conn, id, ok, ...)
   return ...
 end
 
--- conn:execute_many(sql, rows): { affected_rows =, rows = }, or nil, error, errno, sqlstate.
+-- conn:execute_many(sql, rows): { affected_rows =, rows = }, or nil, error, errno, sqlstate. A function that
+-- returned nil, error in the place of a row has failed: then these are returned.
 return function(conn, sql, rows)
-  local next_row = each(rows)
+  local source = source_of(rows)
   local id, err, errno, sqlstate = run(conn, core.prepare(conn, sql))
   if not id then
     return nil, err, errno, sqlstate
@@ -198,6 +274,6 @@ return function(conn, sql, rows)
   end
   local statement = { id = id, parameters = parameters, text = values(sql) }
   return finish(conn, id, pcall(in_transaction, conn, function()
-    return send_all(conn, statement, next_row)
+    return send_all(conn, statement, source)
   end))
 end

@@ -176,6 +176,7 @@ int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err);
 int core_prepare(lua_State *L);
 int core_execute(lua_State *L);
 int core_close_prepared(lua_State *L);
+int core_row(lua_State *L);
 int core_execute_many(lua_State *L);
 int core_parameters(lua_State *L);
 

@@ -115,6 +115,7 @@ static const luaL_Reg functions[] = {
     {"prepare", core_prepare},
     {"execute", core_execute},
     {"close_prepared", core_close_prepared},
+    {"row", core_row},
     {"execute_many", core_execute_many},
     {"parameters", core_parameters},
     {"poll", core_poll},

@@ -137,28 +137,101 @@ int core_execute(lua_State *L) {
 
 /* ---- many rows ---- */
 
-static void read_row(lua_State *L, connection *conn, int number, int wanted, int kept) {
-  int row = lua_gettop(L);
-  if (!lua_istable(L, row))
-    raise(L, "bad row %d (table expected, got %s)", number, luaL_typename(L, row));
-  if ((int)lua_rawlen(L, row) > wanted)
-    raise(L, "bad row %d (the statement has %d parameters, got %d)", number, wanted, (int)lua_rawlen(L, row));
-  for (int i = 1; i <= wanted; i++) {
-    lua_rawgeti(L, row, i);
-    mp_value value = value_of(L, lua_gettop(L), (place){.row = number, .parameter = i});
-    mp_buffer_add(&conn->values, (const char *)&value, sizeof value);
-    keep_string(L, kept);
-  }
-  lua_pop(L, 1);
+static int raise_key(lua_State *L, int number, int key) {
+  enum { LONGEST = 60 };
+  if (lua_type(L, key) != LUA_TSTRING)
+    return raise(L, "bad row %d (a row is an array; this one has a %s as a key)", number,
+                 luaL_typename(L, key));
+  size_t length;
+  const char *name = lua_tolstring(L, key, &length);
+  lua_pushlstring(L, name, length < LONGEST ? length : LONGEST);
+  return raise(L, "bad row %d (a row is an array; this one has the key '%s')", number, lua_tostring(L, -1));
 }
 
-/* execute_many(connection, number, rows, first): rows is an array of arrays; `first` is the number
-   of its first row, for messages. */
+/* The place that the key at this index stands for. */
+static int check_key(lua_State *L, int index, int number, int wanted) {
+  lua_Integer key = lua_isinteger(L, index) ? lua_tointeger(L, index) : 0;
+  if (key >= 1 && key <= wanted)
+    return (int)key;
+  if (key < 1)
+    raise_key(L, number, index);
+  else
+    raise(L, "bad row %d (the statement has %d parameters, got a value for number %d)", number, wanted,
+          (int)(key < INT_MAX ? key : INT_MAX));
+  return 0;
+}
+
+/* About how many bytes the value has: never 0. Raises for what is no value. */
+static size_t check_value(lua_State *L, int index, place at) {
+  int type = lua_type(L, index);
+  if (type == LUA_TSTRING)
+    return lua_rawlen(L, index) + 1;
+  if (type == LUA_TNUMBER && isfinite(lua_tonumber(L, index)))
+    return 8;
+  lua_pushvalue(L, index);
+  mp_value value = value_of(L, lua_gettop(L), at);
+  lua_pop(L, 1);
+  return value.kind >= MP_VALUE_STRING ? value.as.text.length + 1 : 8;
+}
+
+static void fill_with_nulls(lua_State *L, int cells, int at, int count) {
+  for (int i = 1; i <= count; i++) {
+    lua_rawgeti(L, cells, at + i);
+    if (lua_isnil(L, -1)) {
+      lua_pushlightuserdata(L, NULL);
+      lua_rawseti(L, cells, at + i);
+    }
+    lua_pop(L, 1);
+  }
+}
+
+/* row(cells, row, parameters, at, number): puts the values of the array `row`, in which NULLs may be missing,
+   into `cells` behind the first `at`, for as many parameters. Returns about how many bytes they have. The
+   number is for messages. */
+int core_row(lua_State *L) {
+  int wanted = (int)luaL_checkinteger(L, 3), at = (int)luaL_checkinteger(L, 4);
+  int number = (int)luaL_checkinteger(L, 5), count = 0;
+  size_t size = 0;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  if (!lua_istable(L, 2))
+    return raise(L, "bad row %d (table expected, got %s)", number, luaL_typename(L, 2));
+  lua_settop(L, 2);
+  for (lua_pushnil(L); lua_next(L, 2); count++) {
+    int key = check_key(L, 3, number, wanted);
+    size += check_value(L, 4, (place){.row = number, .parameter = key});
+    lua_rawseti(L, 1, at + key);
+  }
+  if (count == 0 && luaL_getmetafield(L, 2, "__index"))
+    return raise(L, "bad row %d (it has no values of its own, and its metatable is not asked)", number);
+  if (count < wanted)
+    fill_with_nulls(L, 1, at, wanted);
+  lua_pushinteger(L, (lua_Integer)size);
+  return 1;
+}
+
+/* The arguments of execute_many; behind them an array that keeps the strings alive. */
+enum { MANY_CELLS = 3, MANY_AT, MANY_ROWS, MANY_FIRST, MANY_KEPT };
+
+static void read_cells(lua_State *L, connection *conn, int rows, int wanted) {
+  int at = (int)luaL_checkinteger(L, MANY_AT), first = (int)luaL_checkinteger(L, MANY_FIRST);
+  luaL_argcheck(L, at >= 0 && rows > 0 && at + (uint64_t)rows * (uint64_t)wanted <= lua_rawlen(L, MANY_CELLS),
+                MANY_ROWS, "too many");
+  for (int i = 0; i < rows * wanted; i++) {
+    place here = {.row = first + i / wanted, .parameter = 1 + i % wanted};
+    lua_rawgeti(L, MANY_CELLS, at + i + 1);
+    mp_value value = value_of(L, lua_gettop(L), here);
+    mp_buffer_add(&conn->values, (const char *)&value, sizeof value);
+    keep_string(L, MANY_KEPT);
+  }
+}
+
+/* execute_many(connection, number, cells, at, rows, first): so many rows of the cells that `row` filled,
+   behind the first `at`; `first` is the number of their first row, for messages. */
 int core_execute_many(lua_State *L) {
-  luaL_checktype(L, 3, LUA_TTABLE);
-  int first = (int)luaL_checkinteger(L, 4), count = (int)lua_rawlen(L, 3);
-  lua_settop(L, 4);
-  lua_createtable(L, count, 0); /* from here on no finalizer runs */
+  luaL_checktype(L, MANY_CELLS, LUA_TTABLE);
+  int rows = (int)luaL_checkinteger(L, MANY_ROWS);
+  lua_settop(L, MANY_FIRST);
+  lua_createtable(L, rows, 0); /* from here on no finalizer runs */
   connection *conn = check_held(L, "execute_many");
   uint64_t id = (uint64_t)luaL_checkinteger(L, 2);
   mp_query_options options = {0};
@@ -168,17 +241,15 @@ int core_execute_many(lua_State *L) {
     return refuse_within_stream(L);
   int wanted = mp_loan_held(conn->loan) ? mp_loan_parameters(conn->loan, id) : -1;
   scrub_begin(conn);
-  for (int i = 1; wanted > 0 && i <= count; i++) {
-    lua_rawgeti(L, 3, i);
-    read_row(L, conn, first + i - 1, wanted, 5);
-  }
+  if (wanted > 0)
+    read_cells(L, conn, rows, wanted);
   if (conn->values.failed)
     return luaL_error(L, "not enough memory");
   lua_setiuservalue(L, 1, CONNECTION_SQL);
   conn->shape = SHAPE_RESULT;
   connection_begin(L, conn, QUERYING);
   const mp_value *values = (const mp_value *)(const void *)conn->values.data;
-  mp_status status = mp_execute(conn->loan, id, values, (size_t)count, &options, &wait, &err);
+  mp_status status = mp_execute(conn->loan, id, values, (size_t)rows, &options, &wait, &err);
   return connection_proceed(L, conn, status, &wait, &err);
 }
 
