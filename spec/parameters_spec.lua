@@ -344,6 +344,116 @@ describe("a parameter", function()
   end)
 end)
 
+-- What it is must not depend on what it holds: '' and text with a backslash are text like any other.
+describe("text", function()
+  local texts = { "Ann", "", "C:\\", "it's", "é\\", "\\", "\\'", "表\\'", "!#$%&*+\\" }
+  local s
+
+  setup(function()
+    s = server.shared()
+  end)
+
+  after_each(pools.close)
+
+  local sql = "SELECT COLLATION(?) AS c, COERCIBILITY(?) AS k, HEX(?) AS h, ? IS NULL AS n"
+
+  local function each_session(collation, f)
+    for _, mode in ipairs { "", "NO_BACKSLASH_ESCAPES", "ORACLE", "ANSI", "EMPTY_STRING_IS_NULL" } do
+      local pool = pools.new(s:options { collation = collation, init_sql = { "SET sql_mode = '" .. mode .. "'" } })
+      local conn = assert(pool:checkout())
+      f(conn)
+      conn:query "CALL no_such_procedure()" -- behind an error the mode is in doubt
+      f(conn, true)
+    end
+  end
+
+  for _, collation in ipairs { "utf8mb4_unicode_ci", "utf8mb4_bin", "utf8mb4_nopad_bin" } do
+    it("is of the connection's collation whatever it holds, with " .. collation, function()
+      each_session(collation, function(conn, doubtful)
+        for _, text in ipairs(texts) do
+          if doubtful then
+            conn:query "CALL no_such_procedure()"
+          end
+          local row = assert(conn:one(sql, text, text, text, text))
+          assert.same({ c = collation, k = 4, h = hex(text), n = 0 }, row)
+        end
+      end)
+    end)
+  end
+
+  it("mixes with other text under any collation", function()
+    each_session("utf8mb4_unicode_ci", function(conn)
+      for _, text in ipairs(texts) do
+        assert.equal(1, conn:value("SELECT 1 FROM DUAL WHERE ? = ? AND ? IN ('x', ?)", text, text, text, text))
+        assert.equal(text, conn:value("SELECT CASE WHEN 1 THEN ? ELSE 'x' END", text))
+        assert.equal(2, #assert(conn:query("SELECT ? AS a UNION ALL SELECT 'x'", text)))
+      end
+    end)
+  end)
+
+  it("compares as its collation says", function()
+    local binary = pools.new(s:options { collation = "utf8mb4_bin" })
+    assert.equal(0, binary:value("SELECT ? = ?", "A", "a"))
+    assert.equal(0, binary:value("SELECT ? = ?", "A\\", "a\\"))
+  end)
+
+  it("may stand where only a literal may", function()
+    for _, collation in ipairs { "utf8mb4_unicode_ci", "utf8mb4_general_ci" } do
+      local conn = assert(pools.new(s:options { collation = collation }):checkout())
+      for _, text in ipairs { "a%", "", "a\\_b", "C:\\dir", "it's \\" } do
+        assert(conn:query("SHOW TABLES LIKE ?", text))
+        assert(conn:query("CREATE TEMPORARY TABLE t (n INT COMMENT ?)", text))
+        assert(conn:query "DROP TEMPORARY TABLE t")
+        assert(conn:query("SELECT GROUP_CONCAT(seq SEPARATOR ?) FROM seq_1_to_3", text))
+      end
+    end
+  end)
+
+  it("is whole in a session whose charset has no characters of four bytes", function()
+    local conn = assert(pools.new(s:options { charset = "utf8mb3" }):checkout())
+    assert(conn:query "CREATE TEMPORARY TABLE t (a TEXT CHARACTER SET utf8mb4)")
+    assert(conn:query("INSERT INTO t VALUES (?), (?)", "😀", "é\\"))
+    assert.equal(hex "😀,é\\", (conn:value "SELECT HEX(GROUP_CONCAT(a)) FROM t"))
+  end)
+
+  it("is not shown by the server's messages, in whatever form it was sent", function()
+    each_session("utf8mb4_unicode_ci", function(conn, doubtful)
+      for _, text in ipairs { "secret\\word", "secret'word\\", "sécrét\\" } do
+        if doubtful then
+          conn:query "CALL no_such_procedure()"
+        end
+        local _, err = conn:query("SELECT * FROM no_such_table WHERE a = ? frm", text)
+        assert.is_nil(err.message:lower():find("s.?.?cr.?.?t"), err.message)
+        _, err = conn:query("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = ?", text)
+        assert.is_nil(err.message:lower():find("s.?.?cr.?.?t"), err.message)
+      end
+    end)
+  end)
+end)
+
+describe("a whole float", function()
+  it("is a float, but where SQL takes digits only", function()
+    local pool = pools.new(server.shared():options())
+    assert.equal("float", math.type(pool:value("SELECT ?", 2.0)))
+    assert.equal(2.5, pool:value("SELECT ? / 4", 10.0))
+    assert.equal("2.5000", pool:value("SELECT ? / 4", 10))
+    for sql, values in pairs {
+      ["SELECT seq FROM seq_1_to_9 LIMIT ?"] = { 10 / 5 },
+      ["SELECT seq FROM seq_1_to_9 LIMIT ?, ?"] = { 10 / 5, 2.0 },
+      ["SELECT seq FROM seq_1_to_9 LIMIT ? OFFSET ?"] = { 2.0, 4.0 },
+      ["(SELECT seq FROM seq_1_to_9 LIMIT ? OFFSET 2) ORDER BY 1"] = { 2.0 },
+      ["SELECT seq FROM seq_1_to_9 LIMIT ? ROWS EXAMINED ?"] = { 2.0, 1e6 },
+      ["SELECT seq FROM seq_1_to_9 LIMIT ? /* of ? */"] = { mypool.list { 4.0, 2.0 } },
+      ["SELECT seq FROM seq_1_to_9 OFFSET ? ROWS FETCH NEXT ? ROWS ONLY"] = { 4.0, 2.0 },
+    } do
+      local rows, err = pool:query(sql, table.unpack(values))
+      assert.equal(2, rows and #rows, ("%s: %s"):format(sql, tostring(err)))
+    end
+    assert.is_nil((pool:query("SELECT 1 LIMIT ?", 0.5)))
+    pools.close()
+  end)
+end)
+
 describe("mypool.list, ident and binary", function()
   it("take the right types only", function()
     for _, value in ipairs { 7, "x", true, print } do
