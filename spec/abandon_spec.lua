@@ -1,5 +1,6 @@
 -- A coroutine may be abandoned at any point, a wait function may raise at any point: it costs the session at
--- most, never its place in the pool.
+-- most, never its place in the pool. Of one that is closed, or whose wait function raised, the place is free at
+-- once, without a garbage collection.
 
 local core = require "mypool.core"
 local monotime = require("cqueues").monotime
@@ -9,24 +10,28 @@ local relay = require "spec.support.relay"
 local schedulers = require "spec.support.schedulers"
 local server = require "spec.support.server"
 local tls = require "spec.support.tls"
+local waiting_calls = require "spec.support.waiting_calls"
 
 local s
 
 setup(function()
   s = server.start { options = { tls.server_options() } }
-  s:sql "CREATE TABLE app.t (n INT)"
-  s:sql "DELIMITER //\nCREATE PROCEDURE two() BEGIN SELECT seq FROM seq_1_to_3000; SELECT seq FROM seq_1_to_3000; END//"
+  waiting_calls.prepare(s)
 end)
 
 teardown(function()
   s:remove()
 end)
 
-after_each(pools.close)
+after_each(function()
+  collectgarbage "restart"
+  pools.close()
+end)
 
 -- ---- at every step ----
 
-local interrupt -- called at each wait inside a coroutine that is to be interrupted; nil: nobody is
+-- Called at each wait inside a coroutine that is to be interrupted, also at those of the program's own; nil: nobody is.
+local interrupt
 
 local function wait(fd, seconds)
   if interrupt and coroutine.isyieldable() then
@@ -35,95 +40,7 @@ local function wait(fd, seconds)
   return core.poll(fd, seconds)
 end
 
--- Each is given a pool, and waits several times. `lends`: all connections are lent meanwhile, one of which it is
--- given to release.
-local operations = {
-  {
-    name = "a checkout",
-    run = function(pool)
-      assert(pool:checkout())
-    end,
-  },
-  {
-    name = "a checkout that waits for a release",
-    lends = true,
-    run = function(pool, lent)
-      local conn, err = pool:checkout(0.01)
-      assert.is_nil(conn)
-      assert.equal("exhausted", err.kind)
-      lent:release()
-      assert(pool:checkout())
-    end,
-  },
-  {
-    name = "a query",
-    run = function(pool)
-      assert(pool:query "SELECT 1")
-    end,
-  },
-  {
-    name = "queries in a loan",
-    run = function(pool)
-      local conn = assert(pool:checkout())
-      assert(conn:query "DO SLEEP(0.002)")
-      assert(conn:query "DO SLEEP(0.002)")
-    end,
-  },
-  {
-    name = "the fetch of many rows",
-    run = function(pool)
-      assert.equal(5000, #assert(pool:query "SELECT seq, REPEAT('x', 500) AS pad FROM seq_1_to_5000"))
-    end,
-  },
-  {
-    name = "a CALL with two results",
-    run = function(pool)
-      assert.equal(3000, #assert(select(2, pool:query "CALL two()")))
-    end,
-  },
-  {
-    name = "a transaction",
-    run = function(pool)
-      assert(pool:transaction(function(tx)
-        assert(tx:query "INSERT INTO t VALUES (1)")
-        return true
-      end))
-    end,
-  },
-  {
-    name = "a commit",
-    run = function(pool)
-      local tx = assert(pool:begin())
-      assert(tx:query "INSERT INTO t VALUES (2)")
-      assert(tx:commit())
-    end,
-  },
-  {
-    name = "a ping",
-    run = function(pool)
-      assert(pool:ping())
-    end,
-  },
-  {
-    name = "a reset in the middle of a loan",
-    run = function(pool)
-      local conn = assert(pool:checkout())
-      assert(conn:query "SET @a = 1")
-      assert(conn:reset())
-    end,
-  },
-  {
-    name = "the stopping of a statement",
-    run = function(pool)
-      local result, err = pool:query { "SELECT SLEEP(5)", timeout = 0.002 }
-      assert.is_nil(result)
-      assert.equal("timeout", err.kind)
-      assert(pool:query "SELECT 1")
-    end,
-  },
-}
-
--- What may happen to a coroutine at its k-th wait. carry_out returns whether the operation had ended before.
+-- What may happen to a coroutine at its k-th wait. carry_out returns whether the call had ended before.
 local interruptions = {
   {
     name = "abandoned and collected",
@@ -135,6 +52,7 @@ local interruptions = {
   },
   {
     name = "closed",
+    at_once = true,
     carry_out = function(f)
       local co = coroutine.create(f)
       assert(coroutine.resume(co))
@@ -146,18 +64,31 @@ local interruptions = {
   {
     name = "left by an error of its wait function",
     raises = true,
+    at_once = true,
     carry_out = function(f)
       local ok, err = coroutine.resume(coroutine.create(f))
       assert(ok or err == "interrupted", err)
       return ok
     end,
   },
+  {
+    name = "told by pcall of an error of its wait function",
+    raises = true,
+    at_once = true,
+    carry_out = function(f)
+      local ok, err, finished
+      assert(coroutine.resume(coroutine.create(function()
+        ok, err = pcall(f)
+        finished = ok
+      end)))
+      assert(ok or tostring(err):find "interrupted", err)
+      return finished
+    end,
+  },
 }
 
 -- All places of the pool (two) can be used, and nobody sees anything of what was interrupted.
 local function check_whole(pool)
-  collectgarbage()
-  collectgarbage()
   local stats = pool:stats()
   assert.same({ 0, 0 }, { stats.lent, stats.waiting })
   assert.equal(stats.opened - stats.closed, stats.idle + stats.recovering)
@@ -173,10 +104,10 @@ local function check_whole(pool)
   assert.equal(2, pool:stats().size)
 end
 
--- Interrupts at the k-th wait; returns whether the operation came to its end before.
-local function interrupted_at(k, how, operation, pool)
+-- Interrupts at the k-th wait; returns whether the call came to its end before.
+local function interrupted_at(k, how, call, pool)
   local held, waits = {}, 0
-  for i = 1, operation.lends and 2 or 0 do
+  for i = 1, call.lends and 2 or 0 do
     held[i] = assert(pool:checkout())
   end
   interrupt = function()
@@ -187,8 +118,9 @@ local function interrupted_at(k, how, operation, pool)
       coroutine.yield()
     end
   end
+  local pause = how.raises and function() end or interrupt
   local ok, finished = pcall(how.carry_out, function()
-    operation.run(pool, held[1])
+    call.run(pool, pause, held[1])
   end)
   interrupt = nil
   for _, conn in ipairs(held) do
@@ -198,23 +130,38 @@ local function interrupted_at(k, how, operation, pool)
   return finished
 end
 
+-- Returns whether the call came to its end before the k-th wait.
+local function check_interrupted_at(k, how, call, state)
+  local options = s:options { max_size = 2, wait = wait }
+  for name, value in pairs(call.options or {}) do
+    options[name] = value
+  end
+  local pool = pools.new(options)
+  if state == "warm" then
+    check_whole(pool)
+  end
+  collectgarbage "stop"
+  local finished = interrupted_at(k, how, call, pool)
+  if finished or not how.at_once then
+    collectgarbage()
+    collectgarbage()
+  end
+  check_whole(pool)
+  collectgarbage "restart"
+  pools.close()
+  return finished
+end
+
 for _, how in ipairs(interruptions) do
   describe("a coroutine that is " .. how.name, function()
-    for _, operation in ipairs(operations) do
-      for _, state in ipairs { "new", "warm" } do
-        it(("at any wait of %s leaves a %s pool whole"):format(operation.name, state), function()
-          local k, finished = 0, false
-          while not finished do
+    for _, call in ipairs(waiting_calls.calls) do
+      for _, state in ipairs(call.connects and { "new", "warm" } or { "warm" }) do
+        it(("at any wait of %s leaves a %s pool whole"):format(call.name, state), function()
+          local k = 0
+          repeat
             k = k + 1
-            local pool = pools.new(s:options { max_size = 2, wait = wait })
-            if state == "warm" then
-              check_whole(pool)
-            end
-            finished = interrupted_at(k, how, operation, pool)
-            check_whole(pool)
-            pools.close()
-          end
-          assert.is_true(k > 1 or state == "warm", "it never waited")
+          until check_interrupted_at(k, how, call, state)
+          assert.is_true(k > 1 or call.name == "a checkout" and state == "warm", "it never waited")
         end)
       end
     end

@@ -9,27 +9,89 @@ describe("under luv #slow", function()
   concurrency(schedulers.luv(), 100)
 end)
 
--- What stayed in the loop would wake the coroutine out of some other wait, and keep all that it holds. (In a process
--- of its own: luv does not bear being loaded again, as busted does with what a file has loaded.)
-it("a wait where a coroutine cannot yield is refused, and leaves nothing in the loop of luv", function()
-  local printed, ok = program(([[
+-- (In processes of their own: luv does not bear being loaded again, as busted does with what a file has loaded.)
+local function run(text)
+  local head = [[
     local uv = require "luv"
     local pool = require("mypool").new {
-      socket = %q, user = "app", password = "secret", wait = require "mypool.wait.luv",
+      socket = %q, user = "app", password = "secret", database = "app", max_size = 1, wait = require "mypool.wait.luv",
     }
-    coroutine.wrap(function()
-      table.sort({ 1, 2 }, function()
-        local done, why = pcall(pool.value, pool, "SELECT SLEEP(0.01)")
-        print(done, (why:gsub("^.*: (mypool%%.wait)", "%%1")))
-        return false
+    local function handles()
+      local count = 0
+      uv.walk(function(handle)
+        count = count + (handle:is_closing() and 0 or 1)
       end)
-    end)()
-    local handles = 0
-    uv.walk(function()
-      handles = handles + 1
-    end)
-    print(handles)
-    pool:close()]]):format(server.shared().socket))
+      return count
+    end
+  ]]
+  local printed, ok = program(head:format(server.shared().socket) .. text)
   assert.is_true(ok, printed)
-  assert.equal("false\tmypool.wait.luv: called where a coroutine cannot yield\n0\n", printed)
+  return printed
+end
+
+describe("a wait under luv", function()
+  -- What stayed in the loop would wake the coroutine out of some other wait, and keep all that it holds.
+  it("is refused where a coroutine cannot yield, at the program's place, and leaves nothing in the loop", function()
+    local printed = run [[
+      coroutine.wrap(function()
+        table.sort({ 1, 2 }, function()
+          print(pcall(pool.value, pool, "SELECT SLEEP(0.01)"))
+          return false
+        end)
+      end)()
+      print(pcall(function()
+        return (pool:value "SELECT SLEEP(0.01)")
+      end))
+      print(handles(), pool:stats().lent, pool:stats().waiting)
+      coroutine.wrap(function()
+        print(pool:value "SELECT 7")
+      end)()
+      uv.run()]]
+    assert.equal(
+      "false\t(command line):14: mypool cannot wait here: "
+        .. "inside of string.gsub, table.sort, require or another C function\n"
+        .. "false\t(command line):19: mypool cannot wait here: outside of a coroutine (make one by coroutine.wrap)\n"
+        .. "0\t0\t0\n7\n",
+      printed
+    )
+  end)
+
+  it("ends when something else resumes its coroutine: the call raises, and leaves its place and the loop", function()
+    local printed = run [[
+      coroutine.wrap(function()
+        assert(pool:ping())
+        local each = coroutine.wrap(function()
+          for row in assert(pool:rows "SELECT seq, SLEEP(0.01) FROM seq_1_to_3") do
+            coroutine.yield(row.seq)
+          end
+        end)
+        print(each()) -- cannot be known
+        print(pcall(each))
+        print(handles(), pool:stats().lent)
+        print(pool:value "SELECT 7")
+      end)()
+      uv.run()
+      print(handles())]]
+    assert.equal(
+      "\nfalse\t(command line):15: mypool cannot wait here: something else than luv resumed this coroutine\n"
+        .. "0\t0\n7\n0\n",
+      printed
+    )
+  end)
+
+  it("leaves the loop when its coroutine is closed", function()
+    local printed = run [[
+      local co = coroutine.create(function()
+        pool:query "SELECT SLEEP(20)"
+      end)
+      coroutine.wrap(function()
+        assert(pool:ping())
+        assert(coroutine.resume(co))
+        print(handles(), coroutine.close(co), handles(), pool:stats().lent)
+        print(pool:value "SELECT 7")
+      end)()
+      uv.run()
+      print(handles())]]
+    assert.equal("1\ttrue\t0\t0\n7\n0\n", printed)
+  end)
 end)

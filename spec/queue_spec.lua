@@ -313,3 +313,71 @@ describe("the queue", function()
     pool:close()
   end)
 end)
+
+describe("a connection that was forgotten", function()
+  local own = require "spec.support.scheduler"
+
+  local function lose(pool)
+    assert(assert(pool:checkout()):ping())
+  end
+
+  before_each(function()
+    collectgarbage()
+    collectgarbage "stop"
+  end)
+
+  after_each(function()
+    collectgarbage "restart"
+  end)
+
+  it("costs whoever waits for it one second, and nobody his place", function()
+    local pool = new { max_size = 1 }
+    local began, served, seconds = nil, {}, nil
+    run(function()
+      lose(pool)
+      began = now()
+      local conn <close> = assert(pool:checkout())
+      seconds = now() - began
+      assert.equal(7, (conn:value "SELECT 7"))
+      served[#served + 1] = "first"
+      sleep(0.05)
+    end, function()
+      sleep(0.05)
+      local conn <close> = assert(pool:checkout())
+      assert.equal(8, (conn:value "SELECT 8"))
+      served[#served + 1] = "second"
+    end)
+    assert.same({ "first", "second" }, served)
+    assert.is_true(seconds > 0.9 and seconds < 3, seconds)
+    assert.equal(1, pool:stats().opened)
+    assert.equal(1, pool:stats().forgotten)
+  end)
+
+  it("is found also for a checkout that has less than a second", function()
+    local pool = new { max_size = 1 }
+    run(function()
+      lose(pool)
+      assert(pool:checkout(0.5)):release()
+    end)
+  end)
+
+  it("in the middle of a statement has the rest of the time to be recovered", function()
+    local pool = pools.new(s:options { max_size = 1, wait = own.wait })
+    local function drop()
+      local thread = coroutine.create(function()
+        pool:query "SELECT SLEEP(30)"
+      end)
+      own.spawn(thread)
+      own.sleep(0.1)
+      own.forget(thread)
+    end
+    own.run(function()
+      drop()
+      assert.equal(1, pool:stats().lent)
+      local began = now()
+      assert.equal(7, (pool:value "SELECT 7"))
+      assert.is_true(now() - began < 3)
+    end)
+    assert.equal(1, pool:stats().opened)
+  end)
+end)

@@ -371,8 +371,9 @@ void mp_loan_release(mp_loan *loan, bool reset);
 /* Gives the session up in the middle of whatever goes on. The loan stays, to be released. */
 void mp_loan_lose(mp_loan *loan);
 
-/* The same for a loan that nobody waits for any more: its statement is stopped on the server, and the
-   session kept, where that can be done behind the caller's back. */
+/* Ends the operation of a loan that nobody waits for any more: its place in the queue and its session go
+   back to the pool at once. A statement is stopped on the server, and the session kept, where that can be
+   done behind the caller's back. The loan stays, without a session, to be released. */
 void mp_loan_abandon(mp_loan *loan);
 
 /* Cuts the connection to the server, from outside of the operation that is going on: that fails at
@@ -385,6 +386,7 @@ void mp_loan_discard(mp_loan *loan);
 bool mp_loan_held(const mp_loan *loan);   /* lent, and neither released nor discarded */
 uint64_t mp_loan_id(const mp_loan *loan); /* the server's connection id; 0 when not held */
 bool mp_loan_in_transaction(const mp_loan *loan);
+bool mp_loan_queued(const mp_loan *loan); /* waits in line for what others hold */
 
 /* The driver's clock. The loan keeps it running: who made the pool may have let go of that. */
 int64_t mp_loan_now(const mp_loan *loan);

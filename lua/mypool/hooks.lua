@@ -4,6 +4,7 @@
 local core = require "mypool.core"
 local is_error = require "mypool.is_error"
 local run = require "mypool.run"
+local scope = require "mypool.scope"
 core.internal()
 
 local hooks = {}
@@ -29,10 +30,10 @@ local warn = warn or function(text) -- luacheck: ignore
   io.stderr:write(text, "\n")
 end
 
--- The user's callback must not spoil a checkout: what it raises becomes a warning.
-local function report(options, event, details)
+-- The user's callback must not spoil a checkout, that of `conn` if there is one: what it raises becomes a warning.
+local function report(options, event, details, conn)
   details.pool = options.name
-  local ok, message = pcall(options.on_event, event, details)
+  local ok, message = scope.protect(conn, options.on_event, event, details)
   if not ok then
     warn("mypool: on_event raised: " .. tostring(message))
   end
@@ -94,7 +95,7 @@ end
 
 local function prepare(conn, on_connect)
   core.record(conn, true)
-  return prepared(conn, pcall(on_connect, conn))
+  return prepared(conn, scope.protect(conn, on_connect, conn))
 end
 
 -- ---- the audit ----
@@ -152,7 +153,7 @@ local function audit(conn, options, fresh)
   if not what then
     return conn
   end
-  report(options, "leak", { id = id, what = what, expected = expected, found = value })
+  report(options, "leak", { id = id, what = what, expected = expected, found = value }, conn)
   conn:discard()
 end
 

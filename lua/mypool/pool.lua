@@ -6,6 +6,7 @@ local Connection = require "mypool.connection"
 local hooks = require "mypool.hooks"
 local is_error = require "mypool.is_error"
 local run = require "mypool.run"
+local scope = require "mypool.scope"
 local transaction = require "mypool.transaction"
 core.internal()
 
@@ -34,7 +35,7 @@ local function try(self, what, seconds, conn, handle, a, b, c, d, e)
 end
 
 -- Connections that the program has forgotten come back when their handles are collected. A full
--- collection is dear, so a busy program gets one a second at most.
+-- collection is dear, so a busy program gets one a second at most. Who waits in line has it there (collect.c).
 local collected = setmetatable({}, { __mode = "k" })
 
 local function may_collect(self)
@@ -51,14 +52,10 @@ local function is_exhausted(err)
   return is_error(err) and err.kind == "exhausted"
 end
 
--- After the collection a plain program, which has not waited yet, still has all its time.
 local function checkout(self, what, seconds)
   local conn, err, errno, sqlstate = try(self, what, seconds, start(self, what, seconds))
-  if not conn and is_exhausted(err) and may_collect(self) then
+  if not conn and is_exhausted(err) and core.wait(self) == core.poll and may_collect(self) then
     collectgarbage()
-    if core.wait(self) ~= core.poll then
-      seconds = 0
-    end
     return try(self, what, seconds, start(self, what, seconds))
   end
   return conn, err, errno, sqlstate
@@ -78,6 +75,10 @@ local function finish(conn, release, ok, ...)
   error((...), 0)
 end
 
+local function lend(conn, fn)
+  return finish(conn, conn.release, pcall(fn, conn))
+end
+
 -- pool:with(fn): calls fn(conn), returns what it returns.
 function Pool:with(fn)
   if type(fn) ~= "function" then
@@ -87,7 +88,7 @@ function Pool:with(fn)
   if not conn then
     return nil, err, errno, sqlstate
   end
-  return finish(conn, conn.release, pcall(fn, conn))
+  return scope.hold(conn, lend, conn, fn)
 end
 
 local function on_a_connection(name)

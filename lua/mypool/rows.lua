@@ -8,6 +8,7 @@
 
 local core = require "mypool.core"
 local run = require "mypool.run"
+local scope = require "mypool.scope"
 core.internal()
 
 local fetch = core.fetch
@@ -23,6 +24,14 @@ local function must_be_stream(self, what)
   end
 end
 
+-- The rest costs the session where it cannot be waited for.
+local function drain(conn, fd, ...)
+  if fd and not scope.may_wait(conn) then
+    return core.abandon(conn)
+  end
+  return run(conn, fd, ...)
+end
+
 -- stream:close(): ends it; a second time does nothing. A short rest is read, a long one costs the
 -- session. Also what the loop calls.
 function Stream:close()
@@ -34,7 +43,7 @@ function Stream:close()
   self.conn, self[ROWS], self.at = nil, none, 0
   local ok, message = true, nil
   if conn:is_held() then
-    ok, message = pcall(run, conn, core.drain(conn))
+    ok, message = pcall(drain, conn, core.drain(conn))
   end
   if self.owns then
     conn:release()

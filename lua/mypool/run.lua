@@ -3,17 +3,25 @@
 
 local core = require "mypool.core"
 core.internal()
-local step = core.step
+local step, abandon = core.step, core.abandon
 
--- Takes what an operation of `conn` was begun with: fd, seconds and wait while it waits, or nil
--- and its results.
+-- Takes what an operation of `conn` was begun with: fd, seconds and wait while it waits, or nil and its
+-- results. What the wait function raises ends the operation, and is raised again.
 local function run(conn, fd, ...)
   if not fd then
     return ...
   end
   local seconds, wait = ...
-  wait(fd, seconds)
+  local ok, raised = pcall(wait, fd, seconds)
+  if not ok then
+    abandon(conn)
+    error(raised, 0)
+  end
   return run(conn, step(conn))
+end
+
+if (loadstring or load) "local _ <close> = nil" then -- luacheck: ignore
+  return require("mypool.closing").run(run)
 end
 
 return run

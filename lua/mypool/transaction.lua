@@ -3,6 +3,7 @@
 local core = require "mypool.core"
 local is_error = require "mypool.is_error"
 local options = require "mypool.options"
+local scope = require "mypool.scope"
 core.internal()
 
 local transaction = {}
@@ -162,11 +163,17 @@ function Transaction:begin()
   return nil, err, errno, sqlstate
 end
 
--- What is still open when it goes out of scope is rolled back.
+-- What is still open when it goes out of scope is rolled back: with the session, where that cannot be waited for.
 function metatable.__close(self)
-  if state_of(self) == "open" then
+  if state_of(self) ~= "open" then
+    return
+  elseif scope.may_wait(self.conn) then
     self:rollback()
+    return
   end
+  self.state = "rolled back"
+  core.abandon(self.conn)
+  give_back(self)
 end
 
 function metatable.__tostring(self)
@@ -230,6 +237,10 @@ local function settle(tx, ok, ...)
   return "raise", first
 end
 
+local function call(tx, fn)
+  return settle(tx, pcall(fn, tx))
+end
+
 -- What is raised on the way to the function, by the wait function, must not lose the connection.
 local function begun(conn, owns, ok, tx, ...)
   if not ok then
@@ -255,7 +266,7 @@ local function attempt(take, given, fn)
   if not tx then
     return failed(err, owns, nil, err, errno, sqlstate)
   end
-  return settle(tx, pcall(fn, tx))
+  return scope.hold(tx, call, tx, fn)
 end
 
 local function arguments(...)
@@ -295,7 +306,7 @@ local function run_nested(self, fn)
   if not tx then
     return nil, err, errno, sqlstate
   end
-  local outcome, values = settle(tx, pcall(fn, tx))
+  local outcome, values = scope.hold(tx, call, tx, fn)
   if outcome == "raise" then
     error(values, 0)
   end

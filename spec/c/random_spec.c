@@ -83,6 +83,8 @@ static void act(mp_loan *loan) {
     free_loan(loan);
   else if (fake_random(40) == 0)
     lose(loan);
+  else if (fake_random(40) == 0)
+    abandon(loan);
   else if (is_busy(loan))
     continue_operation(loan);
   else if (mp_loan_held(loan))

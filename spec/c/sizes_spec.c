@@ -226,17 +226,6 @@ it("gives a session up when something is begun while something else is unfinishe
   expect(session_number(1)->closed);
 }
 
-it("stops the statement of a loan that is abandoned") {
-  open_pool();
-  mp_loan *loan = lend();
-  plan(ON_QUERY, waits);
-  query(loan);
-  mp_loan_abandon(loan);
-  release(loan);
-  expect_equal(session_number(1)->recoveries, 1);
-  expect_equal(stats().recovering, 1);
-}
-
 it("gives a session up when rows are asked for while the statement is unfinished") {
   open_pool();
   mp_loan *loan = lend();

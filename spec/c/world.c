@@ -368,6 +368,11 @@ void lose(mp_loan *loan) {
   check_pool();
 }
 
+void abandon(mp_loan *loan) {
+  mp_loan_abandon(loan);
+  check_pool();
+}
+
 void free_loan(mp_loan *loan) {
   struct record *record = record_of(loan);
   loans[record - records] = NULL;

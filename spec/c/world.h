@@ -50,6 +50,7 @@ void release(mp_loan *loan);
 void release_as_it_is(mp_loan *loan);
 void discard(mp_loan *loan);
 void lose(mp_loan *loan);
+void abandon(mp_loan *loan);
 void free_loan(mp_loan *loan);
 void evict(void);
 void pass(int64_t ns);

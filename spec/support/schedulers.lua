@@ -47,7 +47,9 @@ function schedulers.luv()
     local timer = uv.new_timer()
     timer:start(math.ceil(seconds * 1000), 0, function()
       timer:close()
-      assert(coroutine.resume(co))
+      if coroutine.status(co) ~= "dead" then -- closed meanwhile
+        assert(coroutine.resume(co))
+      end
     end)
     coroutine.yield()
   end

@@ -7,6 +7,7 @@
 
 /* The names of the classes; by their addresses the registry keeps the metatables. */
 extern const char POOL_CLASS[], CONNECTION_CLASS[], ERROR_CLASS[];
+extern const char GUARD_CLASS[];
 extern const char LIST_CLASS[], IDENTIFIER_CLASS[], BINARY_CLASS[];
 
 /* User values of a pool. */
@@ -35,13 +36,14 @@ typedef struct pool_data {
   bool converting;           /* there are POOL_TYPES: converters by mp_sql_type */
   uint64_t max_result_bytes; /* 0: unlimited */
   int64_t checkout_timeout_ns;
+  int64_t collected_ns;  /* when a checkout last had the garbage collected */
   int uncharged_kb;      /* of results, that the collector has not been told of */
   lua_Integer forgotten; /* connections that came back by garbage collection */
 } pool_data;
 
 /* User values of a connection: its pool, the coroutine that checked it out, the statement's text,
-   the results so far, what a converter raised, the
-   names of the columns. */
+   the results so far, what a converter raised, the names of the columns, the guard of its
+   operations. */
 enum {
   CONNECTION_POOL = 1,
   CONNECTION_OWNER,
@@ -49,7 +51,8 @@ enum {
   CONNECTION_RESULTS,
   CONNECTION_RAISED,
   CONNECTION_NAMES,
-  CONNECTION_VALUES = CONNECTION_NAMES
+  CONNECTION_GUARD,
+  CONNECTION_VALUES = CONNECTION_GUARD
 };
 
 typedef enum activity {
@@ -86,9 +89,12 @@ typedef struct connection {
   mp_loan *loan; /* NULL until there is one */
   pool_data *pool;
   activity activity;
-  bool used;            /* for a statement */
-  bool release_pending; /* once the operation of `user` has ended */
-  lua_State *user;      /* the coroutine whose operation is unfinished */
+  bool used;             /* for a statement */
+  bool release_pending;  /* once the operation of `user` has ended */
+  bool abandoned;        /* its session went back to the pool in the middle of something */
+  lua_State *user;       /* the coroutine whose operation is unfinished */
+  int wait_fd;           /* ... and what it waits for */
+  int64_t collect_at_ns; /* if it still stands in line then; 0: not, or not any more */
   shape shape;
   bool array_rows;
   bool converting;  /* by the option `types` */
@@ -187,11 +193,13 @@ connection *check_held(lua_State *L, const char *function);
 connection *connection_new(lua_State *L, pool_data *pool);
 void connection_give_back(lua_State *L, connection *conn, bool reset); /* at index 1 */
 void connection_end(lua_State *L, connection *conn);                   /* its session is closed */
-void connection_report_overdue(lua_State *L, connection *conn);        /* may call the user's on_event */
+void connection_abandon(lua_State *L, connection *conn);        /* at index 1; nobody waits for it any more */
+void connection_report_overdue(lua_State *L, connection *conn); /* may call the user's on_event */
 void connection_open(lua_State *L);
 int core_connection(lua_State *L);
 int core_held(lua_State *L);
 int core_give_back(lua_State *L);
+int core_abandon(lua_State *L);
 
 /* course.c: of an operation of the connection at index 1 */
 void connection_begin(lua_State *L, connection *conn, activity what);
@@ -200,6 +208,16 @@ int connection_waits(lua_State *L, connection *conn, const mp_wait *wait);
 int connection_failed(lua_State *L, connection *conn, mp_error *err);
 void connection_settle(lua_State *L, connection *conn);
 int core_step(lua_State *L);
+
+/* guard.c: pushes what the Lua side keeps in a <close> variable while an operation waits; nil where the
+   language has none */
+void guard_push(lua_State *L, connection *conn);
+void guard_open(lua_State *L);
+
+/* collect.c: of a checkout that stands in line */
+void collect_later(connection *conn, int64_t timeout_ns);
+int64_t collect_time(const connection *conn); /* MP_NEVER: not at all */
+void collect_if_due(lua_State *L, connection *conn);
 
 /* operations.c */
 void read_options(lua_State *L, int index, connection *conn, mp_query_options *options, const char *function);
@@ -217,6 +235,7 @@ int core_record(lua_State *L);
 void pool_open(lua_State *L);
 void pool_end(lua_State *L, pool_data *pool);
 pool_data *check_pool(lua_State *L, int index, const char *function);
+void pool_forget_fd(void *pool, int fd); /* tells the wait adapter that nobody waits for it any more */
 /* Tells the user of the pool at this index. */
 void report_overdue(lua_State *L, int index, const mp_holder *overdue);
 int core_new(lua_State *L);

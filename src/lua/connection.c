@@ -128,6 +128,29 @@ void connection_give_back(lua_State *L, connection *conn, bool reset) {
   mp_buffer_free(&conn->values);
 }
 
+/* Nobody else has the handle of a checkout. */
+void connection_abandon(lua_State *L, connection *conn) {
+  bool useless = conn->activity == CHECKING_OUT || conn->release_pending;
+  conn->pool->L = L;
+  if (conn->activity != IDLE)
+    pool_forget_fd(conn->pool, conn->wait_fd);
+  conn->activity = IDLE;
+  conn->streaming = conn->in_hand = false;
+  conn->abandoned = true;
+  mp_loan_abandon(conn->loan);
+  if (useless)
+    connection_give_back(L, conn, false);
+}
+
+/* abandon(connection): its session goes back to the pool at once, in the middle of whatever goes on; the
+   handle is then as after a lost connection. */
+int core_abandon(lua_State *L) {
+  connection *conn = check_connection(L, "abandon");
+  if (conn->loan)
+    connection_abandon(L, conn);
+  return 0;
+}
+
 void connection_end(lua_State *L, connection *conn) {
   conn->pool->L = L;
   mp_loan_discard(conn->loan);
@@ -237,12 +260,13 @@ static int connection_close(lua_State *L) {
 }
 
 /* A forgotten handle gives its session back, and says where it came from; not one whose coroutine
-   was abandoned before it got a session. The words come last: memory for them may be missing. */
+   was abandoned before it got a session, or that has none any more for such a reason. The words come last:
+   memory for them may be missing. */
 static int connection_gc(lua_State *L) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
   if (!conn || !conn->loan)
     return 0;
-  bool forgotten = mp_loan_held(conn->loan) && conn->activity != CHECKING_OUT;
+  bool forgotten = mp_loan_held(conn->loan) && !conn->abandoned && conn->activity != CHECKING_OUT;
   connection_give_back(L, conn, true);
   if (forgotten) {
     conn->pool->forgotten++;

@@ -7,6 +7,7 @@
 
 const char POOL_CLASS[] = "mypool.pool";
 const char CONNECTION_CLASS[] = "mypool.connection";
+const char GUARD_CLASS[] = "mypool.operation";
 const char ERROR_CLASS[] = "mypool.error";
 const char LIST_CLASS[] = "mypool.list";
 const char IDENTIFIER_CLASS[] = "mypool.ident";
@@ -101,6 +102,7 @@ static const luaL_Reg functions[] = {
     {"wait", core_wait},
     {"checkout", core_checkout},
     {"give_back", core_give_back},
+    {"abandon", core_abandon},
     {"ping", core_ping},
     {"step", core_step},
     {"pause", core_pause},
@@ -147,6 +149,7 @@ int luaopen_mypool_core(lua_State *L) {
   classes_open(L);
   types_open(L);
   connection_open(L);
+  guard_open(L);
   pool_open(L);
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "null");

@@ -1,7 +1,7 @@
 /* The course of an operation that may wait: it is begun by its function and continued by step. Both return
 
-     fd, seconds, wait      call wait(fd, seconds), then step
-     nil, ...               finished: the results, or nil, error, errno, sqlstate            */
+     fd, seconds, wait, guard     call wait(fd, seconds), then step
+     nil, ...                     finished: the results, or nil, error, errno, sqlstate            */
 #include "binding.h"
 
 /* What ran since the call began, metamethods or hooks, may have used the pool in coroutines that are gone. */
@@ -16,17 +16,21 @@ void connection_begin(lua_State *L, connection *conn, activity what) {
 }
 
 int connection_waits(lua_State *L, connection *conn, const mp_wait *wait) {
+  int64_t collect_ns = collect_time(conn);
+  int64_t until_ns = collect_ns < wait->until_ns ? collect_ns : wait->until_ns;
   lua_pushinteger(L, wait->fd);
-  if (wait->until_ns == MP_NEVER) {
+  if (until_ns == MP_NEVER) {
     lua_pushnil(L);
   } else {
-    int64_t left_ns = wait->until_ns - mp_loan_now(conn->loan);
+    int64_t left_ns = until_ns - mp_loan_now(conn->loan);
     lua_pushnumber(L, left_ns > 0 ? (double)left_ns / MP_SECOND : 0);
   }
   lua_getiuservalue(L, 1, CONNECTION_POOL);
   lua_getiuservalue(L, -1, POOL_WAIT);
-  lua_remove(L, -2);
-  return 3;
+  lua_replace(L, -2);
+  guard_push(L, conn);
+  conn->wait_fd = wait->fd;
+  return 4;
 }
 
 int connection_failed(lua_State *L, connection *conn, mp_error *err) {
@@ -123,6 +127,7 @@ static int step(lua_State *L, connection *conn) {
 /* step(connection) */
 int core_step(lua_State *L) {
   connection *conn = check_connection(L, "step");
+  collect_if_due(L, conn);
   int results = step(L, conn);
   connection_settle(L, conn);
   return results;

@@ -26,6 +26,8 @@ int core_checkout(lua_State *L) {
     connection_report_overdue(L, conn);
     return 1;
   }
+  if (status == MP_WAIT)
+    collect_later(conn, timeout_ns);
   lua_pushboolean(L, 0);
   lua_pushvalue(L, 1);
   return 2 + connection_proceed(L, conn, status, &wait, &err);

@@ -175,8 +175,9 @@ static char *ask_password(void *context, mp_error *err) {
   return password;
 }
 
-/* A scheduler that remembers descriptors by number is told before one is closed. */
-static void forget_fd(void *context, int fd) {
+/* A scheduler that remembers descriptors by number is told before one is closed, and when whoever waited
+   for it is gone. */
+void pool_forget_fd(void *context, int fd) {
   pool_data *pool = context;
   lua_State *L = pool->L;
   if (pool->forget == LUA_NOREF || !lua_checkstack(L, 8))
@@ -221,7 +222,7 @@ int core_new(lua_State *L) {
   lua_getfield(L, OPTIONS, "password");
   pool->password = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_getfield(L, OPTIONS, "forget");
-  server.forget = lua_isnil(L, -1) ? NULL : forget_fd;
+  server.forget = lua_isnil(L, -1) ? NULL : pool_forget_fd;
   pool->forget = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_newtable(L); /* KEPT_STRINGS */
   read_server(L, &server);
@@ -340,9 +341,14 @@ int core_now(lua_State *L) {
   return 1;
 }
 
-/* wait(pool): its wait function. */
+/* wait(pool or connection): its wait function. */
 int core_wait(lua_State *L) {
-  check_pool(L, 1, "wait");
+  if (test_class(L, 1, CONNECTION_CLASS)) {
+    lua_getiuservalue(L, 1, CONNECTION_POOL);
+    lua_replace(L, 1);
+  } else {
+    check_pool(L, 1, "wait");
+  }
   lua_getiuservalue(L, 1, POOL_WAIT);
   return 1;
 }

@@ -109,12 +109,13 @@ int refuse_within_stream(lua_State *L) {
   return 1 + push_failure(L, &err);
 }
 
-/* fetch(connection): the next rows of the stream that query began. */
+/* fetch(connection): the next rows of the stream that query began. Where it was given up that is an error,
+   not its end. */
 int core_fetch(lua_State *L) {
   connection *conn = check_held(L, "rows");
   mp_wait wait;
   mp_error err;
-  if (!conn->streaming)
+  if (!conn->streaming && mp_loan_id(conn->loan) != 0)
     return 0;
   connection_begin(L, conn, STREAMING);
   return stream_step(L, conn, &wait, &err);

@@ -48,6 +48,10 @@ bool mp_loan_held(const mp_loan *loan) {
   return loan->stage != LOAN_NEW && loan->stage != LOAN_ENDED;
 }
 
+bool mp_loan_queued(const mp_loan *loan) {
+  return loan->stage == LOAN_QUEUED;
+}
+
 int64_t mp_loan_now(const mp_loan *loan) {
   return pool_now(loan->pool);
 }
@@ -167,13 +171,6 @@ void mp_loan_release(mp_loan *loan, bool reset) {
   end(loan);
 }
 
-/* A statement that nobody waits for any more would go on in the server, on a connection that the pool
-   no longer counts. The rows of one that sends them end with the connection. */
-static bool stop_statement(mp_loan *loan) {
-  bool unanswered = loan->operation == OP_QUERY || loan->operation == OP_EXECUTE;
-  return unanswered && !loan->slot->lost && operation_recover(loan);
-}
-
 void mp_loan_lose(mp_loan *loan) {
   if (loan->operation == OP_PAUSE) {
     pause_end(loan);
@@ -190,11 +187,30 @@ void mp_loan_lose(mp_loan *loan) {
   loan->operation = OP_NONE;
 }
 
+/* A session at rest is given back as by a release, but never as it is: who was in the middle of something
+   may have left a transaction open. A statement would go on in the server, on a connection that the pool no
+   longer counts: it is stopped. */
+static void give_up_session(mp_loan *loan) {
+  mp_pool *pool = loan->pool;
+  if (loan->operation == OP_NONE && pool->config.reset) {
+    give_back(loan, true);
+  } else if (!operation_recover(loan)) {
+    slot_discard(pool, loan->slot);
+    queue_serve(pool);
+  }
+  loan->slot = NULL;
+}
+
 void mp_loan_abandon(mp_loan *loan) {
-  if (loan->stage == LOAN_HELD && loan->slot && stop_statement(loan))
-    loan->operation = OP_NONE;
-  else
-    mp_loan_lose(loan);
+  pause_end(loan);
+  if (!mp_loan_held(loan))
+    return;
+  if (loan->stage != LOAN_HELD)
+    acquire_abandon(loan);
+  else if (loan->slot)
+    give_up_session(loan);
+  loan->operation = OP_NONE;
+  pool_tell_ended(loan->pool);
 }
 
 void mp_loan_cut(mp_loan *loan) {

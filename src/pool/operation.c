@@ -32,13 +32,19 @@ static mp_status fail_closed(mp_error *err) {
   return explain_closed(err);
 }
 
+static bool has_statement(const mp_loan *loan) {
+  return loan->operation != OP_NONE && loan->operation != OP_PING && loan->operation != OP_RESET;
+}
+
 /* The statement is stopped on the server, behind the back of the loan: until that is done the
    session is nobody's. */
 bool operation_recover(mp_loan *loan) {
   mp_pool *pool = loan->pool;
   mp_slot *slot = loan->slot;
   mp_error ignored = {0};
-  if (pool->closed || pool->driver->recover(slot->session, &ignored) != MP_WAIT)
+  if (pool->closed || slot->lost || !has_statement(loan))
+    return false;
+  if (pool->driver->recover(slot->session, &ignored) != MP_WAIT)
     return false;
   if (pool->closed) /* by the password function */
     return false;
@@ -50,8 +56,7 @@ bool operation_recover(mp_loan *loan) {
 
 /* What the server makes of the statement can no longer be learnt by this loan. */
 static mp_status time_out(mp_loan *loan, mp_error *err) {
-  bool statement = loan->operation != OP_PING && loan->operation != OP_RESET;
-  bool stopping = statement && operation_recover(loan);
+  bool statement = has_statement(loan), stopping = operation_recover(loan);
   loan->pool->stats.timeouts++;
   err->executed = MP_EXECUTED_UNKNOWN;
   mp_fail(err, MP_ERR_TIMEOUT, 0, "no answer within the time limit%s",

@@ -2,14 +2,17 @@
 -- uv.run() drives the loop.
 
 local uv = require "luv"
+local core = require "mypool.core"
+core.internal()
 
 local adapter = {}
+local waits = {} -- by descriptor: a function that ends the wait
 
 local isyieldable = coroutine.isyieldable -- luacheck: ignore
 
-local function resume(co, ready)
+local function resume(co)
   if coroutine.status(co) == "suspended" then
-    local ok, err = coroutine.resume(co, ready)
+    local ok, err = coroutine.resume(co)
     if not ok then
       error(debug.traceback(co, err), 0)
     end
@@ -25,35 +28,57 @@ local function start_timer(seconds, callback)
   return timer
 end
 
--- Not in the main program, nor within what C calls: a finalizer, say, or the function of table.sort.
-local function may_yield(co, is_main)
-  return co and not is_main and (not isyieldable or isyieldable())
+local function must_yield(co, is_main)
+  if not co or is_main then
+    core.raise "mypool cannot wait here: outside of a coroutine (make one by coroutine.wrap)"
+  elseif isyieldable and not isyieldable() then
+    core.raise "mypool cannot wait here: inside of string.gsub, table.sort, require or another C function"
+  end
 end
 
--- Yields until `fd` is readable; returns true then, and nothing after `seconds` (nil: no limit).
+-- Ends the wait for `fd` of a coroutine that will not be resumed any more. The loop would go on with it, and
+-- refuse another one.
+function adapter.forget(fd)
+  local stop = waits[fd]
+  if stop then
+    stop()
+  end
+end
+
+-- Yields until `fd` is readable; returns true then, and nothing after `seconds` (nil: no limit). Raises where a
+-- coroutine cannot yield, and when something else resumed it.
 -- The handle is closed at once, while the loop runs: one that is closed after its end would bring
 -- luv down when the program ends.
 function adapter.wait(fd, seconds)
   local co, is_main = coroutine.running()
-  if not may_yield(co, is_main) then
-    error("mypool.wait.luv: called where a coroutine cannot yield", 2)
-  end
+  must_yield(co, is_main)
   local handle = assert(uv.new_poll(fd))
-  local timer
-  local function wake(ready)
+  local timer, woken, readable
+  local function stop()
+    waits[fd] = nil
     handle:close()
     if timer then
       timer:close()
     end
-    resume(co, ready)
   end
+  local function wake(...)
+    stop()
+    woken, readable = true, ...
+    resume(co)
+  end
+  waits[fd] = stop
   timer = start_timer(seconds, function()
     wake()
   end)
   handle:start("r", function()
     wake(true)
   end)
-  return coroutine.yield()
+  coroutine.yield()
+  if not woken then
+    stop()
+    core.raise "mypool cannot wait here: something else than luv resumed this coroutine"
+  end
+  return readable
 end
 
 return adapter

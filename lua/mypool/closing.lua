@@ -1,0 +1,34 @@
+-- What must end also when its coroutine is closed in the middle: it stands in a <close> variable. For Lua 5.4
+-- and later; to LuaJIT, which knows no such variable, this is not shown.
+
+local core = require "mypool.core"
+core.internal()
+local step, abandon = core.step, core.abandon
+
+local closing = {}
+
+-- The function of run.lua, but for the guard: that gives the operation up when its coroutine is closed. (Nothing
+-- closes the variables of a coroutine that ends by an error: so what the wait function raises is caught as well.)
+function closing.run(go_on)
+  return function(conn, fd, ...)
+    if not fd then
+      return ...
+    end
+    local seconds, wait, guard = ...
+    local operation <close> = guard -- luacheck: ignore
+    local ok, raised = pcall(wait, fd, seconds)
+    if not ok then
+      abandon(conn)
+      error(raised, 0)
+    end
+    return go_on(conn, step(conn))
+  end
+end
+
+-- hold(value, f, ...): calls f(...), then closes `value`; also when the coroutine is closed within f.
+function closing.hold(value, f, ...)
+  local held <close> = value -- luacheck: ignore
+  return f(...)
+end
+
+return closing

@@ -1,0 +1,28 @@
+-- Random programs whose coroutines are closed, or raised in, at any step: the next checkouts are served at once.
+--
+-- See closed_coroutines.lua for the programs, and trials.lua for how long, and how one is repeated.
+
+local server = require "spec.support.server"
+local trials = require "spec.support.trials"
+local waiting_calls = require "spec.support.waiting_calls"
+
+local s
+
+setup(function()
+  s = server.start()
+  waiting_calls.prepare(s)
+end)
+
+teardown(function()
+  s:remove()
+end)
+
+it("random programs whose coroutines end in the middle of calls leave every place free at once", function()
+  trials {
+    title = "coroutines ended in the middle",
+    module = "spec.support.closed_coroutines",
+    counts = "%d+ programs, (%d+) coroutines ended",
+    seconds = 5,
+    given = { socket = s.socket },
+  }
+end)
