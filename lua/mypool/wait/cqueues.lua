@@ -1,14 +1,87 @@
 -- mypool under cqueues: mypool.new { wait = require "mypool.wait.cqueues", … }
 
+local auxlib = require "cqueues.auxlib"
 local cqueues = require "cqueues"
+local core = require "mypool.core"
+core.internal()
 
 local adapter = {}
 
--- Lets other coroutines of the controller run until `fd` is readable; returns true then, and
--- nothing after `seconds` (nil: no limit).
+local isyieldable = coroutine.isyieldable -- luacheck: ignore
+local user_value = debug.getuservalue or debug.getfenv -- luacheck: ignore
+local auxlib_source = debug.getinfo(auxlib.wrap, "S").source
+
+-- ---- who resumes the coroutine that runs ----
+
+-- The coroutine of the controller that is being run, which keeps all of its own in a table; nil when it is not found.
+local function find_resumed(controller)
+  local threads = user_value(controller)
+  for _, thread in pairs(type(threads) == "table" and threads or {}) do
+    local co = type(thread) == "userdata" and user_value(thread)
+    if type(co) == "thread" and coroutine.status(co) == "normal" then
+      return co
+    end
+  end
+end
+
+-- The coroutine that auxlib has resumed within another one; nil when something else has. (What runs there is
+-- coroutine.resume, called by a function of auxlib's that has the coroutine in `co`.)
+local function resumed_by_auxlib(co)
+  local caller = debug.getinfo(co, 1, "Sf")
+  if not caller or caller.source ~= auxlib_source then
+    return nil
+  end
+  local name, value = debug.getlocal(co, 1, 1)
+  for i = 1, 255 do
+    if name == "co" or not name and i > 1 then
+      break
+    end
+    name, value = debug.getupvalue(caller.func, i)
+  end
+  return value
+end
+
+-- Whether all between the controller and the coroutine that runs pass on what it yields.
+local function is_passed_on(controller)
+  local co, running = find_resumed(controller), coroutine.running()
+  if not co then
+    return true -- as far as can be told
+  end
+  while co and co ~= running do
+    co = resumed_by_auxlib(co)
+  end
+  return co ~= nil
+end
+
+-- The controller that resumes the coroutine that runs; nil outside of all controllers, where cqueues.poll blocks;
+-- false when something else resumes it.
+local function find_controller()
+  local controller, directly = cqueues.running()
+  return controller and isyieldable() and (directly or is_passed_on(controller)) and controller
+end
+
+-- ---- the adapter ----
+
+local function refuse()
+  if isyieldable() then
+    core.raise "mypool cannot wait here: cqueues does not resume this coroutine (make it by cqueues.auxlib.wrap)"
+  end
+  core.raise "mypool cannot wait here: inside of string.gsub, table.sort, require or another C function"
+end
+
+-- Lets other coroutines of the controller run until `fd` is readable; returns true then, and nothing after
+-- `seconds` (nil: no limit). Raises where cqueues could not resume the coroutine, and when something else did.
 function adapter.wait(fd, seconds)
+  local controller = find_controller()
+  if controller == false then
+    refuse()
+  end
   local readable = { pollfd = fd, events = "r" }
-  if cqueues.poll(readable, seconds) == readable then
+  local ready = cqueues.poll(readable, seconds)
+  if controller and find_controller() ~= controller then
+    core.raise "mypool cannot wait here: something else than cqueues resumed this coroutine"
+  end
+  if ready == readable then
     return true
   end
 end
