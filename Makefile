@@ -62,7 +62,7 @@ C_SPEC = $(BUILD)/spec/c
 C_SPEC_SOURCES = $(wildcard spec/c/*.c src/pool/*.c) $(SQL:%=src/mariadb/%.c)
 RELAY = build/spec/relay
 PLAIN = build/spec/plain.so
-PROCESS = build/spec/process.so
+PROCESS = build/spec/process.so build/spec/names.so
 UNPRELOAD = build/spec/unpreload.so
 BENCH = build/bench
 ROUNDS ?= 11
@@ -101,7 +101,7 @@ $(PLAIN): spec/support/plain.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(SPEC_CFLAGS) -fPIC -shared -Wl,-z,nodelete $(LUA_CFLAGS) $(MARIADB_CFLAGS) $< $(MARIADB_LIBS) -o $@
 
-$(PROCESS): spec/support/process.c Makefile
+$(PROCESS): build/spec/%.so: spec/support/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(SPEC_CFLAGS) -fPIC -shared -Wl,-z,nodelete $(LUA_CFLAGS) $< -o $@
 

@@ -11,7 +11,8 @@ local hidden = "Zq81-hidden"
 
 -- What each option refuses. `expected` is a part of the message.
 local refused = {
-  { "host", "host name or address", "", "a\0b", 7, true, {}, "a=b", "a;b", "mysql://x", "a b", "/tmp/x" },
+  { "host", "one host name or address", "", "a\0b", 7, true, {}, "a=b", "a;b", "a b", "/tmp/x", "mysql://x" },
+  { "host", "one host name or address", "a,b", "127.0.0.1:1,127.0.0.9" },
   { "port", "integer from 1 to 65535", 0, -1, 65536, 3306.5, "3306", nan, infinity, true },
   { "socket", "non-empty string without NUL bytes", "", "/a\0b", 7 },
   { "user", "non-empty string without NUL bytes", "", "a\0b", 7, {} },

@@ -20,10 +20,11 @@ local function text(value)
   end
 end
 
--- libmariadb would take some hosts for connection strings, which may load plugins.
+-- libmariadb would take some hosts for connection strings, which may load plugins, and those with a comma for
+-- a list of its own.
 local function host(value)
-  if text(value) or value:find "[=;/%s]" or value:find("://", 1, true) then
-    return "host name or address"
+  if text(value) or value:find "[=;/,%s]" then
+    return "one host name or address"
   end
 end
 

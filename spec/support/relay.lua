@@ -47,8 +47,9 @@ end
 
 -- io.popen gives one direction only. The other is a pipe that the program makes and names, so that no file
 -- has to be made and removed; "exec" makes the program our child, which it needs to end with us.
-local function spawn(target)
-  local answers = assert(io.popen("exec " .. quoted(program) .. " --pipe " .. quoted(target) .. " 2>&1"))
+local function spawn(target, place)
+  local command = ("exec %s --pipe %s %s 2>&1"):format(quoted(program), quoted(target), place)
+  local answers = assert(io.popen(command))
   local first, second = answers:read(), answers:read()
   local path, pid = (first or ""):match "^control (/proc/(%d+)/.*)"
   local port = (second or ""):match "^port (%d+)"
@@ -64,11 +65,11 @@ local function spawn(target)
   return { answers = answers, commands = commands, pid = tonumber(pid), port = tonumber(port) }
 end
 
--- Starts a relay to a server: { socket = }, { host =, port = }, or "host:port" or a socket's path.
--- Raises if it cannot.
-function relay.start(server)
-  local r = spawn(target_of(server))
-  r.host = "127.0.0.1"
+-- Starts a relay to a server: { socket = }, { host =, port = }, or "host:port" or a socket's path. It listens on
+-- 127.0.0.1 and any port, or at this place: { host = address, port = number }. Raises if it cannot.
+function relay.start(server, place)
+  local r = spawn(target_of(server), place and ("%s:%d"):format(place.host, place.port) or "")
+  r.host = place and place.host or "127.0.0.1"
   return setmetatable(r, relay)
 end
 

@@ -29,8 +29,9 @@ static const char *allowed_auth(const mp_server *server) {
 
 /* A fresh handle for each attempt: a failed connect drops the options of its handle. LOCAL
    INFILE is on unless switched off, and lets a server read any file. */
-static void set_options(MYSQL *mysql, const mp_server *server) {
-  unsigned seconds = (unsigned)((server->connect_timeout_ns + MP_SECOND - 1) / MP_SECOND);
+static void set_options(MYSQL *mysql, const mp_server *server, int64_t deadline_ns) {
+  int64_t left_ns = deadline_ns - mp_clock_ns();
+  unsigned seconds = left_ns > MP_SECOND ? (unsigned)((left_ns + MP_SECOND - 1) / MP_SECOND) : 1;
   unsigned off = 0;
   unsigned protocol = server->socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
   my_bool no = 0;
@@ -159,7 +160,7 @@ mp_status mp_session_login(mp_session *session, int64_t deadline_ns, mp_error *e
   session->mysql = mysql_init(NULL);
   if (!session->mysql)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
-  set_options(session->mysql, &session->driver->server);
+  set_options(session->mysql, &session->driver->server, deadline_ns);
   session->base.max_packet = SIZE_MAX; /* until the server has said it */
   return mp_task_run(session, handshake(session, err), deadline_ns, err);
 }
@@ -176,7 +177,7 @@ static mp_status reach_baseline(mp_session *session, int64_t deadline_ns, mp_err
 
 mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error *err) {
   mp_leaving_await(session);
-  if (mp_session_login(session, deadline_ns, err) != MP_DONE)
+  if (mp_addresses_login(session, deadline_ns, err) != MP_DONE)
     return failed(err);
   if (!session->driver->server.tls)
     mysql_options(session->mysql, MYSQL_OPT_NONBLOCK, &running_stack);

@@ -52,14 +52,35 @@ static int start_thread(mp_session *session) {
   return failed;
 }
 
-/* Under the lock of the driver. */
+/* The bells and the lock of the driver are for the thread of its pool. A connection that serves another
+   session may have a helper that was begun by a helper; nobody but the two knows of it. */
+
+static void lock(const mp_session *session) {
+  if (!session->stop_with)
+    pthread_mutex_lock(&session->driver->lock);
+}
+
+static void unlock(const mp_session *session) {
+  if (!session->stop_with)
+    pthread_mutex_unlock(&session->driver->lock);
+}
+
+static int take_bell(const mp_session *session) {
+  return session->stop_with ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : mp_bell_take(&session->driver->face);
+}
+
+static void give_bell(const mp_session *session, int fd) {
+  if (fd >= 0 && session->stop_with)
+    close(fd);
+  else if (fd >= 0)
+    mp_bell_give(&session->driver->face, fd);
+}
+
+/* Under the lock. */
 static void free_helper(mp_session *session) {
-  mp_driver *driver = &session->driver->face;
   struct helper *helper = session->helper;
-  if (helper->finished_fd >= 0)
-    mp_bell_give(driver, helper->finished_fd);
-  if (helper->stop_fd >= 0)
-    mp_bell_give(driver, helper->stop_fd);
+  give_bell(session, helper->finished_fd);
+  give_bell(session, helper->stop_fd);
   if (helper->socket >= 0)
     close(helper->socket);
   pthread_mutex_destroy(&helper->lock);
@@ -67,7 +88,7 @@ static void free_helper(mp_session *session) {
   session->helper = NULL;
 }
 
-/* Under the lock of the driver: the end of the program has either seen the helper, or been seen here. */
+/* Under the lock: the end of the program has either seen the helper, or been seen here. */
 static bool begin(mp_session *session) {
   struct helper *helper = session->helper;
   return helper->finished_fd >= 0 && helper->stop_fd >= 0 && !mp_program_has_ended() &&
@@ -75,7 +96,6 @@ static bool begin(mp_session *session) {
 }
 
 mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t deadline_ns, mp_error *err) {
-  mp_driver *driver = &session->driver->face;
   struct helper *helper = calloc(1, sizeof *helper);
   if (!helper)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
@@ -83,14 +103,14 @@ mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t dead
   helper->socket = -1;
   helper->work = work;
   helper->deadline_ns = deadline_ns;
-  helper->finished_fd = mp_bell_take(driver);
-  helper->stop_fd = mp_bell_take(driver);
-  pthread_mutex_lock(&session->driver->lock);
+  helper->finished_fd = take_bell(session);
+  helper->stop_fd = take_bell(session);
+  lock(session);
   session->helper = helper;
   bool begun = begin(session);
   if (!begun)
     free_helper(session);
-  pthread_mutex_unlock(&session->driver->lock);
+  unlock(session);
   if (!begun)
     return mp_fail(err, MP_ERR_CONNECT, 0, "no descriptor or thread left to connect with");
   return MP_WAIT;
@@ -99,8 +119,9 @@ mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t dead
 /* A nudge is over with this; the end of the work rings after it has said so. */
 static bool has_finished(mp_session *session) {
   struct helper *helper = session->helper;
+  eventfd_t count;
   if (!atomic_load(&helper->finished))
-    mp_bell_hush(&session->driver->face, helper->finished_fd);
+    eventfd_read(helper->finished_fd, &count);
   return atomic_load(&helper->finished);
 }
 
@@ -114,18 +135,18 @@ mp_status mp_helper_step(mp_session *session, mp_error *err) {
   struct helper *helper = session->helper;
   if (!has_finished(session))
     return MP_WAIT;
-  pthread_mutex_lock(&session->driver->lock);
+  lock(session);
   join(helper);
   mp_status status = helper->status;
   if (status == MP_FAILED)
     *err = helper->error;
   free_helper(session);
-  pthread_mutex_unlock(&session->driver->lock);
+  unlock(session);
   return status;
 }
 
 static struct helper *helper_of(const mp_session *session) {
-  return session->stop_with ? session->stop_with->helper : session->helper;
+  return session->helper || !session->stop_with ? session->helper : session->stop_with->helper;
 }
 
 /* A descriptor of our own, for libmariadb may close its one at any time, and the kernel give its
@@ -152,13 +173,13 @@ static void tell_to_stop(struct helper *helper) {
 
 /* In a forked child the thread does not exist. */
 void mp_helper_stop(mp_session *session) {
-  pthread_mutex_lock(&session->driver->lock);
+  lock(session);
   if (session->fork_generation == mp_fork_generation()) {
     tell_to_stop(session->helper);
     join(session->helper);
   }
   free_helper(session);
-  pthread_mutex_unlock(&session->driver->lock);
+  unlock(session);
 }
 
 /* ---- the end of the program ---- */
@@ -178,8 +199,9 @@ void mp_helper_end(mp_session *session) {
 /* Either the end of the program finds the thread in here, or the thread finds that it has come. */
 static void leave_uninterruptible(struct helper *helper) {
   int uninterruptible = UNINTERRUPTIBLE;
-  while (!atomic_compare_exchange_strong(&helper->place, &uninterruptible, AT_WORK))
-    pause();
+  if (!atomic_compare_exchange_strong(&helper->place, &uninterruptible, AT_WORK))
+    for (;;)
+      pause();
 }
 
 bool mp_helper_enter_uninterruptible(const mp_session *session) {

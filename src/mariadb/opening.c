@@ -1,6 +1,7 @@
 /* Opening a session: in place, or on a helper thread. */
 #include <errmsg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ending.h"
 #include "helper.h"
@@ -18,6 +19,18 @@ static mp_session *session_new(mariadb_driver *driver) {
     mp_session_close(session);
     return NULL;
   }
+  return session;
+}
+
+mp_session *mp_serving_new(mp_session *served) {
+  mp_session *session = calloc(1, sizeof *session);
+  if (!session)
+    return NULL;
+  session->driver = served->driver;
+  session->fork_generation = served->fork_generation;
+  session->password = served->password ? strdup(served->password) : NULL;
+  session->leaving.fd = -1;
+  session->stop_with = served;
   return session;
 }
 

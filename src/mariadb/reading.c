@@ -66,6 +66,11 @@ void mp_reading_begin(mp_session *session) {
   pvio->methods = &session->reading;
 }
 
+void mp_reading_end(mp_session *session) {
+  if (session->ordinary)
+    session->mysql->net.pvio->methods = session->ordinary;
+}
+
 void mp_reading_patient(mp_session *session, int64_t until_ns) {
   session->patient_until_ns = session->ordinary && !session->driver->server.threads ? until_ns : 0;
 }

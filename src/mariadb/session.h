@@ -172,6 +172,9 @@ mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error 
 /* ... only to be logged in: for a connection that serves another session. */
 mp_status mp_session_login(mp_session *session, int64_t deadline_ns, mp_error *err);
 
+/* addresses.c: the same at the first address of the host that does it. */
+mp_status mp_addresses_login(mp_session *session, int64_t deadline_ns, mp_error *err);
+
 /* greeting.c */
 typedef enum mp_greeting { MP_GREETING_TO_COME, MP_GREETING_DEADLY, MP_GREETING_TO_READ } mp_greeting;
 mp_greeting mp_greeting_look(mp_session *session);
@@ -187,9 +190,12 @@ void mp_neighbours_forget(const mp_session *session);
 
 /* opening.c: the same in place or on a helper thread. */
 mp_status mp_session_open(mp_driver *driver, int64_t deadline_ns, mp_session **out, mp_error *err);
+/* A session that is to be logged in for the sake of this one, with the same password. NULL: no memory. */
+mp_session *mp_serving_new(mp_session *served);
 
 /* reading.c */
 void mp_reading_begin(mp_session *session); /* once it is connected */
+void mp_reading_end(mp_session *session);   /* before another session gets the connection */
 void mp_reading_patient(mp_session *session, int64_t until_ns);
 
 mp_status mp_session_ask_password(mp_session *session, mp_error *err);

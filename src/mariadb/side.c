@@ -34,21 +34,8 @@ static bool set_address(mp_session *side, mp_session *session) {
   return true;
 }
 
-/* The stop signal of the session is its own as well. */
-static mp_session *side_new(mp_session *session) {
-  mp_session *side = calloc(1, sizeof *side);
-  if (!side)
-    return NULL;
-  side->driver = session->driver;
-  side->fork_generation = session->fork_generation;
-  side->password = session->password ? strdup(session->password) : NULL;
-  side->leaving.fd = -1;
-  side->stop_with = session;
-  return side;
-}
-
 mp_session *mp_side_open(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  mp_session *side = side_new(session);
+  mp_session *side = mp_serving_new(session);
   if (side && set_address(side, session) && mp_session_login(side, deadline_ns, err) == MP_DONE &&
       mp_baseline_same_server(side, &session->base, deadline_ns, err) == MP_DONE)
     return side;

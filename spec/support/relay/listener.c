@@ -11,11 +11,11 @@
 
 #define RETRY_NS 10000000
 
-static bool bind_and_listen(int fd, uint16_t *port) {
+static bool bind_and_listen(int fd, struct in_addr host, uint16_t *port) {
   int on = 1;
   struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(*port)};
   socklen_t size = sizeof address;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_addr = host;
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, SOMAXCONN) != 0)
     return false;
@@ -29,7 +29,7 @@ bool listener_open(struct relay *r) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     return false;
-  if (!bind_and_listen(fd, &r->port)) {
+  if (!bind_and_listen(fd, r->host, &r->port)) {
     int reason = errno;
     close(fd);
     errno = reason;

@@ -1,14 +1,15 @@
 /* A fault relay: stands between clients and one server, and adds latency, cuts and
    damage at exact bytes when told to by lines on its standard input.
 
-     relay [--pipe] HOST:PORT|SOCKET
+     relay [--pipe] HOST:PORT|SOCKET [ADDRESS:PORT]
 
-   prints "port N", the port on 127.0.0.1 that it listens on, then answers each line
+   prints "port N", the port that it listens on, at that address or on 127.0.0.1, then answers each line
    with one line. It ends when its input does. --pipe is for owners who can only read
    from a child: the commands are then written to the file named by the line
    "control PATH" that comes before the port. */
 #include "relay.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -152,6 +153,19 @@ static void aim(struct relay *r, char *target) {
     aim_at_host(r, target);
 }
 
+static void settle(struct relay *r, char *place) {
+  char *colon = place ? strrchr(place, ':') : NULL;
+  r->host.s_addr = htonl(INADDR_LOOPBACK);
+  if (!colon)
+    return;
+  *colon = 0;
+  r->port = (uint16_t)atoi(colon + 1);
+  if (inet_pton(AF_INET, place, &r->host) != 1) {
+    errno = EINVAL;
+    die(place);
+  }
+}
+
 static void make_descriptors(struct relay *r) {
   r->epoll = epoll_create1(EPOLL_CLOEXEC);
   r->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -188,13 +202,14 @@ static void leave(struct relay *r) {
 int main(int count, char **arguments) {
   static struct relay r = {.own_write_end = -1, .listener.fd = -1};
   bool pipe = count > 2 && strcmp(arguments[1], "--pipe") == 0;
-  if (count != 2 + pipe) {
-    fprintf(stderr, "usage: %s [--pipe] HOST:PORT|SOCKET\n", arguments[0]);
+  if (count < 2 + pipe || count > 3 + pipe) {
+    fprintf(stderr, "usage: %s [--pipe] HOST:PORT|SOCKET [ADDRESS:PORT]\n", arguments[0]);
     return 2;
   }
   close_inherited();
   raise_limit();
-  aim(&r, arguments[count - 1]);
+  aim(&r, arguments[1 + pipe]);
+  settle(&r, arguments[2 + pipe]);
   r.next[UP] = r.next[DOWN] = no_faults;
   if (pipe)
     control_make_pipe(&r);

@@ -14,6 +14,7 @@
 #define _GNU_SOURCE
 #endif
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -90,6 +91,7 @@ struct relay {
   struct peer timer, control, listener;
   int64_t armed_ns;  /* when the timer fires */
   int own_write_end; /* of the control pipe, until its owner has opened it; or -1 */
+  struct in_addr host;
   uint16_t port;
   struct sockaddr_storage target;
   socklen_t target_size;
@@ -137,7 +139,7 @@ bool command_run(struct relay *r, char *line);
 
 /* listener.c */
 
-/* Listens on r->port, or on any port if that is 0. False, with errno, if it cannot. */
+/* Listens on r->host and r->port, or on any port if that is 0. False, with errno, if it cannot. */
 bool listener_open(struct relay *r);
 void listener_close(struct relay *r);
 
