@@ -222,6 +222,9 @@ describe("the options of a transaction", function()
     local tx <close> = assert(pool:begin { snapshot = true, read_only = true })
     s:sql "INSERT INTO app.moves VALUES (1)"
     assert.equal(0, tx:value "SELECT COUNT(*) FROM moves")
+    assert.is_true(tx:rollback())
+    local both <close> = assert(pool:begin { snapshot = true, isolation = "Repeatable Read" })
+    assert.equal(0, #must(both.conn:warnings()))
     local later <close> = assert(pool:begin())
     s:sql "INSERT INTO app.moves VALUES (2)"
     assert.equal(2, later:value "SELECT COUNT(*) FROM moves")
@@ -235,6 +238,10 @@ describe("the options of a transaction", function()
       ["bad option 'isolation'"] = { isolation = 1 },
       ["bad option 'read_only' (boolean expected, got 1)"] = { read_only = 1 },
       ["bad option 'snapshot' (boolean expected, got string)"] = { snapshot = "yes" },
+      ["bad option 'snapshot' (the server ignores it with any isolation but 'repeatable read')"] = {
+        snapshot = true,
+        isolation = "READ committed",
+      },
       ["bad option 'retries' (integer from 0 to 1000 expected, got -1)"] = { retries = -1 },
       ["bad argument 'options' to "] = 7,
     } do
@@ -270,12 +277,30 @@ describe("a function in a transaction", function()
     end))
     assert.same({ n = 4, 1, nil, "x", nil }, values)
     assert.equal("1", ids())
-    assert.equal(0, select("#", pool:transaction(function() end)))
+    assert.same({ n = 1, nil }, table.pack(pool:transaction(function()
+      return nil
+    end)))
     assert.same({ n = 1, false }, table.pack(pool:transaction(function(tx)
       must(tx:query "INSERT INTO moves VALUES (2)")
       return false
     end)))
     assert.equal("1,2", ids())
+  end)
+
+  it("that returns nothing has succeeded: true is returned", function()
+    local conn <close> = assert(pool:checkout())
+    assert.same({ n = 1, true }, table.pack(pool:transaction(function() end)))
+    assert.same({ n = 1, true }, table.pack(conn:transaction(function() end)))
+    assert.same({ n = 1, true }, table.pack(pool:with(function() end)))
+    assert(pool:transaction(function(tx)
+      assert.same({ n = 1, true }, table.pack(tx:transaction(function() end)))
+      assert(tx:transaction(function(nested)
+        must(nested:query "INSERT INTO moves VALUES (1)")
+      end))
+      must(tx:commit())
+    end))
+    conn:release()
+    assert.equal("1", ids())
   end)
 
   it("is rolled back when it returns nil and something, which are passed", function()
@@ -666,6 +691,22 @@ describe("a transaction is run again", function()
       assert.same({ 1205, true, case[2] }, { err.errno, err.retryable, runs })
     end
     other:release()
+  end)
+
+  it("not at all where the pool's retries are 0, unless the option of the transaction says so", function()
+    local strict = pools.new(s:options { max_size = 2, retries = 0 })
+    local conn <close> = assert(strict:checkout())
+    for _, owner in ipairs { strict, conn } do
+      for _, case in ipairs { { nil, 1 }, { { isolation = "serializable" }, 1 }, { { retries = 2 }, 3 } } do
+        local runs = 0
+        local result, err = owner:transaction(case[1], function(tx)
+          runs = runs + 1
+          return tx:query "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'a deadlock'"
+        end)
+        assert.is_nil(result)
+        assert.same({ 1213, case[2] }, { err.errno, runs })
+      end
+    end
   end)
 
   it("not for other errors", function()

@@ -16,7 +16,8 @@ typedef enum mp_liveness {
 /* Functions that return mp_status may answer MP_WAIT: then call `step` when the fd of
    `wait_fd` is readable. After MP_FAILED the caller decides by err->code what becomes
    of the session; err->phase, code, sqlstate and message are set, and kind to
-   MP_ERR_SERVER, LOST, CONNECT or PROTOCOL as a first word that the retry table refines. */
+   MP_ERR_SERVER, LOST, CONNECT or PROTOCOL as a first word that the retry table refines. executed is
+   MP_EXECUTED_UNKNOWN for a statement of which a part may stay when it fails. */
 struct mp_driver {
   void (*free)(mp_driver *self);
 
@@ -65,6 +66,16 @@ struct mp_driver {
   mp_status (*fetch)(mp_session *session, mp_row *row, mp_error *err);
   mp_status (*next_result)(mp_session *session, bool *more, mp_error *err);
   mp_status (*ping)(mp_session *session, mp_error *err);
+
+  /* A transaction that a helper has begun, and means to end: only it may. `watch` gives it a number, 0 when
+     the server does not tell of transactions; `watched` tells the number, 0 when there is none any more.
+     `unwatch`, before it is ended: MP_FAILED says that it had ended already, executed being
+     MP_EXECUTED_UNKNOWN where it may have been committed. After `spoil`, as after such an end, only ROLLBACK
+     is accepted. */
+  uint64_t (*watch)(mp_session *session);
+  uint64_t (*watched)(const mp_session *session);
+  mp_status (*unwatch)(mp_session *session, mp_error *err);
+  void (*spoil)(mp_session *session);
 
   /* Stops the statement in progress on the server, reads what it still answers, and resets the
      session: afterwards it is as new. `step` and `wait_fd` as for open. */

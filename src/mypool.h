@@ -388,6 +388,21 @@ uint64_t mp_loan_id(const mp_loan *loan); /* the server's connection id; 0 when 
 bool mp_loan_in_transaction(const mp_loan *loan);
 bool mp_loan_queued(const mp_loan *loan); /* waits in line for what others hold */
 
+/* A transaction that is begun, and that only the caller is to end. Returns its number; 0 where the server
+   does not tell of transactions. Of one that is watched already: that number. */
+uint64_t mp_loan_watch(mp_loan *loan);
+
+/* Whether the transaction of this number is still the session's own: a reset, and ROLLBACK, end it.
+   True when the session is lost: whatever is tried next tells that. */
+bool mp_loan_watches(const mp_loan *loan, uint64_t transaction);
+
+/* Before it is ended. MP_FAILED when it had ended before, undone or (executed is not MP_EXECUTED_NO) perhaps
+   committed; until ROLLBACK all else is refused then. MP_DONE when the session is lost, as above. */
+mp_status mp_loan_unwatch(mp_loan *loan, mp_error *err);
+
+/* What should have been rolled back was not: from now on all but ROLLBACK is refused. */
+void mp_loan_spoil(mp_loan *loan);
+
 /* The driver's clock. The loan keeps it running: who made the pool may have let go of that. */
 int64_t mp_loan_now(const mp_loan *loan);
 

@@ -246,7 +246,7 @@ local function in_transaction(conn, fn)
   if conn:in_transaction() then
     return transaction.within(conn, fn)
   end
-  return transaction.run(function()
+  return transaction.run(conn, function()
     return conn, false
   end, nil, { retries = 0 }, fn)
 end

@@ -86,7 +86,7 @@ end
 -- conn:transaction([options,] fn): runs fn(tx) in a transaction; see transaction.lua.
 function Connection:transaction(...)
   core.held(self, "transaction")
-  return transaction.run(function()
+  return transaction.run(self, function()
     return self, false
   end, function(seconds)
     return run(self, core.pause(self, seconds))

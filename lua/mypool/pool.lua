@@ -75,11 +75,19 @@ local function finish(conn, release, ok, ...)
   error((...), 0)
 end
 
-local function lend(conn, fn)
-  return finish(conn, conn.release, pcall(fn, conn))
+-- As a success is told from a failure, also by assert.
+local function true_for_nothing(...)
+  if select("#", ...) == 0 then
+    return true
+  end
+  return ...
 end
 
--- pool:with(fn): calls fn(conn), returns what it returns.
+local function lend(conn, fn)
+  return true_for_nothing(finish(conn, conn.release, pcall(fn, conn)))
+end
+
+-- pool:with(fn): calls fn(conn), returns what it returns; true when that is nothing.
 function Pool:with(fn)
   if type(fn) ~= "function" then
     core.raise(("bad argument 'fn' to 'with' (function expected, got %s)"):format(type(fn)))
@@ -133,7 +141,7 @@ function Pool:begin(given)
   if not conn then
     return nil, err, errno, sqlstate
   end
-  return transaction.begin_safely(conn, "begin", given, true)
+  return transaction.begin_owned(conn, "begin", given)
 end
 
 local function pause_on(self)
@@ -145,7 +153,7 @@ end
 
 -- pool:transaction([options,] fn): as conn:transaction, on a connection of its own for each run.
 function Pool:transaction(...)
-  return transaction.run(function()
+  return transaction.run(self, function()
     local conn, err, errno, sqlstate = checkout(self, "transaction")
     return conn, true, err, errno, sqlstate
   end, pause_on(self), ...)

@@ -34,8 +34,12 @@ local known = {
 
 -- Raises at the caller's place for options that a transaction does not have.
 function transaction.check(given, what)
-  if given ~= nil then
-    options.check(what, given, known)
+  if given == nil then
+    return
+  end
+  options.check(what, given, known)
+  if given.snapshot and given.isolation and given.isolation:lower() ~= "repeatable read" then
+    core.raise "bad option 'snapshot' (the server ignores it with any isolation but 'repeatable read')"
   end
 end
 
@@ -52,10 +56,17 @@ end
 
 -- ---- a transaction ----
 
--- conn, whether the transaction owns it, the one it is nested in, if any.
+-- conn, whether the transaction owns it, the one it is nested in, if any. `number`: by which the session knows
+-- the transaction, once it has begun.
 local function new(conn, owns, outer)
-  local depth = outer and outer.depth + 1 or 1
-  return setmetatable({ conn = conn, owns = owns, outer = outer, depth = depth, state = "open" }, metatable)
+  return setmetatable({
+    conn = conn,
+    owns = owns,
+    outer = outer,
+    depth = outer and outer.depth + 1 or 1,
+    number = outer and outer.number,
+    state = "open",
+  }, metatable)
 end
 
 -- The end of a transaction ends all that are nested in it.
@@ -82,14 +93,11 @@ local function must_be_open(self, what)
   end
 end
 
--- Begins a transaction on a connection. `owns`: the connection is released when it ends.
-function transaction.begin(conn, what, given, owns)
-  transaction.check(given, what)
-  given = given or {}
+local function start(self, what, given)
+  local conn = self.conn
   if conn:in_transaction() then
     core.raise(("bad call of '%s' (the connection is in a transaction)"):format(what))
   end
-  local self = new(conn, owns)
   local ok, err, errno, sqlstate = true, nil, nil, nil
   if given.isolation then
     ok, err, errno, sqlstate = conn:query("SET TRANSACTION ISOLATION LEVEL " .. given.isolation)
@@ -98,65 +106,148 @@ function transaction.begin(conn, what, given, owns)
     ok, err, errno, sqlstate = conn:query(start_statement(given))
   end
   if ok then
+    self.number = core.watch(conn)
     return self
   end
   give_back(self)
   return nil, err, errno, sqlstate
 end
 
+-- Begins a transaction on a connection, which stays with its holder.
+function transaction.begin(conn, what, given)
+  transaction.check(given, what)
+  return start(new(conn, false), what, given or {})
+end
+
+-- Calls a method of the connection, unless another transaction, or none, is in the place of this one: a reset, or
+-- ROLLBACK by the program's own hand, has ended it, and what follows would commit by itself.
+local function call(self, name, ...)
+  local same, err, errno, sqlstate = core.watches(self.conn, self.number)
+  if not same then
+    return nil, err, errno, sqlstate
+  end
+  return self.conn[name](self.conn, ...)
+end
+
 -- tx:query, one, value, rows, prepare, execute_many: as on a connection.
 for _, name in ipairs { "query", "one", "value", "rows", "prepare", "execute_many" } do
   Transaction[name] = function(self, ...)
     must_be_open(self, name)
-    return self.conn[name](self.conn, ...)
+    return call(self, name, ...)
   end
 end
 
--- Whether the COMMIT took effect cannot be known: the reply was lost.
-local function mark_unknown(err)
-  if err.executed == "unknown" then
-    err.kind = "commit_unknown"
-    err.message = "the reply to COMMIT was lost: " .. err.message
+-- What could not be rolled back must not be gone on with.
+local function roll_back(conn, sql)
+  local ok, err, errno, sqlstate = conn:query(sql)
+  if not ok and not err.fatal then
+    core.spoil(conn)
   end
+  return ok, err, errno, sqlstate
 end
 
--- tx:commit(): true. The error is of kind "commit_unknown" when the reply was lost.
-function Transaction:commit()
-  must_be_open(self, "commit")
-  local nested = self.depth > 1
-  local ok, err, errno, sqlstate = self.conn:query(nested and "RELEASE SAVEPOINT " .. savepoint(self) or "COMMIT")
-  self.state = ok and "committed" or "failed to commit"
-  if not ok and not nested then
-    mark_unknown(err)
-    if err.executed == "no" and not err.fatal then
-      self.conn:query "ROLLBACK"
-    end
-  end
+local function pack(...)
+  return { n = select("#", ...), ... }
+end
+
+-- The end of a transaction, for the program. A failure is kept: a function that runs in the transaction may go on
+-- as if there had been none.
+local function finish(self, states, ok, ...)
+  self.state = ok and states[1] or states[2]
   give_back(self)
   if ok then
     return true
   end
-  return nil, err, errno, sqlstate
+  self.failure = pack(nil, ...)
+  return nil, ...
 end
 
--- tx:rollback(): true, also when the session was lost: the server rolls back by itself then.
-function Transaction:rollback()
-  must_be_open(self, "rollback")
-  self.state = "rolled back"
-  local nested = self.depth > 1
-  local ok, err, errno, sqlstate = self.conn:query(nested and "ROLLBACK TO SAVEPOINT " .. savepoint(self) or "ROLLBACK")
-  give_back(self)
+-- ---- COMMIT ----
+
+-- Whether the COMMIT took effect cannot be known: the reply was lost.
+local function send_commit(conn)
+  local ok, err, errno, sqlstate = conn:query "COMMIT"
+  if not ok and err.executed == "unknown" then
+    err.kind = "commit_unknown"
+    err.message = "the reply to COMMIT was lost: " .. err.message
+  end
+  return ok, err, errno, sqlstate
+end
+
+-- Where the transaction has ended before, ROLLBACK makes the session usable again.
+local function commit_all(self)
+  local conn = self.conn
+  local ok, err, errno, sqlstate = core.watches(conn, self.number)
+  if not ok then
+    return nil, err, errno, sqlstate
+  end
+  ok, err, errno, sqlstate = core.unwatch(conn)
+  if ok then
+    ok, err, errno, sqlstate = send_commit(conn)
+  end
+  if not ok and not err.fatal then
+    roll_back(conn, "ROLLBACK")
+  end
+  return ok, err, errno, sqlstate
+end
+
+local function commit_savepoint(self)
+  return call(self, "query", "RELEASE SAVEPOINT " .. savepoint(self))
+end
+
+local committed = { "committed", "failed to commit" }
+
+-- tx:commit(): true. The error is of kind "commit_unknown" when the reply was lost; it says so when the transaction
+-- had ended before.
+function Transaction:commit()
+  must_be_open(self, "commit")
+  return finish(self, committed, (self.depth > 1 and commit_savepoint or commit_all)(self))
+end
+
+-- ---- ROLLBACK ----
+
+-- True when it was undone, also by a reset, or with its session.
+local function undone(ok, err, ...)
   if ok or err.fatal then
     return true
   end
-  return nil, err, errno, sqlstate
+  return nil, err, ...
+end
+
+local function rollback_all(self)
+  if not core.watches(self.conn, self.number) then
+    return true
+  end
+  local lasted, why, errno, sqlstate = core.unwatch(self.conn)
+  if lasted or why.executed == "no" then
+    return undone(roll_back(self.conn, "ROLLBACK"))
+  end
+  roll_back(self.conn, "ROLLBACK")
+  return nil, why, errno, sqlstate
+end
+
+local function rollback_savepoint(self)
+  if not core.watches(self.conn, self.number) then
+    return true
+  end
+  return undone(roll_back(self.conn, "ROLLBACK TO SAVEPOINT " .. savepoint(self)))
+end
+
+local rolled_back = { "rolled back", "failed to roll back" }
+
+-- tx:rollback(): true, also when the session was lost: the server rolls back by itself then. An error when something
+-- in the transaction had ended it before, and so, as a rule, committed it. What is nested and cannot be rolled back
+-- alone takes the whole transaction with it: that then accepts nothing but its end.
+function Transaction:rollback()
+  must_be_open(self, "rollback")
+  return finish(self, rolled_back, (self.depth > 1 and rollback_savepoint or rollback_all)(self))
 end
 
 -- tx:begin(): a savepoint, which ends like a transaction.
 function Transaction:begin()
   must_be_open(self, "begin")
   local nested = new(self.conn, false, self)
-  local ok, err, errno, sqlstate = self.conn:query("SAVEPOINT " .. savepoint(nested))
+  local ok, err, errno, sqlstate = call(self, "query", "SAVEPOINT " .. savepoint(nested))
   if ok then
     return nested
   end
@@ -182,91 +273,107 @@ end
 
 -- ---- a function in a transaction ----
 
--- 1213, 1205 and 1020 undo what the function did. So does the loss of the session before COMMIT
--- was sent, after which another connection is needed: `elsewhere` tells whether there will be one.
-local function may_run_again(err, elsewhere)
+-- 1213, 1205 and 1020 undo what the function did. So does the loss of the session before COMMIT was sent, after
+-- which another connection is needed: a transaction that owns its connection gets another.
+local function may_run_again(err, tx)
   if not is_error(err) then
     return false
   end
   if err.errno == 1213 or err.errno == 1205 or err.errno == 1020 then
     return true
   end
-  return err.kind == "lost" and elsewhere
-end
-
-local function pack(...)
-  return { n = select("#", ...), ... }
+  return err.kind == "lost" and tx.owns
 end
 
 local unpack = table.unpack or unpack -- luacheck: ignore
 
-local function rollback_quietly(tx)
-  if state_of(tx) == "open" then
-    tx:rollback()
-  end
+-- Outcomes of one run: "done" with the values to return; "raise" with the value to raise; or "failed" with nil,
+-- error, errno, sqlstate, and whether the function may run again.
+local function failed(tx, values)
+  return "failed", values, may_run_again(values[2], tx)
 end
 
--- Outcomes of one run: "done" with the values to return; "raise" with the value to raise; or
--- "failed" with nil, error, errno, sqlstate, and whether the function may run again.
-local function failed(err, elsewhere, ...)
-  return "failed", pack(...), may_run_again(err, elsewhere)
+-- A function that returned nothing has succeeded, too.
+local function done(...)
+  return "done", select("#", ...) > 0 and pack(...) or pack(true)
 end
 
 local function commit(tx, ...)
-  local committed, err, errno, sqlstate = tx:commit()
-  if committed then
-    return "done", pack(...)
+  if tx:commit() then
+    return done(...)
   end
-  return failed(err, tx.owns, nil, err, errno, sqlstate)
+  return failed(tx, tx.failure)
+end
+
+-- That something was committed outweighs why it was to be undone. Where it only could not be rolled back, a
+-- connection of its own does that at its release; any other accepts nothing but ROLLBACK.
+local function undo(tx, values)
+  if state_of(tx) == "open" then
+    tx:rollback()
+  end
+  local failure, why = tx.failure, values[2]
+  if not failure or failure[2] == why then
+    return failed(tx, values)
+  elseif failure[2].executed == "no" then
+    return "failed", values, tx.owns and may_run_again(why, tx)
+  end
+  if is_error(why) then
+    failure[2].message = ("%s (it was to be rolled back after this: %s)"):format(failure[2].message, why.message)
+  end
+  return failed(tx, failure)
 end
 
 local function settle(tx, ok, ...)
   local first, second = ...
   if ok and first == nil and second ~= nil then
-    rollback_quietly(tx)
-    return failed(second, tx.owns, ...)
+    return undo(tx, pack(...))
   elseif ok and state_of(tx) == "open" then
     return commit(tx, ...)
+  elseif ok and tx.failure then
+    return failed(tx, tx.failure)
   elseif ok then
-    return "done", pack(...)
+    return done(...)
   end
-  rollback_quietly(tx)
   if is_error(first) then
-    return failed(first, tx.owns, nil, first, first.errno, first.sqlstate)
+    return undo(tx, pack(nil, first, first.errno, first.sqlstate))
   end
+  undo(tx, pack(nil, first))
   return "raise", first
 end
 
-local function call(tx, fn)
+local function perform(tx, fn)
   return settle(tx, pcall(fn, tx))
 end
 
 -- What is raised on the way to the function, by the wait function, must not lose the connection.
-local function begun(conn, owns, ok, tx, ...)
+local function started(self, ok, tx, ...)
   if not ok then
-    if owns then
-      conn:release()
-    end
+    give_back(self)
     error(tx, 0)
   end
   return tx, ...
 end
 
-function transaction.begin_safely(conn, what, given, owns)
-  return begun(conn, owns, pcall(transaction.begin, conn, what, given, owns))
+local function start_safely(self, what, given)
+  return started(self, pcall(start, self, what, given))
+end
+
+-- Begins a transaction on a connection that is released when it ends.
+function transaction.begin_owned(conn, what, given)
+  return start_safely(new(conn, true), what, given or {})
 end
 
 local function attempt(take, given, fn)
   local conn, owns, err, errno, sqlstate = take()
   if not conn then
-    return failed(nil, false, nil, err, errno, sqlstate)
+    return "failed", pack(nil, err, errno, sqlstate), false
   end
-  local tx
-  tx, err, errno, sqlstate = transaction.begin_safely(conn, "transaction", given, owns)
-  if not tx then
-    return failed(err, owns, nil, err, errno, sqlstate)
+  local tx = new(conn, owns)
+  local begun = pack(start_safely(tx, "transaction", given))
+  if not begun[1] then
+    return failed(tx, begun)
   end
-  return scope.hold(tx, call, tx, fn)
+  return scope.hold(tx, perform, tx, fn)
 end
 
 local function arguments(...)
@@ -281,12 +388,17 @@ local function arguments(...)
   return given or {}, fn
 end
 
+-- Where nothing at all is retried, a function is not run again either, unless its own option says so.
+local function retries_of(owner, given)
+  return given.retries or (core.retries(owner) > 0 and 2 or 0)
+end
+
 -- Runs fn(tx) in a transaction on what `take` returns: a connection, and whether it is to be
 -- released afterwards. Returns what fn returned, after COMMIT. `pause(seconds)` is called
--- between two runs.
-function transaction.run(take, pause, ...)
+-- between two runs. `owner`: the pool or the connection that was asked.
+function transaction.run(owner, take, pause, ...)
   local given, fn = arguments(...)
-  local runs_left = given.retries or 2
+  local runs_left = retries_of(owner, given)
   local seconds = 5 / 1000
   while true do
     local outcome, values, again = attempt(take, given, fn)
@@ -306,7 +418,7 @@ local function run_nested(self, fn)
   if not tx then
     return nil, err, errno, sqlstate
   end
-  local outcome, values = scope.hold(tx, call, tx, fn)
+  local outcome, values = scope.hold(tx, perform, tx, fn)
   if outcome == "raise" then
     error(values, 0)
   end
@@ -324,10 +436,24 @@ function Transaction:transaction(fn, ...)
   return run_nested(self, fn)
 end
 
--- Runs fn up to a savepoint of the transaction that a connection is in, however that was begun.
+local function unwatched(conn, ok, ...)
+  core.unwatch(conn)
+  if not ok then
+    error((...), 0)
+  end
+  return ...
+end
+
+-- Runs fn up to a savepoint of the transaction that a connection is in, however that was begun. One by hand is
+-- watched meanwhile.
 function transaction.within(conn, fn)
+  local by_hand = core.watches(conn, 0)
   local outer = new(conn, false)
   outer.depth = 1000 -- a savepoint with a name of its own
+  outer.number = core.watch(conn)
+  if by_hand then
+    return unwatched(conn, pcall(run_nested, outer, fn))
+  end
   return run_nested(outer, fn)
 end
 

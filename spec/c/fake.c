@@ -76,6 +76,8 @@ static fake_answer next_answer(fake_call call, fake_answer otherwise) {
 /* ---- answers ---- */
 
 static mp_kind kind_of(fake_answer a) {
+  if (a.own)
+    return MP_ERR_SERVER;
   if (a.phase == MP_PHASE_CONNECT)
     return MP_ERR_CONNECT;
   if (a.code == 2006 || a.code == 2013 || a.code == 2026)
@@ -91,6 +93,7 @@ static mp_status say(fake_answer a, mp_error *err) {
   else
     mp_fail(err, kind_of(a), a.code, "failure %u%s", a.code, a.code == 1290 ? ": --read-only" : "");
   err->phase = a.phase;
+  err->executed = a.partial ? MP_EXECUTED_UNKNOWN : MP_EXECUTED_NO;
   return MP_FAILED;
 }
 

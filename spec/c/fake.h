@@ -24,6 +24,8 @@ typedef struct fake_answer {
   unsigned code;
   mp_phase phase;
   const char *message; /* NULL: one with the code in it */
+  bool partial;        /* of a statement of which a part may stay */
+  bool own;            /* the client refused it, in the server's place */
 } fake_answer;
 
 extern const fake_answer fine, waits;

@@ -89,6 +89,36 @@ it("leaves the session to the caller after any other error of the server") {
   CHECK_RULES(rules, MP_PHASE_REPLY);
 }
 
+it("does not know whether a statement ran of which a part may stay, whatever the server says of it") {
+  static const unsigned codes[] = {1213, 1020, 1205, 1317, 1969, 3024, 1064, 1146, 1644, 4031};
+  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+    spec_note("errno %u", codes[i]);
+    open_pool();
+    mp_loan *loan = lend();
+    query(loan);
+    fake_answer half_way = fails(codes[i], MP_PHASE_REPLY);
+    half_way.partial = true;
+    plan(ON_QUERY, half_way);
+    expect_equal(query(loan), MP_FAILED);
+    expect_equal(last.err.executed, MP_EXECUTED_UNKNOWN);
+    expect(!last.err.retryable);
+    free_loan(loan);
+    drop_pool();
+  }
+}
+
+it("keeps the session of a statement that was refused because its transaction had ended") {
+  open_pool();
+  mp_loan *loan = lend();
+  query(loan);
+  plan(ON_QUERY, (fake_answer){.status = MP_FAILED, .phase = MP_PHASE_SEND, .own = true});
+  expect_equal(query(loan), MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_SERVER);
+  expect_equal(last.err.executed, MP_EXECUTED_NO);
+  expect(!last.err.retryable);
+  check_fate(loan, KEPT);
+}
+
 it("takes the server's farewells for a lost session and an unknown outcome") {
   static const unsigned codes[] = {1053, 1156, 1157, 1158, 1159, 1160, 1161, 1180, 1927};
   for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {

@@ -310,47 +310,129 @@ it("knows the places of whole numbers") {
   }
 }
 
-static bool is_rollback(const char *sql) {
-  return mp_sql_is_rollback(sql, strlen(sql));
+/* ---- what a statement leaves behind ---- */
+
+static mp_sql_effect effect_of(const char *sql) {
+  return mp_sql_effect_of(sql, strlen(sql));
 }
 
-it("recognises ROLLBACK") {
-  expect(is_rollback("ROLLBACK"));
-  expect(is_rollback("  rollback ;"));
-  expect(is_rollback("Rollback;"));
-  expect(is_rollback("ROLLBACK WORK"));
-  expect(is_rollback("ROLLBACK AND CHAIN"));
-  expect(is_rollback("ROLLBACK WORK AND NO CHAIN RELEASE"));
-  expect(is_rollback("\n\tROLLBACK\n"));
-  expect(is_rollback("ROLLBACK/* why */"));
+static void expect_effect(mp_sql_effect effect, const char *const *texts) {
+  for (; *texts; texts++) {
+    spec_note("%s", *texts);
+    expect_equal(effect_of(*texts), effect);
+  }
 }
 
-it("recognises ROLLBACK behind comments") {
-  expect(is_rollback("/* app:7 */ ROLLBACK"));
-  expect(is_rollback("-- why\n # so\n/**/ROLLBACK"));
-  expect(is_rollback("ROLLBACK /* all of it */ WORK"));
-  expect(!is_rollback("-- ROLLBACK"));
-  expect(!is_rollback("/* ROLLBACK */"));
-  expect(!is_rollback("/*! ROLLBACK */"));
+it("knows the statements that the server undoes as a whole, whatever stands before their first word") {
+  static const char *const texts[] = {"SELECT 1",
+                                      "select(1)",
+                                      "((SELECT 1))",
+                                      "( -- a\n(/* b */ SELECT 1) UNION (SELECT 2))",
+                                      "WITH a AS (…)",
+                                      "VALUES (1)",
+                                      "TABLE t",
+                                      "INSERT INTO t VALUES (1)",
+                                      "REPLACE t SET",
+                                      "Update t SET a = 1",
+                                      "DELETE FROM t",
+                                      "LOAD DATA INFILE 'x' INTO TABLE t",
+                                      "SHOW TABLES",
+                                      "DESCRIBE t",
+                                      "DESC t",
+                                      "EXPLAIN SELECT 1",
+                                      "DO 0",
+                                      "SAVEPOINT a",
+                                      "RELEASE SAVEPOINT",
+                                      "ROLLBACK TO a",
+                                      "USE app",
+                                      "SET @a = 1",
+                                      "SET @statement = 1",
+                                      "SET statements = 1",
+                                      "START SLAVE",
+                                      "# a\n-- b\nDO 0",
+                                      "\t/**/SELECT\n1",
+                                      "rollback work to savepoint a",
+                                      "",
+                                      "-- SELECT",
+                                      "/* SELECT",
+                                      "ROLLBACK/**/TO a",
+                                      "SELECT/* a */1",
+                                      NULL};
+  expect_effect(MP_EFFECT_WHOLE, texts);
 }
 
-it("does not take ROLLBACK TO, nor anything else, for it") {
-  expect(!is_rollback("ROLLBACK TO a"));
-  expect(!is_rollback("ROLLBACK TO SAVEPOINT a"));
-  expect(!is_rollback("rollback work to a"));
-  expect(!is_rollback("ROLLBACK /* only */ TO a"));
-  expect(!is_rollback("ROLLBACKS"));
-  expect(!is_rollback("ROLLBACK_ALL"));
-  expect(!is_rollback("ROLLBAC"));
-  expect(!is_rollback("COMMIT"));
-  expect(!is_rollback("SELECT 'ROLLBACK'"));
-  expect(!is_rollback(""));
-  expect(!is_rollback("-"));
-  expect(!is_rollback("/"));
+it("takes all others for statements of which a part may stay") {
+  static const char *const texts[] = {"CALL pay()",
+                                      "call`pay`()",
+                                      "DROP TABLE there, missing",
+                                      "CREATE USER new, existing",
+                                      "ALTER TABLE t ADD a INT",
+                                      "EXECUTE IMMEDIATE 'CALL pay()'",
+                                      "EXECUTE a",
+                                      "PREPARE a FROM 'SELECT 1'",
+                                      "SET STATEMENT max_statement_time = 1 FOR CALL pay()",
+                                      "set /* a */ statement lock_wait_timeout = 1 FOR SELECT 1",
+                                      "BEGIN NOT ATOMIC CALL pay(); END",
+                                      "BEGIN /* a */ NOT ATOMIC SELECT 1; END",
+                                      "BEGIN INSERT INTO t VALUES (1); END",
+                                      "IF 1 THEN CALL pay(); END IF",
+                                      "a: BEGIN NOT ATOMIC END",
+                                      "/*! CALL pay() */",
+                                      "/*!50000 SELECT 1 */",
+                                      "/*M! SELECT 1 */",
+                                      "( /*! SELECT 1 */ )",
+                                      "ANALYZE UPDATE t SET a = 1",
+                                      "XA COMMIT 'a'",
+                                      "SELECTS",
+                                      "SELECT_1",
+                                      "INSERT1",
+                                      "SELEC",
+                                      "'SELECT'",
+                                      "-",
+                                      "/",
+                                      NULL};
+  expect_effect(MP_EFFECT_PARTIAL, texts);
 }
 
-it("does not look beyond the end for ROLLBACK") {
-  expect(mp_sql_is_rollback("ROLLBACKS", 8));
-  expect(!mp_sql_is_rollback("ROLLBACK", 7));
-  expect(mp_sql_is_rollback("ROLLBACK TO", 10));
+it("knows the statements that end a transaction and may begin another") {
+  static const char *const texts[] = {
+      "COMMIT",     "commit and chain", "START TRANSACTION", "start /* a */ transaction", "BEGIN", "begin;",
+      "BEGIN WORK", "BEGIN -- a",       " COMMIT",
+
+      NULL};
+  expect_effect(MP_EFFECT_ENDS, texts);
+}
+
+it("recognises ROLLBACK, also behind comments") {
+  static const char *const texts[] = {"ROLLBACK",
+                                      "  rollback ;",
+                                      "Rollback;",
+                                      "ROLLBACK WORK",
+                                      "ROLLBACK AND CHAIN",
+                                      "ROLLBACK WORK AND NO CHAIN RELEASE",
+                                      "\n\tROLLBACK\n",
+                                      "ROLLBACK/* why */",
+                                      "/* app:7 */ ROLLBACK",
+                                      "-- why\n # so\n/**/ROLLBACK",
+                                      "ROLLBACK /* all of it */ WORK",
+                                      NULL};
+  expect_effect(MP_EFFECT_ROLLBACK, texts);
+}
+
+it("does not look beyond the end of a statement") {
+  expect_equal(mp_sql_effect_of("ROLLBACKS", 8), MP_EFFECT_ROLLBACK);
+  expect_equal(mp_sql_effect_of("ROLLBACK", 7), MP_EFFECT_PARTIAL);
+  expect_equal(mp_sql_effect_of("ROLLBACK TO", 10), MP_EFFECT_ROLLBACK);
+  expect_equal(mp_sql_effect_of("BEGIN NOT", 6), MP_EFFECT_ENDS);
+  expect_equal(mp_sql_effect_of("SET STATEMENT", 12), MP_EFFECT_WHOLE);
+}
+
+it("tells the first word, as much of it as there is room for") {
+  char word[6];
+  mp_sql_first_word(" ( /* a */ call pay()", 21, word, sizeof word);
+  expect_text(word, "CALL");
+  mp_sql_first_word("TRUNCATE t", 10, word, sizeof word);
+  expect_text(word, "TRUNC");
+  mp_sql_first_word("/*! CALL */", 11, word, sizeof word);
+  expect_text(word, "");
 }

@@ -36,7 +36,8 @@ typedef struct pool_data {
   bool converting;           /* there are POOL_TYPES: converters by mp_sql_type */
   uint64_t max_result_bytes; /* 0: unlimited */
   int64_t checkout_timeout_ns;
-  int64_t collected_ns;  /* when a checkout last had the garbage collected */
+  int64_t collected_ns; /* when a checkout last had the garbage collected */
+  int retries;
   int uncharged_kb;      /* of results, that the collector has not been told of */
   lua_Integer forgotten; /* connections that came back by garbage collection */
 } pool_data;
@@ -230,6 +231,13 @@ int core_reset(lua_State *L);
 int core_slot(lua_State *L);
 int core_fresh(lua_State *L);
 int core_record(lua_State *L);
+
+/* transactions.c */
+int core_watch(lua_State *L);
+int core_watches(lua_State *L);
+int core_unwatch(lua_State *L);
+int core_spoil(lua_State *L);
+int core_retries(lua_State *L);
 
 /* pool_class.c */
 void pool_open(lua_State *L);

@@ -10,7 +10,8 @@ void connection_begin(lua_State *L, connection *conn, activity what) {
   conn->in_hand = true;
   conn->used |= what >= PREPARING;
   conn->activity = what;
-  conn->results = 0;
+  if (what < STREAMING)
+    conn->results = 0;
   conn->rejected = NOT_REJECTED;
   conn->result_bytes = 0;
 }
@@ -35,8 +36,10 @@ int connection_waits(lua_State *L, connection *conn, const mp_wait *wait) {
 
 int connection_failed(lua_State *L, connection *conn, mp_error *err) {
   bool statement = conn->activity >= QUERYING, checkout = conn->activity == CHECKING_OUT;
-  if (conn->results > 0 && err->executed == MP_EXECUTED_NO)
+  if (conn->results > 0 && err->kind == MP_ERR_SERVER) {
     err->executed = MP_EXECUTED_YES; /* of a CALL, an earlier part ran */
+    err->retryable = false;
+  }
   conn->activity = IDLE;
   if (statement)
     scrub(err, conn);

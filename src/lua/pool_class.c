@@ -234,6 +234,7 @@ int core_new(lua_State *L) {
   config.reset_timeout_ns = server.connect_timeout_ns;
   pool->array_rows = is_word(L, "rows", "array");
   pool->converting = flag_option(L, "types", false);
+  pool->retries = (int)config.retries;
   pool->max_result_bytes = size_option(L, "max_result_bytes");
   pool->checkout_timeout_ns = seconds_option(L, "checkout_timeout", 5 * MP_SECOND);
   mp_driver *driver = mp_mariadb_new(&server);

@@ -21,6 +21,7 @@ static mp_status drain(connection *conn, mp_wait *wait, mp_error *err) {
     if (status != MP_DONE)
       return status;
     conn->seeking = !is_row(&row);
+    conn->results += conn->seeking;
     if (conn->seeking || (conn->drained += row_size(conn, &row)) <= conn->drain_limit)
       continue;
     mp_loan_lose(conn->loan);
@@ -88,6 +89,7 @@ static int step_stream(lua_State *L, connection *conn, mp_wait *wait, mp_error *
     if (status != MP_DONE)
       return end_stream(L, conn, status, wait, err);
     conn->seeking = true;
+    conn->results++;
     begin_draining(conn, UINT64_MAX);
   }
   return end_stream(L, conn, drain(conn, wait, err), wait, err);

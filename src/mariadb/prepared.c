@@ -27,10 +27,11 @@ static mp_status stmt_fail(mp_session *session, const prepared *statement, mp_ph
   MYSQL_STMT *stmt = statement->stmt;
   unsigned code = mysql_stmt_errno(stmt);
   mp_mode_heed(session, true);
-  mp_statement_note(session, code ? code : mysql_errno(session->mysql));
   if (code == 0)
-    return mp_mysql_fail(session, phase, err);
-  return mp_say(code, mysql_stmt_error(stmt), mysql_stmt_sqlstate(stmt), phase, err);
+    mp_mysql_fail(session, phase, err);
+  else
+    mp_say(code, mysql_stmt_error(stmt), mysql_stmt_sqlstate(stmt), phase, err);
+  return mp_statement_failed(session, err);
 }
 
 /* ---- prepare ---- */
@@ -66,7 +67,7 @@ static int prepare_cont(mp_session *session, int ready) {
 }
 
 mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t length, mp_error *err) {
-  if (mp_statement_refuse(session, length, err) != MP_DONE)
+  if (mp_statement_refuse(session, MP_EFFECT_WHOLE, length, err) != MP_DONE)
     return MP_FAILED;
   prepared *statement = calloc(1, sizeof *statement);
   MYSQL_STMT *stmt = statement ? mysql_stmt_init(session->mysql) : NULL;
@@ -79,6 +80,8 @@ mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t lengt
   mp_statement_head(&statement->head, sql, length);
   session->executed = NULL;
   session->head = statement->head;
+  statement->effect = mp_sql_effect_of(sql, length);
+  mp_transaction_before(session, MP_EFFECT_WHOLE); /* preparing does nothing */
   session->preparing = statement;
   session->expecting = true;
   session->cont = prepare_cont;
@@ -152,6 +155,7 @@ static mp_status execute_done(mp_session *session, mp_error *err) {
     return stmt_fail(session, statement, phase, err);
   }
   mp_mode_heed(session, false);
+  mp_transaction_answered(session);
   return open_rows(session, err);
 }
 
@@ -182,8 +186,8 @@ static size_t request_size(const mp_value *values, size_t count) {
 }
 
 /* libmariadb builds the request from the values before mysql_stmt_execute_start returns. */
-static mp_status send(mp_session *session, prepared *statement, mp_error *err) {
-  mp_statement_begin(session);
+static mp_status send(mp_session *session, prepared *statement, mp_sql_effect effect, mp_error *err) {
+  mp_statement_begin(session, effect);
   session->expecting = true;
   session->executing = session->executed = statement;
   mp_statement_head(&session->head, statement->head.text, statement->head.length);
@@ -192,11 +196,17 @@ static mp_status send(mp_session *session, prepared *statement, mp_error *err) {
   return mp_task_settle(session, mysql_stmt_execute_start(&session->outcome, statement->stmt), err);
 }
 
+/* For many rows the server takes only what it undoes as a whole, and refuses all else. */
+static mp_sql_effect effect_of(const prepared *statement, size_t rows) {
+  return statement && rows == 0 ? statement->effect : MP_EFFECT_WHOLE;
+}
+
 mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *values, size_t rows,
                               mp_error *err) {
   prepared *statement = find(session, id);
   size_t count = statement ? statement->parameters * (rows > 0 ? rows : 1) : 0;
-  if (mp_statement_refuse(session, request_size(values, count), err) != MP_DONE)
+  mp_sql_effect effect = effect_of(statement, rows);
+  if (mp_statement_refuse(session, effect, request_size(values, count), err) != MP_DONE)
     return MP_FAILED;
   err->phase = MP_PHASE_SEND;
   if (!statement)
@@ -205,7 +215,7 @@ mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *
     return mp_fail(err, MP_ERR_SERVER, ER_NOT_SUPPORTED_YET, "the server knows no bulk execution");
   mp_status status = bind(session, statement, values, rows, err);
   if (status == MP_DONE)
-    status = send(session, statement, err);
+    status = send(session, statement, effect, err);
   if (rows > 0)
     mp_bulk_unbind(statement);
   return status;

@@ -8,6 +8,7 @@ typedef struct prepared {
   MYSQL_STMT *stmt;
   uint64_t id;
   statement_head head;
+  mp_sql_effect effect;
   unsigned parameters;
   MYSQL_BIND *binds; /* of the parameters */
   unsigned room;     /* columns that the next two hold */

@@ -235,7 +235,7 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
   if (!(session->driver->server.tls ? send_each(session) : send_at_once(session)))
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "cannot send the reset: %s", strerror(errno));
   session->owed = session->flight_replies + in_transaction(session);
-  session->doomed = false;
+  mp_transaction_forget(session);
   return MP_DONE;
 }
 

@@ -10,7 +10,16 @@ const char *mp_scanner_find(mp_scanner *scanner, char wanted);
 /* Moves past white space and comments that hold no SQL. */
 void mp_scanner_skip_blank(mp_scanner *scanner);
 
-/* Whether the statement ends the transaction by undoing it: ROLLBACK, but not to a savepoint. */
-bool mp_sql_is_rollback(const char *sql, size_t length);
+/* What a statement leaves behind when it fails, and what it does to a transaction when it does not. */
+typedef enum mp_sql_effect {
+  MP_EFFECT_PARTIAL, /* a part of it may stay, and it may end a transaction: CALL, DDL, compound statements */
+  MP_EFFECT_WHOLE,   /* the server undoes all of it */
+  MP_EFFECT_ENDS,    /* the same; it ends the transaction that is open: COMMIT, START TRANSACTION, BEGIN */
+  MP_EFFECT_ROLLBACK /* the same; it undoes that: ROLLBACK, but not to a savepoint */
+} mp_sql_effect;
+mp_sql_effect mp_sql_effect_of(const char *sql, size_t length);
+
+/* Copies the first word in capitals, as much of it as there is room for, and a NUL byte. */
+void mp_sql_first_word(const char *sql, size_t length, char *word, size_t size);
 
 #endif

@@ -8,6 +8,7 @@
 #include <pthread.h>
 
 #include "driver.h"
+#include "scan.h"
 
 /* Earlier ones lack what the login is restricted with, and errors of TLS that can be told apart. */
 #define OLDEST_CONNECTOR_C 30300
@@ -91,6 +92,23 @@ struct mode {
   bool utf8, utf8mb4;
 };
 
+typedef enum transaction_ending {
+  TRANSACTION_LASTS,  /* or there is none */
+  TRANSACTION_UNDONE, /* by the server, with an error */
+  TRANSACTION_ENDED,  /* by a statement in it */
+  TRANSACTION_SPOILED /* a part of it could not be rolled back */
+} transaction_ending;
+
+/* transaction.c: the transaction that the session is in. */
+typedef struct transaction {
+  uint64_t watched; /* its number, when a helper of ours has begun it and counts on it; 0: by hand, or none */
+  uint64_t last;    /* number that was given */
+  transaction_ending ending; /* not LASTS: only ROLLBACK makes sense */
+  unsigned code;             /* of the error that undid it */
+  mp_sql_effect effect;      /* of the statement in progress */
+  bool before;               /* there was one when that was sent */
+} transaction;
+
 struct mp_session {
   mariadb_driver *driver;
   MYSQL *mysql;
@@ -127,13 +145,12 @@ struct mp_session {
   unsigned built_replies;
   unsigned guard_reply, profiles_reply; /* which of the replies are those to the guard and to SHOW PROFILES */
   unsigned owed;                        /* replies of a reset not read yet */
-  bool doomed;         /* the server has rolled the transaction back: only ROLLBACK makes sense */
-  bool in_transaction; /* ... as it was before the statement in progress */
-  const char *sql;     /* that statement */
+  transaction transaction;
+  const char *sql; /* the statement in progress */
   size_t length;
   statement_head head; /* of it, also of a prepared one; the text itself may be gone */
   bool recording;      /* statements become part of the baseline */
-  bool rollback;       /* the statement in progress is ROLLBACK */
+  mp_error failure;    /* of a statement, while the server is asked what became of the transaction */
 
   struct mode mode; /* of reading SQL */
 
@@ -229,10 +246,10 @@ mp_status mp_reset_read(mp_session *session, mp_error *err);
 mp_status mp_statement_query(mp_session *session, const char *sql, size_t length, mp_error *err);
 mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err);
 mp_status mp_statement_next_result(mp_session *session, bool *more, mp_error *err);
-mp_status mp_statement_refuse(mp_session *session, size_t length, mp_error *err);
-void mp_statement_begin(mp_session *session);
+mp_status mp_statement_refuse(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err);
+void mp_statement_begin(mp_session *session, mp_sql_effect effect);
 void mp_statement_head(statement_head *head, const char *sql, size_t length);
-void mp_statement_note(mp_session *session, unsigned code);
+mp_status mp_statement_failed(mp_session *session, mp_error *err);
 mp_status mp_statement_ping(mp_session *session, mp_error *err);
 void mp_statement_summary(const mp_session *session, mp_summary *summary);
 mp_column mp_statement_column(const mp_session *session, unsigned index);
@@ -244,6 +261,19 @@ void mp_mode_forget(mp_session *session);            /* something else is sent *
 mp_sql_mode mp_mode_of(const mp_session *session);
 mp_status mp_mode_ask(mp_session *session, mp_error *err);
 mp_status mp_mode_answered(mp_session *session, mp_error *err); /* the reply has begun */
+
+/* transaction.c */
+void mp_transaction_before(mp_session *session, mp_sql_effect effect); /* a statement is sent */
+void mp_transaction_answered(mp_session *session);
+void mp_transaction_failed(mp_session *session, unsigned code);
+bool mp_transaction_in_doubt(
+    const mp_session *session); /* after a failure: any reply of the server will tell */
+mp_status mp_transaction_refuse(mp_session *session, mp_error *err); /* any statement but ROLLBACK */
+uint64_t mp_transaction_watched(const mp_session *session);
+uint64_t mp_transaction_watch(mp_session *session);
+mp_status mp_transaction_unwatch(mp_session *session, mp_error *err);
+void mp_transaction_spoil(mp_session *session);
+void mp_transaction_forget(mp_session *session); /* it was rolled back */
 
 /* column.c */
 mp_column mp_column_of(const MYSQL_FIELD *field);

@@ -6,28 +6,52 @@
 #include "scan.h"
 #include "session.h"
 
-/* ER_CHECKREAD came with the snapshot isolation of MariaDB 10.6.18: like a deadlock it undoes
-   the whole transaction. */
-static bool undoes_transaction(unsigned code) {
-  return code == ER_LOCK_DEADLOCK || code == ER_CHECKREAD;
+static int ping_cont(mp_session *session, int ready) {
+  return mysql_ping_cont(&session->outcome, session->mysql, ready);
 }
 
-static bool transactional(const MYSQL *mysql) {
-  return (mysql->server_status & SERVER_STATUS_IN_TRANS) ||
-         !(mysql->server_status & SERVER_STATUS_AUTOCOMMIT);
+/* libmariadb does not look into the answer: 0, two numbers that are 0, the status in two bytes (MariaDB
+   knowledge base, "OK_Packet"). */
+static void read_status(MYSQL *mysql) {
+  const unsigned char *packet = mysql->net.read_pos;
+  if (packet && mysql->packet_length >= 5 && packet[0] == 0 && packet[1] == 0 && packet[2] == 0)
+    mysql->server_status = packet[3] | (unsigned)packet[4] << 8;
 }
 
-/* The client's flag stays set after a deadlock, and what follows would commit by itself:
-   remember that there is nothing left to add to. */
-void mp_statement_note(mp_session *session, unsigned code) {
-  if (session->in_transaction && undoes_transaction(code))
-    session->doomed = true;
+static mp_status asked(mp_session *session, mp_error *err) {
+  if (session->outcome)
+    mp_transaction_failed(session, mysql_errno(session->mysql));
+  else
+    read_status(session->mysql);
+  mp_mode_heed(session, true);
+  *err = session->failure;
+  return MP_FAILED;
+}
+
+/* An error packet has no status. A ping changes nothing, not even the warnings that the program may want to
+ * see. */
+static mp_status ask(mp_session *session, mp_error *err) {
+  session->failure = *err;
+  *err = (mp_error){0};
+  session->expecting = true;
+  session->cont = ping_cont;
+  session->done = asked;
+  return mp_task_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
+}
+
+mp_status mp_statement_failed(mp_session *session, mp_error *err) {
+  mp_transaction_failed(session, err->code);
+  if (err->kind != MP_ERR_SERVER)
+    return MP_FAILED;
+  if (session->transaction.effect == MP_EFFECT_PARTIAL)
+    err->executed = MP_EXECUTED_UNKNOWN;
+  return mp_transaction_in_doubt(session) ? ask(session, err) : MP_FAILED;
 }
 
 static mp_status failed(mp_session *session, mp_phase phase, mp_error *err) {
   mp_mode_heed(session, true);
-  mp_statement_note(session, mysql_errno(session->mysql));
-  return mp_mysql_fail(session, phase, err);
+  mp_mysql_fail(session, phase, err);
+  return mp_statement_failed(session, err);
 }
 
 /* Opens the result that the reply announced; reading it comes later. */
@@ -42,8 +66,7 @@ static mp_status replied(mp_session *session, mp_error *err) {
   if (session->flag)
     return failed(session, MP_PHASE_REPLY, err);
   mp_mode_heed(session, false);
-  if (session->rollback)
-    session->doomed = false;
+  mp_transaction_answered(session);
   if (session->recording && !session->mode.asking)
     mp_flight_add(session, session->sql, session->length);
   return session->mode.asking ? mp_mode_answered(session, err) : open_result(session, err);
@@ -73,15 +96,14 @@ static int send_cont(mp_session *session, int ready) {
 }
 
 /* What libmariadb would find out too late, or answer with a lost session. */
-static mp_status refuse(mp_session *session, size_t length, mp_error *err) {
+static mp_status refuse(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err) {
   mp_neighbours_forget(session);
   if (session->fork_generation != mp_fork_generation())
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "the connection belongs to the parent process");
   if (session->result || session->executing || session->owed || mysql_more_results(session->mysql))
     return mp_fail(err, MP_ERR_PROTOCOL, CR_COMMANDS_OUT_OF_SYNC, "a result has not been read to its end");
-  if (session->doomed && !session->rollback)
-    return mp_fail(err, MP_ERR_SERVER, ER_LOCK_DEADLOCK,
-                   "the server has rolled this transaction back: ROLLBACK before anything else");
+  if (effect != MP_EFFECT_ROLLBACK && mp_transaction_refuse(session, err) != MP_DONE)
+    return MP_FAILED;
   if (length + 1 > session->base.max_packet)
     return mp_fail(err, MP_ERR_SERVER, ER_NET_PACKET_TOO_LARGE,
                    "a statement of %zu bytes exceeds the server's max_allowed_packet of %zu", length,
@@ -95,17 +117,16 @@ static mp_status refuse(mp_session *session, size_t length, mp_error *err) {
   return MP_DONE;
 }
 
-mp_status mp_statement_refuse(mp_session *session, size_t length, mp_error *err) {
-  session->rollback = false;
-  if (refuse(session, length, err) == MP_DONE)
+mp_status mp_statement_refuse(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err) {
+  if (refuse(session, effect, length, err) == MP_DONE)
     return MP_DONE;
   err->phase = MP_PHASE_SEND;
   return MP_FAILED;
 }
 
 /* Notes what matters once the statement has ended. */
-void mp_statement_begin(mp_session *session) {
-  session->in_transaction = transactional(session->mysql);
+void mp_statement_begin(mp_session *session, mp_sql_effect effect) {
+  mp_transaction_before(session, effect);
   session->executed = NULL;
   mp_mode_forget(session);
 }
@@ -122,12 +143,10 @@ static bool fits_the_socket(const mp_session *session, size_t length) {
 }
 
 mp_status mp_statement_query(mp_session *session, const char *sql, size_t length, mp_error *err) {
-  session->rollback = mp_sql_is_rollback(sql, length);
-  if (refuse(session, length, err) != MP_DONE) {
-    err->phase = MP_PHASE_SEND;
+  mp_sql_effect effect = mp_sql_effect_of(sql, length);
+  if (mp_statement_refuse(session, effect, length, err) != MP_DONE)
     return MP_FAILED;
-  }
-  mp_statement_begin(session);
+  mp_statement_begin(session, effect);
   session->sql = sql;
   session->length = length;
   mp_statement_head(&session->head, sql, length);
@@ -148,13 +167,11 @@ static void close_result(mp_session *session) {
 static mp_status fetched(mp_session *session, mp_error *err) {
   if (session->row)
     return MP_DONE;
-  mp_status status = MP_DONE;
   if (mysql_errno(session->mysql))
-    status = failed(session, MP_PHASE_RESULT, err);
-  else
-    mp_mode_heed(session, false);
+    mp_mysql_fail(session, MP_PHASE_RESULT, err);
+  mp_mode_heed(session, err->kind != MP_ERR_NONE);
   close_result(session);
-  return status;
+  return err->kind == MP_ERR_NONE ? MP_DONE : mp_statement_failed(session, err);
 }
 
 static int fetch_cont(mp_session *session, int ready) {
@@ -177,7 +194,7 @@ mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err) {
   if (session->executing)
     return mp_prepared_fetch(session, row, err);
   *row = (mp_row){0};
-  if (!session->result)
+  if (!session->result && !session->cont)
     return MP_DONE;
   mp_status status = session->cont ? mp_task_step(session, err) : fetch_start(session, err);
   if (status == MP_DONE && session->result)
@@ -215,14 +232,9 @@ static mp_status pinged(mp_session *session, mp_error *err) {
   return session->outcome ? mp_mysql_fail(session, MP_PHASE_REPLY, err) : MP_DONE;
 }
 
-static int ping_cont(mp_session *session, int ready) {
-  return mysql_ping_cont(&session->outcome, session->mysql, ready);
-}
-
 mp_status mp_statement_ping(mp_session *session, mp_error *err) {
-  if (mp_statement_refuse(session, 0, err) != MP_DONE && err->kind != MP_ERR_SERVER)
+  if (mp_statement_refuse(session, MP_EFFECT_ROLLBACK, 0, err) != MP_DONE)
     return MP_FAILED;
-  *err = (mp_error){0};
   session->expecting = true;
   session->cont = ping_cont;
   session->done = pinged;

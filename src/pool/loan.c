@@ -68,6 +68,24 @@ bool mp_loan_in_transaction(const mp_loan *loan) {
   return has_session(loan) && loan->pool->driver->in_transaction(loan->slot->session);
 }
 
+uint64_t mp_loan_watch(mp_loan *loan) {
+  return has_session(loan) ? loan->pool->driver->watch(loan->slot->session) : 0;
+}
+
+bool mp_loan_watches(const mp_loan *loan, uint64_t transaction) {
+  return !has_session(loan) || loan->pool->driver->watched(loan->slot->session) == transaction;
+}
+
+mp_status mp_loan_unwatch(mp_loan *loan, mp_error *err) {
+  *err = (mp_error){0};
+  return has_session(loan) ? loan->pool->driver->unwatch(loan->slot->session, err) : MP_DONE;
+}
+
+void mp_loan_spoil(mp_loan *loan) {
+  if (has_session(loan))
+    loan->pool->driver->spoil(loan->slot->session);
+}
+
 mp_sql_mode mp_loan_sql_mode(const mp_loan *loan) {
   return has_session(loan) ? loan->pool->driver->sql_mode(loan->slot->session) : (mp_sql_mode){.utf8 = true};
 }

@@ -64,20 +64,30 @@ static const retry_rule *find_rule(const mp_error *err) {
   return from_client(code) ? &client_error : &other_server_error;
 }
 
+/* The driver says so of a statement that the server does not undo as a whole. */
+static bool may_be_partial(const mp_error *err) {
+  return err->executed == MP_EXECUTED_UNKNOWN;
+}
+
 static mp_verdict apply(mp_error *err, const retry_rule *rule) {
   if (err->kind != MP_ERR_PROTOCOL)
     err->kind = rule->kind;
-  err->executed = rule->executed;
-  err->retryable = rule->retryable;
+  err->retryable = rule->retryable && !may_be_partial(err);
+  if (!may_be_partial(err))
+    err->executed = rule->executed;
   err->fatal = rule->lost;
   return (mp_verdict){.lost = rule->lost, .retire = rule->retire};
 }
 
-/* A refusal by our own side before anything was sent leaves the session as it was: a packet
-   that is too large, or 2014, a statement inside of an open result. */
+/* A refusal by our own side before anything was sent leaves the session as it was: a packet that is too
+   large, a transaction that has ended, or 2014, a statement inside of an open result. */
+static bool is_own_refusal(const mp_error *err) {
+  return !from_client(err->code) || err->code == 2014 || (err->code == 0 && err->kind == MP_ERR_SERVER);
+}
+
 static mp_verdict judge_send(mp_error *err) {
   err->executed = MP_EXECUTED_NO;
-  if (!from_client(err->code) || err->code == 2014)
+  if (is_own_refusal(err))
     return (mp_verdict){0};
   if (err->kind != MP_ERR_PROTOCOL || err->code == 2006)
     err->kind = MP_ERR_LOST;

@@ -1,0 +1,59 @@
+/* What the Lua side must know of the transaction that a connection is in. Nothing here talks to the server.
+ */
+#include "binding.h"
+
+/* What a method of the connection refuses, it refuses by itself: nothing is raised here. */
+static connection *of_loan(lua_State *L) {
+  connection *conn = test_class(L, 1, CONNECTION_CLASS);
+  return conn && conn->loan ? conn : NULL;
+}
+
+/* true, or nil, error, errno, sqlstate */
+static int answer(lua_State *L, mp_status status, const mp_error *err) {
+  if (status != MP_DONE)
+    return push_failure(L, err);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* watch(connection): the number of the transaction that it is in, which only a helper is to end from now on.
+ */
+int core_watch(lua_State *L) {
+  connection *conn = of_loan(L);
+  lua_pushinteger(L, conn ? (lua_Integer)mp_loan_watch(conn->loan) : 0);
+  return 1;
+}
+
+/* watches(connection, number): true while that transaction is the session's own. */
+int core_watches(lua_State *L) {
+  connection *conn = of_loan(L);
+  mp_status status = MP_DONE;
+  mp_error err = {.executed = MP_EXECUTED_NO};
+  if (conn && !mp_loan_watches(conn->loan, (uint64_t)luaL_checkinteger(L, 2)))
+    status = mp_fail(&err, MP_ERR_SERVER, 0,
+                     "this transaction is over: a reset of the session, or ROLLBACK, has undone it");
+  return answer(L, status, &err);
+}
+
+/* unwatch(connection): true, or nil and an error when the transaction had ended before. */
+int core_unwatch(lua_State *L) {
+  connection *conn = of_loan(L);
+  mp_error err = {0};
+  return answer(L, conn ? mp_loan_unwatch(conn->loan, &err) : MP_DONE, &err);
+}
+
+/* spoil(connection): from now on only ROLLBACK is accepted. */
+int core_spoil(lua_State *L) {
+  connection *conn = of_loan(L);
+  if (conn)
+    mp_loan_spoil(conn->loan);
+  return 0;
+}
+
+/* retries(pool or connection): the option. */
+int core_retries(lua_State *L) {
+  pool_data *pool = test_class(L, 1, POOL_CLASS);
+  connection *conn = test_class(L, 1, CONNECTION_CLASS);
+  lua_pushinteger(L, (pool ? pool : conn->pool)->retries);
+  return 1;
+}

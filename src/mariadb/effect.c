@@ -1,0 +1,106 @@
+/* Tells by its first word what a statement leaves behind when it fails, and what it does to a
+   transaction. */
+#include <ctype.h>
+#include <strings.h>
+
+#include "scan.h"
+
+static bool is_letter(char c) {
+  return isalpha((unsigned char)c) || c == '_';
+}
+
+static const char *end_of_word(const char *at, const char *end) {
+  while (at < end && (is_letter(*at) || isdigit((unsigned char)*at)))
+    at++;
+  return at;
+}
+
+static const char *skip_blank(const char *at, const char *end) {
+  mp_scanner scanner;
+  mp_scanner_init(&scanner, at, (size_t)(end - at), (mp_reading){0});
+  mp_scanner_skip_blank(&scanner);
+  return scanner.at;
+}
+
+/* Where the first word begins: most statements begin with it. */
+static const char *first_word(const char *at, const char *end) {
+  if (at < end && is_letter(*at))
+    return at;
+  at = skip_blank(at, end);
+  while (at < end && *at == '(')
+    at = skip_blank(at + 1, end);
+  return at;
+}
+
+/* Takes `word` off the front of the text, if it is the next word. */
+static bool take_word(const char **at, const char *end, const char *word, size_t length) {
+  const char *from = skip_blank(*at, end), *to = end_of_word(from, end);
+  if ((size_t)(to - from) != length || strncasecmp(from, word, length) != 0)
+    return false;
+  *at = to;
+  return true;
+}
+
+/* ---- words that need a second one ---- */
+
+static mp_sql_effect of_rollback(const char *at, const char *end) {
+  take_word(&at, end, "WORK", 4);
+  return take_word(&at, end, "TO", 2) ? MP_EFFECT_WHOLE : MP_EFFECT_ROLLBACK;
+}
+
+/* BEGIN NOT ATOMIC is a compound statement; under sql_mode ORACLE so is BEGIN before any other statement. */
+static mp_sql_effect of_begin(const char *at, const char *end) {
+  take_word(&at, end, "WORK", 4);
+  at = skip_blank(at, end);
+  return at == end || *at == ';' ? MP_EFFECT_ENDS : MP_EFFECT_PARTIAL;
+}
+
+static mp_sql_effect of_start(const char *at, const char *end) {
+  return take_word(&at, end, "TRANSACTION", 11) ? MP_EFFECT_ENDS : MP_EFFECT_WHOLE;
+}
+
+static mp_sql_effect of_commit(const char *at, const char *end) {
+  (void)at;
+  (void)end;
+  return MP_EFFECT_ENDS;
+}
+
+/* What follows SET STATEMENT … FOR may be anything. */
+static mp_sql_effect of_set(const char *at, const char *end) {
+  return take_word(&at, end, "STATEMENT", 9) ? MP_EFFECT_PARTIAL : MP_EFFECT_WHOLE;
+}
+
+/* ---- the list ---- */
+
+/* The most frequent come first. A word without a function is that of a statement which is undone as a whole.
+ */
+static const struct {
+  const char *word;
+  size_t length;
+  mp_sql_effect (*effect_of)(const char *at, const char *end);
+} words[] = {
+    {"SELECT", 6, NULL},      {"INSERT", 6, NULL},    {"UPDATE", 6, NULL},    {"DELETE", 6, NULL},
+    {"COMMIT", 6, of_commit}, {"START", 5, of_start}, {"BEGIN", 5, of_begin}, {"ROLLBACK", 8, of_rollback},
+    {"SET", 3, of_set},       {"REPLACE", 7, NULL},   {"WITH", 4, NULL},      {"VALUES", 6, NULL},
+    {"TABLE", 5, NULL},       {"LOAD", 4, NULL},      {"SHOW", 4, NULL},      {"DESCRIBE", 8, NULL},
+    {"DESC", 4, NULL},        {"EXPLAIN", 7, NULL},   {"DO", 2, NULL},        {"SAVEPOINT", 9, NULL},
+    {"RELEASE", 7, NULL},     {"USE", 3, NULL},
+};
+
+mp_sql_effect mp_sql_effect_of(const char *sql, size_t length) {
+  const char *end = sql + length, *from = first_word(sql, end), *to = end_of_word(from, end);
+  size_t size = (size_t)(to - from);
+  if (from == end)
+    return MP_EFFECT_WHOLE; /* nothing that could run */
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (words[i].length == size && strncasecmp(from, words[i].word, size) == 0)
+      return words[i].effect_of ? words[i].effect_of(to, end) : MP_EFFECT_WHOLE;
+  return MP_EFFECT_PARTIAL;
+}
+
+void mp_sql_first_word(const char *sql, size_t length, char *word, size_t size) {
+  const char *end = sql + length, *from = first_word(sql, end), *to = end_of_word(from, end);
+  for (; from < to && size > 1; size--)
+    *word++ = (char)toupper((unsigned char)*from++);
+  *word = '\0';
+}
