@@ -158,6 +158,7 @@ typedef struct mp_row {
   char **cells; /* text: NULL for NULL */
   const unsigned long *lengths;
   const mp_value *values; /* binary */
+  bool arrived;           /* from the network just now: it had not been read ahead */
 } mp_row;
 
 /* ---- reading SQL text ------------------------------------------------------ */
@@ -344,8 +345,11 @@ void mp_close_prepared(mp_loan *loan, uint64_t statement);
 /* Whether mp_fetch would give a row at once. False when it is not sure. */
 bool mp_has_row(const mp_loan *loan);
 
-/* Reads the next row. */
+/* Reads the next row. MP_WAIT may also mean that it is the turn of the program's other coroutines. */
 mp_status mp_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err);
+
+/* The caller did something with the row that may have taken long: mp_fetch looks at the clock next. */
+void mp_loan_took_time(mp_loan *loan);
 
 /* Goes to the next result of the statement; *more is false when there was none,
    and the operation is then over. Only after the last row of the current one. */

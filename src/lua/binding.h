@@ -159,6 +159,10 @@ void row_push_names(lua_State *L, int self, connection *conn);
 uint64_t row_size(const connection *conn, const mp_row *row);
 int results_refuse(lua_State *L, connection *conn, mp_error *err);
 
+/* collector.c: how much memory is in use, in KiB */
+int collector_stop(lua_State *L, pool_data *pool, bool begins);
+void collector_go_on(lua_State *L, pool_data *pool, int before_kb);
+
 /* When a result is not wanted any more, so much is read for the sake of the session; then it is
    given up. */
 enum { WORTH_DRAINING = 64 * 1024 };

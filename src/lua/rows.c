@@ -248,6 +248,7 @@ static void convert(lua_State *L, connection *conn, int converter) {
   conn->in_converter = true;
   int status = lua_pcall(L, 1, 1, 0);
   conn->in_converter = false;
+  mp_loan_took_time(conn->loan);
   if (status == LUA_OK)
     return;
   conn->rejected = NOT_CONVERTED;
@@ -345,6 +346,8 @@ static bool read_some(lua_State *L, reading *from, int result, long long count) 
   return false;
 }
 
+enum { MANY_ROWS = 200 };
+
 #ifdef LUA_GCISRUNNING
 
 /* read_many(connection, reading, result, ...) */
@@ -353,9 +356,7 @@ static int read_many(lua_State *L) {
   return 0;
 }
 
-/* A collector at work would look at the growing table again and again, and find nothing to collect.
-   So it rests, and makes up for it before the next large result, when this one may be garbage.
-   Whatever is raised meanwhile, it must go on. */
+/* The collector rests. Whatever is raised meanwhile, it must go on. */
 static void read_all(lua_State *L, int self, reading *from, int result) {
   int count = lua_gettop(L) - result + 1;
   luaL_checkstack(L, count + 8, "too many columns");
@@ -364,14 +365,9 @@ static void read_all(lua_State *L, int self, reading *from, int result) {
   lua_pushlightuserdata(L, from);
   for (int i = 0; i < count; i++)
     lua_pushvalue(L, result + i);
-  if (from->conn->pool->uncharged_kb > 0)
-    lua_gc(L, LUA_GCSTEP, from->conn->pool->uncharged_kb);
-  int before_kb = lua_gc(L, LUA_GCCOUNT, 0);
-  lua_gc(L, LUA_GCSTOP, 0);
+  int before_kb = collector_stop(L, from->conn->pool, from->conn->rows <= MANY_ROWS);
   int status = lua_pcall(L, count + 2, 0, 0);
-  lua_gc(L, LUA_GCRESTART, 0);
-  int grown_kb = lua_gc(L, LUA_GCCOUNT, 0) - before_kb;
-  from->conn->pool->uncharged_kb = grown_kb;
+  collector_go_on(L, from->conn->pool, before_kb);
   if (status != LUA_OK)
     lua_error(L);
 }
@@ -386,15 +382,13 @@ static bool runs_converters(lua_State *L, const connection *conn, int result) {
   return found;
 }
 
-enum { MANY_ROWS = 200 };
-
 static mp_status read_rows(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err) {
   reading from = {.conn = conn, .wait = wait, .err = err};
   int result = lua_gettop(L);
   check_room(L, conn); /* after a wait the stack may be another one, or has shrunk */
   row_push_names(L, self, conn);
 #ifdef LUA_GCISRUNNING
-  if (!read_some(L, &from, result, MANY_ROWS)) {
+  if (conn->rows > MANY_ROWS || !read_some(L, &from, result, MANY_ROWS)) {
     if (lua_gc(L, LUA_GCISRUNNING, 0) && !runs_converters(L, conn, result))
       read_all(L, self, &from, result);
     else

@@ -153,11 +153,10 @@ static bool exempts(const char *grant) {
 }
 
 static mp_status find_exemption(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  mp_row row;
   while (session->result) {
     if (session->row && session->row[0] && exempts(session->row[0]))
       *session->base.init_connect = '\0';
-    if (mp_task_run(session, mp_statement_fetch(session, &row, err), deadline_ns, err) != MP_DONE)
+    if (mp_run_fetch(session, deadline_ns, err) != MP_DONE)
       return MP_FAILED;
   }
   return mp_run_end(session, deadline_ns, err);

@@ -3,52 +3,47 @@
    else can get the session, so a late KILL cannot hit another borrower's statement. One that is not
    proven to be the session's is left alone. */
 #include <errmsg.h>
-#include <stdio.h>
 
 #include "helper.h"
 
 /* How long a statement may take to stop before it is told once more. */
 static const int64_t patience_ns = 200 * MP_MILLISECOND;
 
-/* KILL QUERY ID names the statement, not the connection: for one that has ended by itself it
-   does nothing but answer 1957. The answer may take the server two seconds, when the statement
-   holds a lock at that moment (measured with SLEEP): what it does to the statement counts. */
-static void kill_query(mp_session *side, uint64_t query, int64_t deadline_ns) {
-  char sql[64];
-  mp_error ignored = {0};
-  snprintf(sql, sizeof sql, side->base.is_mariadb ? "KILL QUERY ID %llu" : "KILL QUERY %llu",
-           (unsigned long long)query);
-  mp_run(side, sql, deadline_ns, &ignored);
-}
-
+/* The answer to a KILL may take the server two seconds, when the statement holds a lock at that moment
+   (measured with SLEEP): what it does to the statement counts. */
 static mp_status kill_statement(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  uint64_t query = 0;
+  char kill[KILL_SIZE];
+  mp_error ignored = {0};
   mp_session *side = mp_side_open(session, deadline_ns, err);
   if (!side)
     return MP_FAILED;
-  mp_status status = mp_side_find(side, session, deadline_ns, &query, err);
-  if (status == MP_DONE && query > 0)
-    kill_query(side, query, deadline_ns);
+  mp_status status = mp_side_find(side, session, deadline_ns, kill, err);
+  if (status == MP_DONE && *kill)
+    mp_run(side, kill, deadline_ns, &ignored);
   mp_session_close(side);
   return status;
 }
 
-/* The end of the statement is an error as a rule; what counts is that it is over. On MySQL a
-   KILL that came too late waits for the next statement: give it one. */
+static bool has_results(const mp_session *session) {
+  return session->result || session->executing || mysql_more_results(session->mysql);
+}
+
+/* The end of the statement is an error as a rule; what counts is that it is over. A KILL QUERY that came too
+   late waits for the next statement: give it one. */
 static mp_status read_the_rest(mp_session *session, int64_t deadline_ns) {
   mp_error ignored = {0};
   if (session->cont)
     mp_task_run(session, MP_WAIT, deadline_ns, &ignored);
-  if (!session->cont && (session->result || session->executing))
+  if (!session->cont && has_results(session))
     mp_run_end(session, deadline_ns, &ignored);
   ignored = (mp_error){0};
-  if (!session->base.is_mariadb && mp_session_at_rest(session))
+  if (mp_session_at_rest(session))
     mp_run(session, "DO 0", deadline_ns, &ignored);
   return mp_session_at_rest(session) && session->mysql->net.pvio ? MP_DONE : MP_FAILED;
 }
 
 static bool unfinished(const mp_session *session) {
-  return session->mysql->net.pvio && (session->cont || session->result || session->executing);
+  return session->mysql->net.pvio && (session->cont || has_results(session));
 }
 
 /* A KILL that came before the server had begun with the statement found nothing to stop. */

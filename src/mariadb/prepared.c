@@ -263,7 +263,8 @@ static int row_cont(mp_session *session, int ready) {
 }
 
 static mp_status row_start(mp_session *session, mp_error *err) {
-  if (mp_session_has_packet(session)) {
+  session->arrived = !mp_session_has_packet(session);
+  if (!session->arrived) {
     session->outcome = mysql_stmt_fetch(session->executing->stmt);
     return row_done(session, err);
   }
@@ -279,7 +280,7 @@ mp_status mp_prepared_fetch(mp_session *session, mp_row *row, mp_error *err) {
     return MP_DONE;
   mp_status status = session->cont ? mp_task_step(session, err) : row_start(session, err);
   if (status == MP_DONE && session->in_rows)
-    row->values = session->executing->values;
+    *row = (mp_row){.values = session->executing->values, .arrived = session->arrived};
   return status;
 }
 

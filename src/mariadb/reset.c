@@ -280,14 +280,33 @@ static mp_status skipped(mp_session *session, mp_error *err) {
   return failed ? mp_mysql_fail(session, MP_PHASE_RESET, err) : after_result(session, err);
 }
 
+static int skip_start(mp_session *session, int ready) {
+  (void)ready;
+  session->cont = skip_cont;
+  return mysql_fetch_row_start(&session->row, session->result);
+}
+
+/* Leaves the word to whoever minds the time, and comes back at once: a socket may nearly always be written
+ * to. */
+static const int pause_events = MYSQL_WAIT_WRITE;
+
+static bool passes_over(const mp_session *session) {
+  return session->row && !must_be_empty(session);
+}
+
+enum { PAUSE_AFTER_ROWS = 200 };
+
 /* A loop, not a recursion, over the rows that are there already. */
 static mp_status skip_row(mp_session *session, mp_error *err) {
-  int events = 0;
+  int events, rows = 0;
   do
-    events = mysql_fetch_row_start(&session->row, session->result);
-  while (!events && session->row && !must_be_empty(session));
-  session->cont = skip_cont;
+    events = skip_start(session, 0);
+  while (!events && passes_over(session) && ++rows < PAUSE_AFTER_ROWS);
   session->done = skipped;
+  if (!events && passes_over(session)) {
+    session->cont = skip_start;
+    events = pause_events;
+  }
   return mp_task_settle(session, events, err);
 }
 
@@ -319,13 +338,19 @@ static int next_cont(mp_session *session, int ready) {
   return mysql_next_result_cont(&session->outcome, session->mysql, ready);
 }
 
-/* An init SQL may be a CALL with several results. */
+static int next_start(mp_session *session, int ready) {
+  (void)ready;
+  session->cont = next_cont;
+  return mysql_next_result_start(&session->outcome, session->mysql);
+}
+
+/* An init SQL may be a CALL with several results. The pause also keeps them from nesting here. */
 static mp_status after_result(mp_session *session, mp_error *err) {
   if (!mysql_more_results(session->mysql))
     return reply_done(session, err);
-  session->cont = next_cont;
+  session->cont = next_start;
   session->done = got_next;
-  return mp_task_settle(session, mysql_next_result_start(&session->outcome, session->mysql), err);
+  return mp_task_settle(session, pause_events, err);
 }
 
 static int reply_cont(mp_session *session, int ready) {

@@ -7,15 +7,29 @@ static bool in_result(const mp_session *session) {
   return session->result || (session->executing && session->in_rows);
 }
 
+enum { LOOK_AFTER_ROWS = 200 };
+
+mp_status mp_run_fetch(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  mp_row row;
+  if (++session->run_rows % LOOK_AFTER_ROWS == 0 && mp_task_look(session, deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  return mp_task_run(session, mp_statement_fetch(session, &row, err), deadline_ns, err);
+}
+
+static mp_status next_result(mp_session *session, bool *more, int64_t deadline_ns, mp_error *err) {
+  if (mp_task_run(session, mp_statement_next_result(session, more, err), deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  return *more ? mp_task_look(session, deadline_ns, err) : MP_DONE;
+}
+
 /* Reads the current result to its end, and all that follow it. */
 mp_status mp_run_end(mp_session *session, int64_t deadline_ns, mp_error *err) {
   bool more = true;
   while (more) {
-    mp_row row;
     while (in_result(session))
-      if (mp_task_run(session, mp_statement_fetch(session, &row, err), deadline_ns, err) != MP_DONE)
+      if (mp_run_fetch(session, deadline_ns, err) != MP_DONE)
         return MP_FAILED;
-    if (mp_task_run(session, mp_statement_next_result(session, &more, err), deadline_ns, err) != MP_DONE)
+    if (next_result(session, &more, deadline_ns, err) != MP_DONE)
       return MP_FAILED;
   }
   return MP_DONE;
@@ -32,9 +46,8 @@ mp_status mp_run(mp_session *session, const char *sql, int64_t deadline_ns, mp_e
 }
 
 mp_status mp_run_row(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err) {
-  mp_row row;
   if (run_query(session, sql, deadline_ns, err) != MP_DONE ||
-      mp_task_run(session, mp_statement_fetch(session, &row, err), deadline_ns, err) != MP_DONE)
+      mp_run_fetch(session, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
   if (!session->result)
     return mp_fail(err, MP_ERR_PROTOCOL, 0, "the server answered without a row");

@@ -126,6 +126,8 @@ struct mp_session {
   MYSQL *connected;
   bool greeted; /* while it connects: the server has begun to speak */
   MYSQL_ROW row;
+  unsigned run_rows; /* fetched by run.c */
+  bool arrived;      /* the row, from the network: it had not been read ahead */
 
   PVIO_METHODS reading;     /* libmariadb's functions for the socket, but for one of ours */
   PVIO_METHODS *ordinary;   /* all of them its own; NULL: they are in use as they are */
@@ -182,6 +184,7 @@ void mp_bells_free(mariadb_driver *driver);
 mp_status mp_run(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err);
 /* One row of text. Its cells hold until mp_run_end, which must follow. */
 mp_status mp_run_row(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err);
+mp_status mp_run_fetch(mp_session *session, int64_t deadline_ns, mp_error *err); /* the next row */
 mp_status mp_run_end(mp_session *session, int64_t deadline_ns, mp_error *err);
 
 /* connect.c: from nothing to the baseline, blocking until the deadline at most. */
@@ -227,8 +230,10 @@ void mp_baseline_free(baseline *base);
 
 /* side.c: a second connection to the server of a session, and to its statement there. */
 mp_session *mp_side_open(mp_session *session, int64_t deadline_ns, mp_error *err);
-/* The number of the query that runs, 0 when none does. Fails unless it is proven to be the session's. */
-mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t deadline_ns, uint64_t *query,
+enum { KILL_SIZE = 48 };
+/* What to say to the server to stop the statement; "" when none runs. Fails unless what runs is proven to be
+   the session's. */
+mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t deadline_ns, char kill[KILL_SIZE],
                        mp_error *err);
 
 /* cancel.c */
@@ -322,6 +327,9 @@ mp_status mp_task_step(mp_session *session, mp_error *err);
 bool mp_task_poll(const mp_session *session, int events, int64_t deadline_ns); /* true: one has come */
 bool mp_task_wait_here(mp_session *session, int64_t deadline_ns);
 mp_status mp_task_run(mp_session *session, mp_status status, int64_t deadline_ns, mp_error *err);
+/* For loops over what the server sends without end: fails when time is up, or the session no longer wanted.
+ */
+mp_status mp_task_look(mp_session *session, int64_t deadline_ns, mp_error *err);
 mp_status mp_mysql_fail(mp_session *session, mp_phase phase, mp_error *err);
 mp_status mp_say(unsigned code, const char *message, const char *sqlstate, mp_phase phase, mp_error *err);
 

@@ -92,15 +92,23 @@ static bool is_direct(const mp_session *session, const char *host) {
 
 enum { QUERY, INFO, HOST };
 
-/* Within a routine or a trigger the server shows the statement that runs there: then the thread itself must
-   be proven to be the session's. */
-static bool is_own(const mp_session *session, mp_session *side) {
+/* KILL QUERY ID names the statement, not the connection: for one that has ended by itself it does nothing but
+   answer 1957. MySQL does not know it. Within a routine or a trigger the server shows the statement that runs
+   there, and they may follow each other too fast for that: then the thread itself must be proven to be the
+   session's. */
+static mp_status put_kill(mp_session *side, const mp_session *session, char kill[KILL_SIZE]) {
   char **cells = side->row;
-  return begins_with_head(session, cells[INFO], mysql_fetch_lengths(side->result)[INFO]) ||
-         is_direct(session, cells[HOST]);
+  bool whole = begins_with_head(session, cells[INFO], mysql_fetch_lengths(side->result)[INFO]);
+  if (!whole && !is_direct(session, cells[HOST]))
+    return MP_FAILED;
+  if (whole && side->base.is_mariadb)
+    snprintf(kill, KILL_SIZE, "KILL QUERY ID %.20s", cells[QUERY]);
+  else
+    snprintf(kill, KILL_SIZE, "KILL QUERY %llu", (unsigned long long)session->base.connection_id);
+  return MP_DONE;
 }
 
-mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t deadline_ns, uint64_t *query,
+mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t deadline_ns, char kill[KILL_SIZE],
                        mp_error *err) {
   char sql[160];
   const char *columns = side->base.is_mariadb ? "QUERY_ID, LEFT(INFO_BINARY, 512)" : "ID, LEFT(INFO, 512)";
@@ -108,9 +116,8 @@ mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t dead
            (unsigned long long)session->base.connection_id);
   if (mp_run_row(side, sql, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
-  bool runs = side->row[QUERY] && side->row[INFO];
-  if (runs && !is_own(session, side))
+  kill[0] = '\0';
+  if (side->row[QUERY] && side->row[INFO] && put_kill(side, session, kill) != MP_DONE)
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the thread of this number runs another statement");
-  *query = runs ? strtoull(side->row[QUERY], NULL, 10) : 0;
   return mp_run_end(side, deadline_ns, err);
 }

@@ -180,7 +180,8 @@ static int fetch_cont(mp_session *session, int ready) {
 
 /* The resumable call costs a change of stacks: not for what is here already. */
 static mp_status fetch_start(mp_session *session, mp_error *err) {
-  if (mp_session_has_packet(session)) {
+  session->arrived = !mp_session_has_packet(session);
+  if (!session->arrived) {
     session->row = mysql_fetch_row(session->result);
     return fetched(session, err);
   }
@@ -198,7 +199,8 @@ mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err) {
     return MP_DONE;
   mp_status status = session->cont ? mp_task_step(session, err) : fetch_start(session, err);
   if (status == MP_DONE && session->result)
-    *row = (mp_row){.cells = session->row, .lengths = mysql_fetch_lengths(session->result)};
+    *row = (mp_row){
+        .cells = session->row, .lengths = mysql_fetch_lengths(session->result), .arrived = session->arrived};
   return status;
 }
 

@@ -34,9 +34,9 @@ static short poll_events(int events) {
 }
 
 /* Waits in place, for connecting: false when time is up, or the session no longer wanted. */
-static bool wait_in_place(mp_session *session, int64_t deadline_ns) {
+static bool wait_in_place(mp_session *session, int events, int64_t deadline_ns) {
   struct pollfd fds[2] = {
-      {.fd = mysql_get_socket(session->mysql), .events = poll_events(session->events)},
+      {.fd = mysql_get_socket(session->mysql), .events = poll_events(events)},
       {.fd = mp_helper_stop_fd(session), .events = POLLIN},
   };
   int64_t left = deadline_ns - mp_clock_ns();
@@ -52,12 +52,15 @@ static bool wait_in_place(mp_session *session, int64_t deadline_ns) {
   return fds[1].revents == 0;
 }
 
+/* Once time is up nothing counts that comes, or a server that sends without end would never be left. */
 bool mp_task_poll(const mp_session *session, int events, int64_t deadline_ns) {
   struct pollfd socket = {.fd = mysql_get_socket(session->mysql), .events = poll_events(events)};
   int64_t ms = -1;
   if (deadline_ns != MP_NEVER) {
     int64_t left = deadline_ns - mp_clock_ns();
-    ms = left > 0 ? (left + MP_MILLISECOND - 1) / MP_MILLISECOND : 0;
+    if (left <= 0)
+      return false;
+    ms = (left + MP_MILLISECOND - 1) / MP_MILLISECOND;
   }
   return poll(&socket, 1, ms < INT_MAX ? (int)ms : INT_MAX) > 0;
 }
@@ -69,11 +72,20 @@ bool mp_task_wait_here(mp_session *session, int64_t deadline_ns) {
   return !session->helper && session->cont && !waited && mp_task_poll(session, session->events, deadline_ns);
 }
 
+static mp_status fail_late(mp_error *err) {
+  return mp_fail(err, MP_ERR_CONNECT, CR_SERVER_LOST, "no answer within connect_timeout");
+}
+
+/* A socket may nearly always be written to. */
+mp_status mp_task_look(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  return wait_in_place(session, MYSQL_WAIT_WRITE, deadline_ns) ? MP_DONE : fail_late(err);
+}
+
 /* Brings what returned `status` to its end without leaving. */
 mp_status mp_task_run(mp_session *session, mp_status status, int64_t deadline_ns, mp_error *err) {
   while (status == MP_WAIT) {
-    if (!wait_in_place(session, deadline_ns))
-      return mp_fail(err, MP_ERR_CONNECT, CR_SERVER_LOST, "no answer within connect_timeout");
+    if (!wait_in_place(session, session->events, deadline_ns))
+      return fail_late(err);
     status = mp_task_step(session, err);
   }
   return status;

@@ -188,6 +188,7 @@ static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
 static mp_status wait_for_session(mp_loan *loan, mp_wait *wait, mp_error *err) {
   if (loan->deadline_ns != MP_NEVER && pool_now(loan->pool) >= loan->deadline_ns)
     return time_out(loan, err);
+  loan->turn_ns = 0;
   *wait = (mp_wait){.fd = loan->pool->driver->wait_fd(loan->slot->session), .until_ns = loan->deadline_ns};
   return MP_WAIT;
 }
@@ -280,6 +281,7 @@ static mp_status begin(mp_loan *loan, loan_operation operation, int64_t deadline
   loan->operation = operation;
   loan->tries = 0;
   loan->maybe_executed = false;
+  loan->turn_ns = 0;
   return report(loan, operation, start_by(loan, deadline_ns, wait, err), err);
 }
 
@@ -381,24 +383,64 @@ static mp_status read_on(mp_loan *loan, mp_status status, mp_wait *wait, mp_erro
   return report(loan, operation, progress(loan, status, wait, err), err);
 }
 
+/* While rows keep coming nothing waits: the time limit would not be met, and others not have their turn. */
+enum { LOOK_AFTER_ROWS = 200 };
+static const int64_t turn_ns = 4 * MP_MILLISECOND;
+
+static bool is_look_due(const mp_loan *loan) {
+  return loan->unlooked >= LOOK_AFTER_ROWS;
+}
+
+void mp_loan_took_time(mp_loan *loan) {
+  loan->unlooked = LOOK_AFTER_ROWS;
+}
+
+static mp_status let_others_run(mp_loan *loan, int64_t now_ns, mp_wait *wait) {
+  if (loan->turn_ns == 0)
+    loan->turn_ns = now_ns;
+  if (now_ns - loan->turn_ns < turn_ns)
+    return MP_DONE;
+  loan->turn_ns = 0;
+  *wait = (mp_wait){.fd = loan->pool->driver->wait_fd(loan->slot->session), .until_ns = now_ns};
+  return MP_WAIT;
+}
+
+/* MP_DONE: go on reading. */
+static mp_status look(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  int64_t now_ns = pool_now(loan->pool);
+  loan->unlooked = 0;
+  if (now_ns >= loan->deadline_ns) {
+    loan_operation operation = loan->operation;
+    return report(loan, operation, time_out(loan, err), err);
+  }
+  return loan->pool->config.may_queue ? let_others_run(loan, now_ns, wait) : MP_DONE;
+}
+
 bool mp_has_row(const mp_loan *loan) {
-  return loan->slot && !loan->slot->lost && loan->pool->driver->has_row(loan->slot->session);
+  return !is_look_due(loan) && loan->slot && !loan->slot->lost &&
+         loan->pool->driver->has_row(loan->slot->session);
 }
 
 mp_status mp_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err) {
   if (begin_reading(loan, OP_FETCH, err) != MP_DONE)
     return MP_FAILED;
-  mp_status status;
+  mp_status status = is_look_due(loan) ? look(loan, wait, err) : MP_DONE;
+  if (status != MP_DONE)
+    return status;
   do
     status = loan->pool->driver->fetch(loan->slot->session, row, err);
   while (status == MP_WAIT && wait_here(loan));
+  loan->unlooked += row->arrived ? LOOK_AFTER_ROWS : 1;
   return read_on(loan, status, wait, err);
 }
 
 mp_status mp_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error *err) {
   if (begin_reading(loan, OP_NEXT_RESULT, err) != MP_DONE)
     return MP_FAILED;
-  mp_status status;
+  mp_status status = is_look_due(loan) ? look(loan, wait, err) : MP_DONE;
+  if (status != MP_DONE)
+    return status;
+  loan->unlooked++;
   do
     status = loan->pool->driver->next_result(loan->slot->session, more, err);
   while (status == MP_WAIT && wait_here(loan));

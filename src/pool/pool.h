@@ -89,6 +89,8 @@ struct mp_loan {
   const mp_value *values;
   size_t rows;
   int64_t statement_deadline_ns;
+  unsigned unlooked; /* rows and results since the clock was looked at */
+  int64_t turn_ns;   /* others have not run since then at least; 0: they have */
   bool idempotent;
   bool reported; /* as overdue */
   const void *owner;

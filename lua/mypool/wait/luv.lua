@@ -19,9 +19,16 @@ local function resume(co)
   end
 end
 
+-- Timers of no time would come one after the other before the loop looks at anything else: an idle handle
+-- has one turn of the loop.
 local function start_timer(seconds, callback)
   if not seconds then
     return
+  end
+  if seconds <= 0 then
+    local idle = uv.new_idle()
+    idle:start(callback)
+    return idle
   end
   local timer = uv.new_timer()
   timer:start(math.ceil(seconds * 1000), 0, callback)
