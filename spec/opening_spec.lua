@@ -111,14 +111,22 @@ describe("a server with an init_connect is asked whom it exempts:", function()
   local with_init_connect = variables { init_connect = "SET @greeting = 5" }
 
   -- What a second loan finds of the first one's variable: init_connect is run again where it is in force.
-  local function greeting_after_reset(grants)
-    local pool = new_pool { answers = { with_init_connect, grants } }
+  local function greeting_after_reset(grants, version)
+    local pool = new_pool { version = version, answers = { with_init_connect, grants } }
     assert(pool:query "SET @greeting = 7")
     return (pool:value "SELECT @greeting")
   end
 
   it("an account with SUPER", function()
     assert.is_nil(greeting_after_reset { to = "^SHOW GRANTS", row = { "GRANT SUPER ON *.* TO `anybody`@`%`" } })
+  end)
+
+  it("since MariaDB 11.0 no account with SUPER, but one with CONNECTION ADMIN", function()
+    for grant, greeting in pairs { SUPER = "5", ["SUPER, CONNECTION ADMIN"] = false } do
+      local grants = { to = "^SHOW GRANTS", row = { ("GRANT %s ON *.* TO `anybody`@`%%`"):format(grant) } }
+      assert.equal(greeting or nil, (greeting_after_reset(grants, "11.4.2-MariaDB")))
+      s:stop()
+    end
   end)
 
   it("no account without, or with the word elsewhere", function()
@@ -136,5 +144,41 @@ describe("a server with an init_connect is asked whom it exempts:", function()
   it("there is no connection when its answer breaks off", function()
     local grants = { to = "^SHOW GRANTS", row = { "GRANT USAGE ON *.* TO `anybody`@`%`" }, fails = true }
     assert.equal(1105, assert_unopened({ answers = { with_init_connect, grants } }).errno)
+  end)
+end)
+
+describe("the audit", function()
+  local own = { ["@@in_transaction"] = 1193, ["CURRENT_ROLE%(%)"] = 1305, ["@@transaction_isolation"] = 1193 }
+
+  -- The answers of a server that knows none of these names.
+  local function ignorant(...)
+    local answers = {}
+    for i, name in ipairs { ... } do
+      answers[i] = { to = "^SELECT DATABASE.*" .. name, fails = own[name] }
+    end
+    answers[#answers + 1] = { to = "^SELECT DATABASE", row = { "app" } }
+    return answers
+  end
+
+  it("asks each server for what that server has", function()
+    for _, answers in ipairs {
+      ignorant(), ignorant "@@in_transaction", ignorant("@@in_transaction", "CURRENT_ROLE%(%)"),
+    } do
+      s = scripted_server.start { answers = answers }
+      local pool = pools.new(s:options { max_size = 1, audit = true, retries = 0 })
+      for _ = 1, 3 do
+        assert(pool:query "SET @a = 1")
+      end
+      assert.equal(1, pool:stats().opened)
+      s:stop()
+    end
+  end)
+
+  it("fails where a server has nothing of what it asks for", function()
+    s = scripted_server.start { answers = { { to = "^SELECT DATABASE", fails = 1193 } } }
+    local pool = pools.new(s:options { max_size = 1, audit = true, retries = 0 })
+    local conn, err = pool:checkout()
+    assert.is_nil(conn)
+    assert.equal(1193, err.errno)
   end)
 end)

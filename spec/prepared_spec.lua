@@ -563,6 +563,27 @@ describe("a prepared statement", function()
     assert.is_nil(err.message:find "secret", err.message)
   end)
 
+  -- On MySQL the packet behind the row of the OUT parameters does not say that the OK of the CALL follows.
+  it("gives the OUT and INOUT parameters of a CALL as a result, and stays in step", function()
+    assert(conn:query "DROP PROCEDURE IF EXISTS out_and_inout")
+    assert(conn:query [[CREATE PROCEDURE out_and_inout(IN a INT, OUT b INT, INOUT c INT)
+      BEGIN SELECT a AS given; SET b = a + 1, c = c * 2; END]])
+    for i = 1, 20 do
+      local statement = assert(conn:prepare "CALL out_and_inout(?, ?, ?)")
+      for n = i, i + 1 do
+        local given, out, last, more = statement:execute(n, 0, n)
+        assert.same({ { given = n } }, given)
+        assert.same({ { b = n + 1, c = 2 * n } }, out)
+        assert.same({ 0, nil }, { last.affected_rows, more })
+        assert.equal(n, (conn:value("SELECT ?", n)))
+      end
+      conn:release()
+      conn = assert(pool:checkout())
+      assert.equal(i, (conn:value("SELECT ?", i)))
+    end
+    assert.equal(1, pool:stats().opened)
+  end)
+
   it("may be dropped in the middle of anything", function()
     for _ = 1, 20 do
       local db = assert(pools.new(s:options { max_size = 1 }):checkout())

@@ -102,42 +102,69 @@ end
 
 -- What a session can tell of itself for the price of one round trip. Not there: temporary tables
 -- and locks, which MariaDB shows to nobody or only by name.
-local audited = {
+local common = {
   "DATABASE()",
-  "CURRENT_ROLE()",
   "@@character_set_client",
   "@@character_set_results",
   "@@collation_connection",
   "@@collation_database",
   "@@sql_mode",
-  "@@tx_isolation",
-  "@@tx_read_only",
   "@@autocommit",
-  "@@in_transaction",
   "@@time_zone",
   "@@foreign_key_checks",
   "@@unique_checks",
   "@@sql_log_bin",
-  "@@max_statement_time",
   "@@lock_wait_timeout",
   "@@profiling",
   "LAST_INSERT_ID()",
 }
-local audit_sql = "SELECT " .. table.concat(audited, ", ")
+
+-- What only some servers know, MariaDB, MySQL 8 and later, and MySQL before: they are asked in turn, until one of
+-- these questions is understood.
+local special = {
+  { "CURRENT_ROLE()", "@@tx_isolation", "@@tx_read_only", "@@in_transaction", "@@max_statement_time" },
+  { "CURRENT_ROLE()", "@@transaction_isolation", "@@transaction_read_only", "@@max_execution_time" },
+  { "@@tx_isolation", "@@tx_read_only" },
+}
+local UNKNOWN_VARIABLE, UNKNOWN_FUNCTION = 1193, 1305
 local ROW, raw = 1, { rows = "array", raw = true }
 
--- The first thing that differs, and both values.
-local function difference(expected, found)
-  for i = 1, #audited do
-    if expected[i] ~= found[i] then
-      return audited[i], expected[i], found[i]
+local function audited_by(number)
+  local names = {}
+  for _, list in ipairs { common, special[number] } do
+    for _, name in ipairs(list) do
+      names[#names + 1] = name
     end
+  end
+  return names
+end
+
+-- The first thing that differs, and both values.
+local function difference(names, expected, found)
+  for i = 1, #names do
+    if expected[i] ~= found[i] then
+      return names[i], expected[i], found[i]
+    end
+  end
+end
+
+-- The answers of the session, or nil, error, errno, sqlstate. Which question a server understands is kept.
+local function ask(conn, options)
+  options.audited = options.audited or audited_by(1)
+  for number = 1, #special do
+    local sql = "SELECT " .. table.concat(options.audited, ", ")
+    local found, err, errno, sqlstate = run(conn, core.query(conn, ROW, raw, sql))
+    local is_last = number == #special
+    if found or is_last or (errno ~= UNKNOWN_VARIABLE and errno ~= UNKNOWN_FUNCTION) then
+      return found, err, errno, sqlstate
+    end
+    options.audited = audited_by(number + 1)
   end
 end
 
 -- Returns conn when its session is as it was when it was new; else nothing, and it is closed.
 local function audit(conn, options, fresh)
-  local found, err, errno, sqlstate = run(conn, core.query(conn, ROW, raw, audit_sql))
+  local found, err, errno, sqlstate = ask(conn, options)
   if not found then
     conn:discard()
     return nil, err, errno, sqlstate
@@ -149,7 +176,7 @@ local function audit(conn, options, fresh)
     options.fingerprints[slot] = found
     return conn
   end
-  local what, expected, value = difference(before, found)
+  local what, expected, value = difference(options.audited, before, found)
   if not what then
     return conn
   end

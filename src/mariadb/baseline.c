@@ -140,11 +140,14 @@ static mp_status take(mp_session *session, mp_error *err) {
 /* ---- init_connect ---- */
 
 /* The server skips init_connect for accounts that could repair it (MariaDB knowledge base,
-   "init_connect"). Their privileges may come with a role, which only SHOW GRANTS tells. */
-static bool exempts(const char *grant) {
-  static const char *const privileges[] = {"ALL PRIVILEGES", "SUPER", "CONNECTION ADMIN", "CONNECTION_ADMIN"};
+   "init_connect"): from MariaDB 11.0 on SUPER is none of their privileges. They may come with a role, which
+   only SHOW GRANTS tells. */
+static bool exempts(const mp_session *session, const char *grant) {
+  static const char *const privileges[] = {"ALL PRIVILEGES", "CONNECTION ADMIN", "CONNECTION_ADMIN", "SUPER"};
+  bool super = !session->base.is_mariadb || mysql_get_server_version(session->mysql) < 110000;
+  size_t count = sizeof privileges / sizeof *privileges - !super;
   const char *scope = strstr(grant, " ON *.* ");
-  for (size_t i = 0; scope && i < sizeof privileges / sizeof *privileges; i++) {
+  for (size_t i = 0; scope && i < count; i++) {
     const char *found = strstr(grant, privileges[i]);
     if (found && found < scope)
       return true;
@@ -154,7 +157,7 @@ static bool exempts(const char *grant) {
 
 static mp_status find_exemption(mp_session *session, int64_t deadline_ns, mp_error *err) {
   while (session->result) {
-    if (session->row && session->row[0] && exempts(session->row[0]))
+    if (session->row && session->row[0] && exempts(session, session->row[0]))
       *session->base.init_connect = '\0';
     if (mp_run_fetch(session, deadline_ns, err) != MP_DONE)
       return MP_FAILED;

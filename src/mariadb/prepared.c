@@ -224,14 +224,18 @@ mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *
 /* ---- rows and results ---- */
 
 /* libmariadb passes over what the packet behind the last row says: 0xFE, warnings, status, each of
-   two bytes (MariaDB knowledge base, "EOF_Packet"). */
+   two bytes (MariaDB knowledge base, "EOF_Packet"). Behind the OUT parameters of a CALL MySQL's lacks the bit
+   for what follows, although the OK of the CALL does (seen with 9.7). */
 static void read_end(MYSQL_STMT *stmt) {
   MYSQL *mysql = stmt->mysql;
   const unsigned char *packet = mysql->net.read_pos;
   if (!packet || *packet != 0xFE)
     return;
+  unsigned status = packet[3] | (unsigned)packet[4] << 8;
+  if (mysql->server_status & SERVER_PS_OUT_PARAMS)
+    status |= SERVER_MORE_RESULTS_EXIST;
   stmt->upsert_status.warning_count = packet[1] | (unsigned)packet[2] << 8;
-  stmt->upsert_status.server_status = mysql->server_status = packet[3] | (unsigned)packet[4] << 8;
+  stmt->upsert_status.server_status = mysql->server_status = status;
 }
 
 static mp_status malformed(mp_session *session, mp_error *err) {
