@@ -427,6 +427,54 @@ describe("the server's init_connect", function()
     assert_shows({ ["@a"] = "2" }, assert_restored(new_pool "plainone"))
   end)
 
+  for _, text in ipairs {
+    "IF USER() LIKE 'plainone%' THEN SET @b = 1; SET @a = 7; END IF",
+    "if(1)then set @b = 1; set @a = 7; end if;",
+    "SET @b = 1; CASE WHEN @b = 1 THEN SET @c = 1; SET @a = 7; END CASE; -- done",
+    "BEGIN NOT ATOMIC DECLARE n INT DEFAULT 3; SET @b = 1; SET @a = n + 4; END",
+    " /* ; */ begin /* ; */ not atomic SET @b = 1; SET @a = 7; end",
+    "SET @a = 0, @b = 1;\n  # ;\n  WHILE @a < 7 DO SET @c = 1; SET @a = @a + 1; END WHILE",
+    "SET @a = 0, @b = 1; REPEAT SET @c = 1; SET @a = @a + 1; UNTIL @a = 7 END REPEAT",
+    "SET @b = 1; FOR i IN 1..7 DO SET @c = 1; SET @a = i; END FOR",
+    "BEGIN; SET @b = 1; COMMIT; SET @a = 7",
+    "BEGIN WORK; SET @b = 1; ROLLBACK WORK; SET @a = 7",
+    "SET @b := 1, @c = ':'; SET @a = 7; BEGIN",
+  } do
+    it("is cut where its statements end: " .. text, function()
+      init_connect(text)
+      local pool = new_pool "plainone"
+      assert_shows({ ["@a"] = "7", ["@b"] = "1" }, assert_restored(pool))
+      assert.equal(0, pool:stats().resets_failed)
+    end)
+  end
+
+  it("is cut where its statements end under sql_mode ORACLE", function()
+    sql "SET GLOBAL sql_mode = 'ORACLE'"
+    for _, text in ipairs {
+      "BEGIN SET @b = 1; SET @a = 7; END",
+      "DECLARE n INT := 3; BEGIN SET @b = 1; SET @a = n + 4; END;",
+      "SET @b = 1; LOOP SET @a = 7; EXIT; END LOOP",
+    } do
+      init_connect(text)
+      assert_shows({ ["@a"] = "7", ["@b"] = "1" }, assert_restored(new_pool "plainone"))
+    end
+  end)
+
+  it("that cannot be repeated costs each session, and an event says so", function()
+    init_connect "IF 1 THEN SET @a = 1; END IF; SET @b = 2" -- where the first ends only the server can tell
+    local told = {}
+    local pool = new_pool("plainone", {
+      on_event = function(event, details)
+        told[#told + 1] = event .. ": " .. details.message
+      end,
+    })
+    for _ = 1, 6 do
+      assert.equal(2, pool:value "SELECT @b")
+    end
+    assert.equal(1, #told)
+    assert.truthy(told[1]:find "^reset_failing: You have an error in your SQL syntax", told[1])
+  end)
+
   it("may change the character set", function()
     init_connect "SET NAMES latin1"
     assert_restored(new_pool "plainone")

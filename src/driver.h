@@ -41,8 +41,8 @@ struct mp_driver {
   /* In the middle of nothing: no operation, no unread result. */
   bool (*at_rest)(const mp_session *session);
 
-  /* Sends all that leads back to the baseline, without waiting; reset_read begins to read
-     the replies. MP_FAILED: close the session. */
+  /* Sends all that leads back to the baseline, without waiting, or, MP_WAIT, a part of it; reset_read
+     begins to read the replies, and sends what is left. MP_FAILED: close the session. */
   mp_status (*reset_send)(mp_session *session, mp_error *err);
   mp_status (*reset_read)(mp_session *session, mp_error *err);
 

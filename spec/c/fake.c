@@ -215,7 +215,7 @@ static mp_status fake_reset_send(mp_session *session, mp_error *err) {
   expect_manners(!session->owes && session->rows == 0, "reset a session that is not at rest");
   fake_answer a = next_answer(ON_RESET_SEND, fine);
   session->resets++;
-  session->owes = a.status == MP_DONE;
+  session->owes = a.status != MP_FAILED;
   session->replied = !fake.slow_resets;
   return say(a, err);
 }

@@ -175,6 +175,62 @@ it("counts the time of a reset from its sending") {
   expect_equal(last.wait.until_ns, fake.now_ns + MP_SECOND);
 }
 
+/* The replies to the part of a reset that was sent at its release have arrived since. */
+static mp_session *make_one_half_sent(void) {
+  open_pool();
+  plan(ON_RESET_SEND, waits);
+  mp_session *s = make_one_idle();
+  expect_equal(stats().resets_sent, 1);
+  pass(100 * MP_SECOND);
+  plan(ON_RESET_READ, waits);
+  return s;
+}
+
+it("counts the time of a reset of which a part was sent from when somebody sends the rest") {
+  config.max_size = 1;
+  mp_session *s = make_one_half_sent();
+  mp_loan *loan = ask(60 * MP_SECOND);
+  expect_equal(last.wait.until_ns, fake.now_ns + 2 * MP_SECOND);
+  pass(2 * MP_SECOND - 1);
+  expect_equal(step(loan), MP_WAIT);
+  answer(s, fine);
+  expect_equal(step(loan), MP_DONE);
+  expect(session_of(loan) == s);
+  release(loan);
+  expect_equal(stats().resets_failed, 0);
+}
+
+it("gives the rest of a reset its patience, too, before another session is opened") {
+  config.max_size = 2;
+  mp_session *s = make_one_half_sent();
+  mp_loan *loan = ask(60 * MP_SECOND);
+  pass(99 * MP_MILLISECOND);
+  expect_equal(step(loan), MP_WAIT);
+  expect(session_of(loan) == s);
+  answer(s, fine);
+  expect_equal(step(loan), MP_DONE);
+  expect_equal(fake.opened, 1);
+}
+
+it("closes a session that does not answer the rest of a reset in time") {
+  config.max_size = 1;
+  mp_session *s = make_one_half_sent();
+  mp_loan *loan = ask(60 * MP_SECOND);
+  pass(2 * MP_SECOND);
+  expect_equal(step(loan), MP_DONE);
+  expect(s->closed);
+  expect_equal(stats().resets_failed, 1);
+}
+
+it("resets in the middle of a loan in parts, too") {
+  open_pool();
+  mp_loan *loan = lend();
+  query(loan);
+  plan(ON_RESET_SEND, waits);
+  expect_equal(reset(loan), MP_DONE);
+  expect_equal(fake.calls[ON_RESET_READ], 1);
+}
+
 it("does not wait at all for a reset that is overdue") {
   config.max_size = 1;
   open_pool();

@@ -59,7 +59,7 @@ static mp_status stop(mp_session *session, int64_t deadline_ns, mp_error *err) {
 }
 
 static mp_status make_new(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  if (stop(session, deadline_ns, err) != MP_DONE || mp_reset_send(session, err) != MP_DONE)
+  if (stop(session, deadline_ns, err) != MP_DONE || mp_reset_send(session, err) == MP_FAILED)
     return MP_FAILED;
   return mp_task_run(session, mp_reset_read(session, err), deadline_ns, err);
 }

@@ -1,17 +1,4 @@
-/* The reset: what is sent at release and read at the next checkout.
-
-   COM_RESET_CONNECTION clears nearly all of a session, but leaves the database, the role and
-   the profiles, and sets variables to the server's current globals, not to what the session
-   began with. So more packets go in the same flight:
-
-     ROLLBACK              if the session is in a transaction
-     COM_RESET_CONNECTION
-     SET ROLE …            for an account that may
-     SELECT … WHERE …      what must not be, a role or a database; FOUND_ROWS() is 0 again
-     SHOW PROFILES         must be empty: no command drops the texts that it shows
-     COM_INIT_DB           the database, and with it character_set_database
-     SET NAMES …           if the collation is the user's, or the server MySQL
-     init_connect, init_sql, the statements of on_connect
+/* The reset: the flight is sent at release, and its replies are read at the next checkout.
 
    mysql_reset_connection() is of no use: it never parses the OK packet, after which the
    client's idea of charset and flags is the last borrower's. */
@@ -22,163 +9,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#include "scan.h"
 #include "session.h"
-
-/* ---- building the flight ---- */
-
-/* Header: three bytes of length, a sequence number, the command (MariaDB knowledge base,
-   "0-packet"). What is longer than that can say would have to be split: the rest of it would be
-   read as another command. */
-enum { LONGEST_PAYLOAD = (1 << 24) - 2 };
-
-bool mp_flight_takes(size_t length) {
-  return length < LONGEST_PAYLOAD;
-}
-
-static void add_packet(mp_session *session, enum enum_server_command command, const char *text,
-                       size_t length) {
-  size_t size = length + 1;
-  char header[5] = {(char)size, (char)(size >> 8), (char)(size >> 16), 0, (char)command};
-  session->flight.failed |= !mp_flight_takes(length);
-  mp_buffer_add(&session->flight, header, sizeof header);
-  mp_buffer_add(&session->flight, text, length);
-  session->flight_replies++;
-}
-
-static void add_query(mp_session *session, const char *sql) {
-  add_packet(session, COM_QUERY, sql, strlen(sql));
-}
-
-static void add_text(mp_buffer *sql, const char *text) {
-  mp_buffer_add(sql, text, strlen(text));
-}
-
-/* Adds a statement that was put together, and frees it. */
-static void add_built(mp_session *session, mp_buffer *sql) {
-  if (!sql->failed)
-    add_packet(session, COM_QUERY, sql->data, sql->length);
-  session->flight.failed |= sql->failed;
-  mp_buffer_free(sql);
-}
-
-/* MariaDB returns to the charset of the handshake with its default collation, MySQL to the
-   server's charset. */
-static void add_names(mp_session *session) {
-  const mp_server *server = &session->driver->server;
-  mp_buffer sql = {0};
-  if (session->base.is_mariadb && !server->collation)
-    return;
-  add_text(&sql, "SET NAMES ");
-  add_text(&sql, server->charset);
-  add_text(&sql, " COLLATE ");
-  add_text(&sql, session->base.collation);
-  add_built(session, &sql);
-}
-
-static void add_role(mp_session *session) {
-  const char *role = session->base.role;
-  mp_buffer sql = {0};
-  if (!session->base.has_roles)
-    return;
-  add_text(&sql, "SET ROLE ");
-  if (role && !session->base.is_mariadb)
-    add_text(&sql, role);
-  else if (role)
-    mp_encode_identifier(&sql, role, strlen(role), &(mp_sql_mode){.utf8 = true});
-  else
-    add_text(&sql, "NONE");
-  add_built(session, &sql);
-}
-
-/* A database where there was none, for no command takes it away; the client's own idea of it is no proof, as
-   a borrower may have switched the tracking off. A role of an account that had none to choose: it may have
-   been granted one since. On MySQL roles are always restored, where there are any. */
-static void add_guard(mp_session *session) {
-  const baseline *base = &session->base;
-  bool role = base->is_mariadb && !base->has_roles, database = !base->database;
-  mp_buffer sql = {0};
-  add_text(&sql, "SELECT 1 FROM DUAL WHERE ");
-  add_text(&sql, role ? "CURRENT_ROLE() IS NOT NULL" : "FALSE");
-  add_text(&sql, database ? " OR DATABASE() IS NOT NULL LIMIT 1" : " LIMIT 1");
-  session->guard_reply = session->flight_replies;
-  add_built(session, &sql);
-}
-
-/* The texts of the last borrower's statements, if it had them profiled. The guard would be among them while
-   profiling goes on, which the reset does not end. */
-static void add_profiles(mp_session *session) {
-  session->profiles_reply = session->flight_replies;
-  add_query(session, "SHOW PROFILES");
-}
-
-static void add_database(mp_session *session) {
-  const char *database = session->base.database;
-  if (database)
-    add_packet(session, COM_INIT_DB, database, strlen(database));
-}
-
-/* init_connect may hold several statements, which this client refuses to send as one. */
-static void add_init_connect(mp_session *session) {
-  const char *text = session->base.init_connect, *end = text + strlen(text);
-  mp_scanner scanner;
-  mp_scanner_init(&scanner, text, strlen(text),
-                  (mp_reading){.no_backslash_escapes = session->base.login_no_backslash_escapes});
-  while (text < end) {
-    const char *stop = mp_scanner_find(&scanner, ';');
-    size_t length = (size_t)((stop ? stop : end) - text);
-    if (strspn(text, " \t\r\n") < length)
-      add_packet(session, COM_QUERY, text, length);
-    text = stop ? stop + 1 : end;
-  }
-}
-
-mp_status mp_flight_build(mp_session *session, mp_error *err) {
-  const mp_server *server = &session->driver->server;
-  if (!mp_flight_takes(strlen(session->base.init_connect)))
-    return mp_fail(err, MP_ERR_CONNECT, 0, "the server's init_connect is too long to be repeated");
-  session->flight.length = session->flight_replies = 0;
-  add_packet(session, COM_RESET_CONNECTION, NULL, 0);
-  add_role(session);
-  add_guard(session);
-  add_profiles(session);
-  add_database(session);
-  add_names(session);
-  add_init_connect(session);
-  for (size_t i = 0; i < server->init_sql_count; i++)
-    add_query(session, server->init_sql[i]);
-  session->built_length = session->flight.length;
-  session->built_replies = session->flight_replies;
-  if (session->flight.failed)
-    return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
-  return MP_DONE;
-}
-
-/* ---- the statements of on_connect ---- */
-
-void mp_flight_add(mp_session *session, const char *sql, size_t length) {
-  add_packet(session, COM_QUERY, sql, length);
-}
-
-/* They may have chosen a database or a role, which the beginning of the flight must know. */
-static void rebuild(mp_session *session) {
-  mp_error ignored = {0};
-  mp_buffer before = session->flight;
-  size_t built = session->built_length;
-  unsigned recorded = session->flight_replies - session->built_replies;
-  session->flight = (mp_buffer){0};
-  mp_baseline_settle(&session->base, session->mysql, true);
-  mp_flight_build(session, &ignored);
-  mp_buffer_add(&session->flight, before.data + built, before.length - built);
-  session->flight_replies += recorded;
-  mp_buffer_free(&before);
-}
-
-void mp_flight_record(mp_session *session, bool on) {
-  session->recording = on;
-  if (!on && session->flight_replies > session->built_replies)
-    rebuild(session);
-}
 
 /* ---- sending ---- */
 
@@ -193,55 +24,92 @@ static bool in_transaction(const mp_session *session) {
 }
 
 /* One system call for all of it: half the cost of a call for each command. */
-static bool send_at_once(mp_session *session) {
+static bool send_at_once(const mp_session *session, bool roll_back, const char *packets, size_t length) {
   struct iovec parts[] = {
-      {.iov_base = (char *)rollback, .iov_len = in_transaction(session) ? ROLLBACK_LENGTH : 0},
-      {.iov_base = session->flight.data, .iov_len = session->flight.length},
+      {.iov_base = (char *)rollback, .iov_len = roll_back ? ROLLBACK_LENGTH : 0},
+      {.iov_base = (char *)packets, .iov_len = length},
   };
   struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
   ssize_t sent = sendmsg(mysql_get_socket(session->mysql), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   return sent == (ssize_t)(parts[0].iov_len + parts[1].iov_len);
 }
 
+static size_t size_of_packet(const char *at) {
+  const unsigned char *header = (const unsigned char *)at;
+  return 4 + ((size_t)header[0] | (size_t)header[1] << 8 | (size_t)header[2] << 16);
+}
+
 static bool send_packets(MYSQL *mysql, const char *at, size_t length) {
   const char *end = at + length;
   bool sent = true;
   while (sent && at < end) {
-    size_t size =
-        (unsigned char)at[0] | (size_t)(unsigned char)at[1] << 8 | (size_t)(unsigned char)at[2] << 16;
-    const char *argument = size > 1 ? at + 5 : NULL; /* of length 0 it would be measured to its NUL */
+    size_t size = size_of_packet(at);
+    const char *argument = size > 5 ? at + 5 : NULL; /* of length 0 it would be measured to its NUL */
     enum enum_server_command command = (enum enum_server_command)at[4];
-    sent = mysql->methods->db_command(mysql, command, argument, size - 1, 1, NULL) == 0;
-    at += 4 + size;
+    sent = mysql->methods->db_command(mysql, command, argument, size - 5, 1, NULL) == 0;
+    at += size;
   }
   return sent;
 }
 
-/* Under TLS libmariadb must write, which sets the socket to blocking. The flight is small, and
-   nothing else is on its way: it cannot block. */
-static bool send_each(mp_session *session) {
+/* Under TLS libmariadb must write, which sets the socket to blocking. */
+static bool send_each(mp_session *session, bool roll_back, const char *packets, size_t length) {
   MYSQL *mysql = session->mysql;
-  bool sent = send_packets(mysql, rollback, in_transaction(session) ? ROLLBACK_LENGTH : 0) &&
-              send_packets(mysql, session->flight.data, session->flight.length);
+  bool sent =
+      send_packets(mysql, rollback, roll_back ? ROLLBACK_LENGTH : 0) && send_packets(mysql, packets, length);
   mp_set_nonblocking(mysql);
   return sent;
 }
 
-/* Only for a session at rest: the server would take the flight for part of something else. */
+/* So much goes into the buffer of any socket that is empty: sending it cannot block. */
+enum { PIECE = 16 * 1024 };
+
+/* Of the part of the flight that is to be sent: as many packets as go at once, or a single one that is
+ * longer. */
+static size_t next_piece(mp_session *session) {
+  size_t left = session->flight.length - session->sent, length = 0;
+  if (left <= PIECE) {
+    session->unsent = 0;
+    return left;
+  }
+  const char *at = session->flight.data + session->sent;
+  while (length == 0 || length + size_of_packet(at + length) <= PIECE) {
+    length += size_of_packet(at + length);
+    session->unsent--;
+  }
+  return length;
+}
+
+static mp_status send_piece(mp_session *session, bool roll_back, size_t length, mp_error *err) {
+  const char *packets = session->flight.data + session->sent;
+  session->sent += length;
+  if (session->driver->server.tls ? send_each(session, roll_back, packets, length)
+                                  : send_at_once(session, roll_back, packets, length))
+    return MP_DONE;
+  return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "cannot send the reset: %s", strerror(errno));
+}
+
+/* Only for a session at rest: the server would take the flight for part of something else. The first packet
+   is a short one, so what is sent here is one piece; the rest follows when the replies are read. */
 mp_status mp_reset_send(mp_session *session, mp_error *err) {
+  bool roll_back = in_transaction(session);
   mp_prepared_end(session);
   mp_mode_forget(session);
   mp_reading_patient(session, 0);
-  if (!(session->driver->server.tls ? send_each(session) : send_at_once(session)))
-    return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "cannot send the reset: %s", strerror(errno));
-  session->owed = session->flight_replies + in_transaction(session);
+  session->sent = 0;
+  session->unsent = session->flight_replies;
+  if (send_piece(session, roll_back, next_piece(session), err) != MP_DONE)
+    return MP_FAILED;
+  session->owed = session->flight_replies + roll_back;
   mp_transaction_forget(session);
-  return MP_DONE;
+  return session->unsent > 0 ? MP_WAIT : MP_DONE;
 }
 
 /* ---- reading ---- */
 
 static mp_status await_reply(mp_session *session, mp_error *err);
+
+static mp_status send_on(mp_session *session, mp_error *err);
 
 static bool reads(const mp_session *session, unsigned reply) {
   return session->flight_replies - session->owed == reply;
@@ -254,7 +122,7 @@ static bool must_be_empty(const mp_session *session) {
 /* The server tells the client of a change of charset, unless a borrower told it not to. */
 static mp_status reply_done(mp_session *session, mp_error *err) {
   if (--session->owed > 0)
-    return await_reply(session, err);
+    return session->owed == session->unsent ? send_on(session, err) : await_reply(session, err);
   session->mysql->charset = session->base.charset;
   mp_mode_rest(session);
   return MP_DONE;
@@ -378,6 +246,37 @@ static mp_status await_reply(mp_session *session, mp_error *err) {
   session->cont = reply_start;
   session->done = got_result;
   return mp_task_settle(session, MYSQL_WAIT_READ, err);
+}
+
+/* ---- the rest of a long flight ----
+   It is sent piece by piece, each behind the replies to the one before: so the server never waits for
+   somebody to read its replies while the client waits for it to read. */
+
+static int sent_cont(mp_session *session, int ready) {
+  return mysql_send_query_cont(&session->outcome, session->mysql, ready);
+}
+
+static mp_status sent_long(mp_session *session, mp_error *err) {
+  return session->outcome ? mp_mysql_fail(session, MP_PHASE_RESET, err) : await_reply(session, err);
+}
+
+/* A statement that fits into no socket: only those of the pool's user are as long. */
+static mp_status send_long(mp_session *session, size_t length, mp_error *err) {
+  const char *packet = session->flight.data + session->sent;
+  session->sent += length;
+  session->cont = sent_cont;
+  session->done = sent_long;
+  return mp_task_settle(
+      session, mysql_send_query_start(&session->outcome, session->mysql, packet + 5, length - 5), err);
+}
+
+static mp_status send_on(mp_session *session, mp_error *err) {
+  size_t length = next_piece(session);
+  if (length > PIECE)
+    return send_long(session, length, err);
+  if (send_piece(session, false, length, err) != MP_DONE)
+    return MP_FAILED;
+  return await_reply(session, err);
 }
 
 mp_status mp_reset_read(mp_session *session, mp_error *err) {

@@ -146,7 +146,9 @@ struct mp_session {
   size_t built_length; /* of the flight without the statements of on_connect */
   unsigned built_replies;
   unsigned guard_reply, profiles_reply; /* which of the replies are those to the guard and to SHOW PROFILES */
-  unsigned owed;                        /* replies of a reset not read yet */
+  size_t sent;                          /* bytes of the flight */
+  unsigned unsent;                      /* packets of it */
+  unsigned owed;                        /* replies of a reset not read yet, those to come of `unsent` too */
   transaction transaction;
   const char *sql; /* the statement in progress */
   size_t length;
@@ -239,11 +241,13 @@ mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t dead
 /* cancel.c */
 mp_status mp_session_recover(mp_session *session, mp_error *err);
 
-/* reset.c */
+/* flight.c */
 mp_status mp_flight_build(mp_session *session, mp_error *err);
 bool mp_flight_takes(size_t length); /* a statement of so many bytes */
 void mp_flight_add(mp_session *session, const char *sql, size_t length);
 void mp_flight_record(mp_session *session, bool on);
+
+/* reset.c */
 mp_status mp_reset_send(mp_session *session, mp_error *err);
 mp_status mp_reset_read(mp_session *session, mp_error *err);
 

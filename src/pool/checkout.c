@@ -115,7 +115,7 @@ static mp_status put_aside(mp_loan *loan, int64_t now_ns) {
 
 /* Put aside with a part of its replies there, it would be the first to be found again, for ever. */
 static bool slow(const mp_loan *loan, int64_t now_ns) {
-  return now_ns - loan->slot->released_ns >= RESET_PATIENCE_NS &&
+  return now_ns - loan->slot->reset_ns >= RESET_PATIENCE_NS &&
          loan->pool->driver->peek(loan->slot->session) != MP_READY;
 }
 
@@ -144,7 +144,7 @@ static mp_status resetting(mp_loan *loan, mp_status status, mp_wait *wait, mp_er
 
 /* A server that does not answer a reset must leave time to try another session. */
 static int64_t reset_limit_ns(const mp_loan *loan, int64_t now_ns) {
-  int64_t limit_ns = add_time(loan->slot->released_ns, loan->pool->config.reset_timeout_ns);
+  int64_t limit_ns = add_time(loan->slot->reset_ns, loan->pool->config.reset_timeout_ns);
   if (loan->deadline_ns == MP_NEVER)
     return limit_ns;
   return earlier(limit_ns, now_ns + (loan->deadline_ns - now_ns) / 2);
@@ -184,6 +184,8 @@ static mp_status use_idle(mp_loan *loan, mp_slot *slot, int64_t now_ns, mp_wait 
   if (!slot->reset_pending)
     return held(loan, now_ns);
   loan->stage = LOAN_RESETTING;
+  if (slot->reset_partial)
+    slot->reset_ns = now_ns; /* nobody could answer before the rest was sent */
   mp_status status = read_reset(pool->driver, slot, err);
   if (status == MP_DONE)
     pool->stats.resets_hidden++;

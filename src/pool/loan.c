@@ -149,12 +149,14 @@ static bool clean(mp_loan *loan, bool reset) {
     return true;
   if (!reset_is_due(pool))
     return false;
-  if (pool->driver->reset_send(loan->slot->session, &err) != MP_DONE) {
+  mp_status status = pool->driver->reset_send(loan->slot->session, &err);
+  if (status == MP_FAILED) {
     reset_failed(pool, loan->slot, &err);
     return false;
   }
   pool->stats.resets_sent++;
   loan->slot->reset_pending = true;
+  loan->slot->reset_partial = status == MP_WAIT;
   return true;
 }
 
@@ -162,7 +164,7 @@ static void give_back(mp_loan *loan, bool reset) {
   mp_pool *pool = loan->pool;
   int64_t now_ns = pool_now(pool);
   if (may_be_lent_again(loan, now_ns) && clean(loan, reset)) {
-    loan->slot->released_ns = now_ns;
+    loan->slot->released_ns = loan->slot->reset_ns = now_ns;
     slot_move(pool, loan->slot, SLOT_IDLE);
   } else {
     slot_discard(pool, loan->slot);

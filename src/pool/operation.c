@@ -209,7 +209,7 @@ static mp_status start_reset(mp_loan *loan, mp_error *err) {
   err->phase = MP_PHASE_RESET;
   if (!reset_is_due(loan->pool))
     return mp_fail(err, MP_ERR_PROTOCOL, 0, "the server does not know how to reset a session");
-  if (driver->reset_send(session, err) != MP_DONE)
+  if (driver->reset_send(session, err) == MP_FAILED)
     return MP_FAILED;
   loan->pool->stats.resets_sent++;
   return driver->reset_read(session, err);

@@ -23,11 +23,13 @@ typedef struct mp_slot {
   mp_loan *loan;
   struct mp_slot *newer, *older; /* in the idle list */
   int64_t released_ns;           /* start of its idle time */
+  int64_t reset_ns;              /* when its reset was sent, or the rest of that began to be */
   int64_t expires_ns;            /* end of its lifetime */
   int64_t idle_limit_ns;         /* the server's */
   uint64_t generation;           /* of the pool when its connect began; evict makes a new one */
   bool reset_pending;            /* replies to a reset are owed */
   bool reset_begun;              /* ... and a loan that gave up waiting began to read them */
+  bool reset_partial;            /* ... and a part of it is still to be sent */
   bool reset_slow;               /* ... and were given up for another session */
   bool reset_answered;           /* a reset has led it back before */
   bool fresh;                    /* the user's on_connect has not seen it yet */

@@ -63,7 +63,7 @@ bool reset_is_due(mp_pool *pool) {
 }
 
 bool reset_overdue(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
-  return now_ns - slot->released_ns >= pool->config.reset_timeout_ns;
+  return now_ns - slot->reset_ns >= pool->config.reset_timeout_ns;
 }
 
 mp_status reset_silent(mp_error *err) {

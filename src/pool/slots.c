@@ -66,7 +66,8 @@ void slot_opened(mp_pool *pool, mp_slot *slot) {
     lifetime_ns -= (int64_t)pool_random(pool, (uint64_t)lifetime_ns / 10 + 1);
   slot->expires_ns = add_time(now_ns, lifetime_ns);
   slot->idle_limit_ns = pool->driver->idle_limit_ns(slot->session);
-  slot->reset_pending = slot->reset_begun = slot->reset_slow = slot->reset_answered = false;
+  slot->reset_pending = slot->reset_begun = slot->reset_partial = slot->reset_slow = false;
+  slot->reset_answered = false;
   slot->lost = slot->retire = slot->recording = false;
   slot->fresh = true;
   pool->stats.opened++;

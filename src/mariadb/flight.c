@@ -1,0 +1,209 @@
+/* The flight: all that a reset sends.
+
+   COM_RESET_CONNECTION clears nearly all of a session, but leaves the database, the role and
+   the profiles, and sets variables to the server's current globals, not to what the session
+   began with. So more packets go in the same flight:
+
+     ROLLBACK              if the session is in a transaction
+     COM_RESET_CONNECTION
+     SET ROLE …            for an account that may
+     SELECT … WHERE …      what must not be, a role or a database; FOUND_ROWS() is 0 again
+     SHOW PROFILES         must be empty: no command drops the texts that it shows
+     COM_INIT_DB           the database, and with it character_set_database
+     SET NAMES …           if the collation is the user's, or the server MySQL
+     init_connect, init_sql, the statements of on_connect */
+#include <ctype.h>
+#include <errmsg.h>
+#include <string.h>
+#include <strings.h>
+
+#include "scan.h"
+#include "session.h"
+
+/* Header: three bytes of length, a sequence number, the command (MariaDB knowledge base,
+   "0-packet"). What is longer than that can say would have to be split: the rest of it would be
+   read as another command. */
+enum { LONGEST_PAYLOAD = (1 << 24) - 2 };
+
+bool mp_flight_takes(size_t length) {
+  return length < LONGEST_PAYLOAD;
+}
+
+static void add_packet(mp_session *session, enum enum_server_command command, const char *text,
+                       size_t length) {
+  size_t size = length + 1;
+  char header[5] = {(char)size, (char)(size >> 8), (char)(size >> 16), 0, (char)command};
+  session->flight.failed |= !mp_flight_takes(length);
+  mp_buffer_add(&session->flight, header, sizeof header);
+  mp_buffer_add(&session->flight, text, length);
+  session->flight_replies++;
+}
+
+static void add_query(mp_session *session, const char *sql) {
+  add_packet(session, COM_QUERY, sql, strlen(sql));
+}
+
+static void add_text(mp_buffer *sql, const char *text) {
+  mp_buffer_add(sql, text, strlen(text));
+}
+
+/* Adds a statement that was put together, and frees it. */
+static void add_built(mp_session *session, mp_buffer *sql) {
+  if (!sql->failed)
+    add_packet(session, COM_QUERY, sql->data, sql->length);
+  session->flight.failed |= sql->failed;
+  mp_buffer_free(sql);
+}
+
+/* MariaDB returns to the charset of the handshake with its default collation, MySQL to the
+   server's charset. */
+static void add_names(mp_session *session) {
+  const mp_server *server = &session->driver->server;
+  mp_buffer sql = {0};
+  if (session->base.is_mariadb && !server->collation)
+    return;
+  add_text(&sql, "SET NAMES ");
+  add_text(&sql, server->charset);
+  add_text(&sql, " COLLATE ");
+  add_text(&sql, session->base.collation);
+  add_built(session, &sql);
+}
+
+static void add_role(mp_session *session) {
+  const char *role = session->base.role;
+  mp_buffer sql = {0};
+  if (!session->base.has_roles)
+    return;
+  add_text(&sql, "SET ROLE ");
+  if (role && !session->base.is_mariadb)
+    add_text(&sql, role);
+  else if (role)
+    mp_encode_identifier(&sql, role, strlen(role), &(mp_sql_mode){.utf8 = true});
+  else
+    add_text(&sql, "NONE");
+  add_built(session, &sql);
+}
+
+/* A database where there was none, for no command takes it away; the client's own idea of it is no proof, as
+   a borrower may have switched the tracking off. A role of an account that had none to choose: it may have
+   been granted one since. On MySQL roles are always restored, where there are any. */
+static void add_guard(mp_session *session) {
+  const baseline *base = &session->base;
+  bool role = base->is_mariadb && !base->has_roles, database = !base->database;
+  mp_buffer sql = {0};
+  add_text(&sql, "SELECT 1 FROM DUAL WHERE ");
+  add_text(&sql, role ? "CURRENT_ROLE() IS NOT NULL" : "FALSE");
+  add_text(&sql, database ? " OR DATABASE() IS NOT NULL LIMIT 1" : " LIMIT 1");
+  session->guard_reply = session->flight_replies;
+  add_built(session, &sql);
+}
+
+/* The texts of the last borrower's statements, if it had them profiled. The guard would be among them while
+   profiling goes on, which the reset does not end. */
+static void add_profiles(mp_session *session) {
+  session->profiles_reply = session->flight_replies;
+  add_query(session, "SHOW PROFILES");
+}
+
+static void add_database(mp_session *session) {
+  const char *database = session->base.database;
+  if (database)
+    add_packet(session, COM_INIT_DB, database, strlen(database));
+}
+
+/* ---- init_connect ---- */
+
+static bool in_word(char c) {
+  return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c > 0x7F;
+}
+
+/* Takes `word` off the front of the text, if it is the next word. */
+static bool take_word(mp_scanner *scanner, const char *word) {
+  size_t length = strlen(word);
+  mp_scanner_skip_blank(scanner);
+  size_t left = (size_t)(scanner->end - scanner->at);
+  if (left < length || strncasecmp(scanner->at, word, length) != 0 ||
+      (left > length && in_word(scanner->at[length])))
+    return false;
+  scanner->at += length;
+  return true;
+}
+
+/* Whether a statement begins that may have semicolons inside. Under sql_mode ORACLE that is also DECLARE, and
+   any BEGIN but that of a transaction. No server takes a label here. */
+static bool is_compound(mp_scanner from) {
+  static const char *const words[] = {"IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR", "DECLARE"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+    if (take_word(&from, words[i]))
+      return true;
+  if (!take_word(&from, "BEGIN"))
+    return false;
+  take_word(&from, "WORK");
+  mp_scanner_skip_blank(&from);
+  return from.at < from.end && *from.at != ';';
+}
+
+/* It may hold several statements, which this client refuses to send as one. Where a compound statement ends
+   only the server can tell: it is sent with all that follows. */
+static void add_init_connect(mp_session *session) {
+  const char *text = session->base.init_connect, *end = text + strlen(text);
+  mp_scanner scanner;
+  mp_scanner_init(&scanner, text, strlen(text),
+                  (mp_reading){.no_backslash_escapes = session->base.login_no_backslash_escapes});
+  while (text < end) {
+    const char *stop = is_compound(scanner) ? NULL : mp_scanner_find(&scanner, ';');
+    size_t length = (size_t)((stop ? stop : end) - text);
+    if (strspn(text, " \t\r\n") < length)
+      add_packet(session, COM_QUERY, text, length);
+    text = stop ? stop + 1 : end;
+  }
+}
+
+/* ---- all of it ---- */
+
+mp_status mp_flight_build(mp_session *session, mp_error *err) {
+  const mp_server *server = &session->driver->server;
+  if (!mp_flight_takes(strlen(session->base.init_connect)))
+    return mp_fail(err, MP_ERR_CONNECT, 0, "the server's init_connect is too long to be repeated");
+  session->flight.length = session->flight_replies = 0;
+  add_packet(session, COM_RESET_CONNECTION, NULL, 0);
+  add_role(session);
+  add_guard(session);
+  add_profiles(session);
+  add_database(session);
+  add_names(session);
+  add_init_connect(session);
+  for (size_t i = 0; i < server->init_sql_count; i++)
+    add_query(session, server->init_sql[i]);
+  session->built_length = session->flight.length;
+  session->built_replies = session->flight_replies;
+  if (session->flight.failed)
+    return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
+  return MP_DONE;
+}
+
+/* ---- the statements of on_connect ---- */
+
+void mp_flight_add(mp_session *session, const char *sql, size_t length) {
+  add_packet(session, COM_QUERY, sql, length);
+}
+
+/* They may have chosen a database or a role, which the beginning of the flight must know. */
+static void rebuild(mp_session *session) {
+  mp_error ignored = {0};
+  mp_buffer before = session->flight;
+  size_t built = session->built_length;
+  unsigned recorded = session->flight_replies - session->built_replies;
+  session->flight = (mp_buffer){0};
+  mp_baseline_settle(&session->base, session->mysql, true);
+  mp_flight_build(session, &ignored);
+  mp_buffer_add(&session->flight, before.data + built, before.length - built);
+  session->flight_replies += recorded;
+  mp_buffer_free(&before);
+}
+
+void mp_flight_record(mp_session *session, bool on) {
+  session->recording = on;
+  if (!on && session->flight_replies > session->built_replies)
+    rebuild(session);
+}
