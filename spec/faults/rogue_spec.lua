@@ -139,7 +139,7 @@ describe("a server that asks for a file", function()
 
   for name, script in pairs {
     ["the login"] = { when = "login" },
-    ["what is asked of each new session"] = { when = "^SELECT @@init_connect" },
+    ["what is asked of each new session"] = { when = "^SELECT @@sql_mode" },
     ["init_sql"] = { when = "^SET @begun" },
   } do
     it("in answer to " .. name .. " gets nothing, and there is no session", function()

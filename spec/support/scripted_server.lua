@@ -9,6 +9,9 @@
 --
 --     reset = "refuse"       error 1047; "wsrep": as of a Galera node that is not ready; "silent": no answer, to
 --                            nothing any more
+--     excess = number        behind each so-manieth reply, of all connections, comes an OK that belongs to none, in
+--                            the same piece
+--     late = pattern         10 ms late comes the reply to a query that matches
 --     resets = number        only so many, of all connections, are met like that
 --     greets = plugin        authentication plugin of the greeting
 --     switches = plugin      ... to which it switches after the login
@@ -96,6 +99,15 @@ local function begin_rows(peer, cells, types)
   send(peer, table.concat(texts))
 end
 
+local function send_empty(peer, ...)
+  send(peer, string.char(select("#", ...)))
+  for i = 1, select("#", ...) do
+    send_column(peer, select(i, ...), VAR_STRING)
+  end
+  send_eof(peer)
+  send_eof(peer)
+end
+
 local function send_row(peer, ...)
   begin_rows(peer, { ... })
   send_eof(peer)
@@ -108,7 +120,7 @@ local SSL, TRANSACTIONS, SECURE_CONNECTION, MULTI_RESULTS, PLUGIN_AUTH = 0x800, 
 local capabilities = LONG_PASSWORD | LONG_FLAG | CONNECT_WITH_DB | PROTOCOL_41
   | TRANSACTIONS | SECURE_CONNECTION | MULTI_RESULTS | PLUGIN_AUTH
 
-local seen = { resets = 0, connections = 0 }
+local seen = { resets = 0, connections = 0, replies = 0 }
 
 local function send_greeting(peer, script)
   local version = script.version or "5.5.5-10.11.0-MariaDB"
@@ -149,6 +161,16 @@ local function receive_login(peer, script)
   return packet
 end
 
+-- As if it were the reply to another command.
+local function add_excess(peer, script)
+  seen.replies = seen.replies + 1
+  if not script.excess or seen.replies % script.excess ~= 0 then
+    return
+  end
+  peer.number = 1
+  send_ok(peer)
+end
+
 local FULL_AUTHENTICATION = "\1\4"
 
 -- A hash of 32 bytes is what caching_sha2_password tries first.
@@ -178,6 +200,7 @@ local function greet(peer, script)
     ask_for_file(peer, script)
   end
   send_ok(peer)
+  add_excess(peer, script)
   return true
 end
 
@@ -193,6 +216,10 @@ local function answer_as_told(peer, answer)
 end
 
 local function answer_query(peer, sql, script)
+  if script.late and sql:find(script.late) then
+    peer.socket:flush()
+    cqueues.sleep(0.01)
+  end
   for _, answer in ipairs(script.answers or {}) do
     if sql:find(answer.to) then
       return answer_as_told(peer, answer)
@@ -205,10 +232,16 @@ local function answer_query(peer, sql, script)
     send_ok(peer)
   elseif asked then
     send_row(peer, peer.variables[asked] or false)
-  elseif sql:find(settings.question) then
+  elseif sql:find(settings.question) or sql:find "^SELECT @@sql_mode, @@autocommit" then
     send_row(peer, table.unpack(settings.row { connection_id = tostring(peer.id) }))
   elseif sql == "SELECT CONNECTION_ID()" then
     send_row(peer, tostring(peer.id))
+  elseif sql:find "^SELECT 1 FROM DUAL WHERE" then -- this and what follows belong to the reset
+    send_empty(peer, "1")
+  elseif sql:find "^SELECT 1 AS `[^`]+` FROM DUAL WHERE FALSE$" then
+    send_empty(peer, sql:match "`([^`]+)`")
+  elseif sql == "SHOW PROFILES" then
+    send_empty(peer, "Query_ID", "Duration", "Query")
   elseif sql == "SHOW RESETS" then
     send_row(peer, tostring(seen.resets))
   elseif sql == "SHOW CONNECTIONS" then
@@ -273,6 +306,7 @@ local function talk(peer, script)
       peer.variables = command == RESET and {} or peer.variables
       send_ok(peer)
     end
+    add_excess(peer, script)
   end
 end
 

@@ -183,6 +183,9 @@ mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error 
     mysql_options(session->mysql, MYSQL_OPT_NONBLOCK, &running_stack);
   if (reach_baseline(session, deadline_ns, err) != MP_DONE)
     return failed(err);
+  if (mp_session_has_more(session))
+    return mp_fail(err, MP_ERR_CONNECT, CR_MALFORMED_PACKET,
+                   "more came than the replies that were asked for");
   mp_baseline_settle(&session->base, session->mysql, session->driver->server.init_sql_count > 0);
   mp_mode_rest(session);
   return mp_flight_build(session, err) == MP_DONE ? MP_DONE : failed(err);

@@ -7,11 +7,15 @@
      ROLLBACK              if the session is in a transaction
      COM_RESET_CONNECTION
      SET ROLE …            for an account that may
-     SELECT … WHERE …      what must not be, a role or a database; FOUND_ROWS() is 0 again
-     SHOW PROFILES         must be empty: no command drops the texts that it shows
      COM_INIT_DB           the database, and with it character_set_database
      SET NAMES …           if the collation is the user's, or the server MySQL
-     init_connect, init_sql, the statements of on_connect */
+     SELECT … WHERE …      what must not be, a role or a database; FOUND_ROWS() is 0 again
+     SHOW PROFILES         must be empty: no command drops the texts that it shows
+     init_connect, init_sql, the statements of on_connect
+     SELECT … WHERE FALSE  if there are any of these
+
+   The last reply is always one that looks like no other. So it proves that all before it are those that
+   were asked for: were there one too many, or one too few, it would not come last. */
 #include <ctype.h>
 #include <errmsg.h>
 #include <string.h>
@@ -111,6 +115,21 @@ static void add_database(mp_session *session) {
     add_packet(session, COM_INIT_DB, database, strlen(database));
 }
 
+/* The reply to it ends the flight: see above. */
+static void add_seal(mp_session *session) {
+  session->seal_reply = session->flight_replies;
+  session->seal_length = session->flight.length;
+  add_query(session, "SELECT 1 AS `" MP_SEAL "` FROM DUAL WHERE FALSE");
+}
+
+static void drop_seal(mp_session *session) {
+  if (session->seal_reply == 0)
+    return;
+  session->flight_replies = session->seal_reply;
+  session->flight.length = session->seal_length;
+  session->seal_reply = 0;
+}
+
 /* ---- init_connect ---- */
 
 static bool in_word(char c) {
@@ -165,18 +184,20 @@ mp_status mp_flight_build(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
   if (!mp_flight_takes(strlen(session->base.init_connect)))
     return mp_fail(err, MP_ERR_CONNECT, 0, "the server's init_connect is too long to be repeated");
-  session->flight.length = session->flight_replies = 0;
+  session->flight.length = session->flight_replies = session->seal_reply = 0;
   add_packet(session, COM_RESET_CONNECTION, NULL, 0);
   add_role(session);
-  add_guard(session);
-  add_profiles(session);
   add_database(session);
   add_names(session);
+  add_guard(session);
+  add_profiles(session);
   add_init_connect(session);
   for (size_t i = 0; i < server->init_sql_count; i++)
     add_query(session, server->init_sql[i]);
   session->built_length = session->flight.length;
   session->built_replies = session->flight_replies;
+  if (session->flight_replies > session->profiles_reply + 1)
+    add_seal(session);
   if (session->flight.failed)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
   return MP_DONE;
@@ -185,11 +206,14 @@ mp_status mp_flight_build(mp_session *session, mp_error *err) {
 /* ---- the statements of on_connect ---- */
 
 void mp_flight_add(mp_session *session, const char *sql, size_t length) {
+  drop_seal(session);
   add_packet(session, COM_QUERY, sql, length);
+  add_seal(session);
 }
 
 /* They may have chosen a database or a role, which the beginning of the flight must know. */
 static void rebuild(mp_session *session) {
+  drop_seal(session);
   mp_error ignored = {0};
   mp_buffer before = session->flight;
   size_t built = session->built_length;
@@ -197,13 +221,15 @@ static void rebuild(mp_session *session) {
   session->flight = (mp_buffer){0};
   mp_baseline_settle(&session->base, session->mysql, true);
   mp_flight_build(session, &ignored);
+  drop_seal(session);
   mp_buffer_add(&session->flight, before.data + built, before.length - built);
   session->flight_replies += recorded;
+  add_seal(session);
   mp_buffer_free(&before);
 }
 
 void mp_flight_record(mp_session *session, bool on) {
   session->recording = on;
-  if (!on && session->flight_replies > session->built_replies)
+  if (!on && session->seal_reply > session->built_replies)
     rebuild(session);
 }

@@ -34,6 +34,12 @@ bool mp_session_has_row(const mp_session *session) {
   return !session->cont && mp_session_has_packet(session) && session->mysql->net.pvio->cache_pos[4] < 0xFE;
 }
 
+/* Whether something has come that nobody asked for, the end of the connection apart. */
+bool mp_session_has_more(const mp_session *session) {
+  struct pollfd socket = {.fd = mysql_get_socket(session->mysql), .events = POLLIN | POLLRDHUP};
+  return mp_session_has_cached(session) || (poll(&socket, 1, 0) > 0 && socket.revents == POLLIN);
+}
+
 /* With no reply owed, anything to read is the server's farewell. POLLRDHUP tells of the end
    also behind replies that have not been read. */
 mp_liveness mp_session_peek(mp_session *session) {
@@ -49,9 +55,11 @@ mp_liveness mp_session_peek(mp_session *session) {
 }
 
 /* A unix socket has no network behind which the server could be gone already (measured: a send after
-   a timeout of the server, a KILL, a restart and a crash fails with 2006). */
+   a timeout of the server, a KILL, a restart and a crash fails with 2006). What has been read ahead and
+   nobody asked for the look finds, not the send. */
 bool mp_session_send_tells(const mp_session *session) {
-  return session->driver->server.socket != NULL && session->fork_generation == mp_fork_generation();
+  return session->driver->server.socket != NULL && session->fork_generation == mp_fork_generation() &&
+         !mp_session_has_cached(session);
 }
 
 /* No statement is unfinished; the replies to a reset may be on their way. */

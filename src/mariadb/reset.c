@@ -115,8 +115,37 @@ static bool reads(const mp_session *session, unsigned reply) {
   return session->flight_replies - session->owed == reply;
 }
 
+static bool reads_seal(const mp_session *session) {
+  return session->seal_reply > 0 && reads(session, session->seal_reply);
+}
+
 static bool must_be_empty(const mp_session *session) {
-  return reads(session, session->guard_reply) || reads(session, session->profiles_reply);
+  return reads(session, session->guard_reply) || reads(session, session->profiles_reply) ||
+         reads_seal(session);
+}
+
+/* Those to init_connect and what the user had run may be of any kind. */
+static bool may_be_anything(const mp_session *session) {
+  return session->seal_reply > 0 && session->owed > 1 &&
+         session->flight_replies - session->owed > session->profiles_reply &&
+         session->owed <= session->flight_replies;
+}
+
+/* Whether the result has the columns of the reply that is due. */
+static bool is_due(const mp_session *session) {
+  unsigned columns = mysql_field_count(session->mysql);
+  if (may_be_anything(session))
+    return true;
+  if (reads_seal(session))
+    return columns == 1 && strcmp(session->mysql->fields[0].name, MP_SEAL) == 0;
+  if (reads(session, session->profiles_reply))
+    return columns == 3;
+  return columns == (reads(session, session->guard_reply) ? 1 : 0);
+}
+
+/* From here on each answer would be another statement's. */
+static mp_status fail_shifted(mp_error *err) {
+  return mp_fail(err, MP_ERR_PROTOCOL, 0, "the replies to a reset are not those that were asked for");
 }
 
 /* The server tells the client of a change of charset, unless a borrower told it not to. */
@@ -125,7 +154,7 @@ static mp_status reply_done(mp_session *session, mp_error *err) {
     return session->owed == session->unsent ? send_on(session, err) : await_reply(session, err);
   session->mysql->charset = session->base.charset;
   mp_mode_rest(session);
-  return MP_DONE;
+  return mp_session_has_more(session) ? fail_shifted(err) : MP_DONE;
 }
 
 static mp_status after_result(mp_session *session, mp_error *err);
@@ -189,6 +218,8 @@ static mp_status got_result(mp_session *session, mp_error *err) {
     return reply_done(session, err);
   if (session->flag)
     return mp_mysql_fail(session, MP_PHASE_RESET, err);
+  if (!is_due(session))
+    return fail_shifted(err);
   if (mysql_field_count(session->mysql) == 0)
     return after_result(session, err);
   session->result = mysql_use_result(session->mysql);
@@ -216,6 +247,8 @@ static int next_start(mp_session *session, int ready) {
 static mp_status after_result(mp_session *session, mp_error *err) {
   if (!mysql_more_results(session->mysql))
     return reply_done(session, err);
+  if (!may_be_anything(session))
+    return fail_shifted(err);
   session->cont = next_start;
   session->done = got_next;
   return mp_task_settle(session, pause_events, err);

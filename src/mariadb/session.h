@@ -146,9 +146,11 @@ struct mp_session {
   size_t built_length; /* of the flight without the statements of on_connect */
   unsigned built_replies;
   unsigned guard_reply, profiles_reply; /* which of the replies are those to the guard and to SHOW PROFILES */
-  size_t sent;                          /* bytes of the flight */
-  unsigned unsent;                      /* packets of it */
-  unsigned owed;                        /* replies of a reset not read yet, those to come of `unsent` too */
+  unsigned seal_reply; /* ... and the last, behind statements of any kind; 0: there are none */
+  size_t seal_length;  /* of the flight before it */
+  size_t sent;         /* bytes of the flight */
+  unsigned unsent;     /* packets of it */
+  unsigned owed;       /* replies of a reset not read yet, those to come of `unsent` too */
   transaction transaction;
   const char *sql; /* the statement in progress */
   size_t length;
@@ -242,6 +244,7 @@ mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t dead
 mp_status mp_session_recover(mp_session *session, mp_error *err);
 
 /* flight.c */
+#define MP_SEAL "the reset ends here" /* column of the last reply */
 mp_status mp_flight_build(mp_session *session, mp_error *err);
 bool mp_flight_takes(size_t length); /* a statement of so many bytes */
 void mp_flight_add(mp_session *session, const char *sql, size_t length);
@@ -303,6 +306,7 @@ void mp_prepared_end(mp_session *session);
 /* liveness.c */
 mp_liveness mp_session_peek(mp_session *session);
 bool mp_session_send_tells(const mp_session *session);
+bool mp_session_has_more(const mp_session *session);
 bool mp_session_has_cached(const mp_session *session);
 bool mp_session_has_packet(const mp_session *session);
 bool mp_session_has_row(const mp_session *session);
