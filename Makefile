@@ -57,7 +57,7 @@ SOURCES = $(wildcard src/pool/*.c src/mariadb/*.c src/lua/*.c)
 OBJECTS = $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 CORE = $(BUILD)/mypool/core.so
 # Those parts of src/mariadb that are rules, not I/O: their specs need no server.
-SQL = buffer effect encode number scan utf8
+SQL = buffer effect encode lock number scan utf8
 C_SPEC = $(BUILD)/spec/c
 C_SPEC_SOURCES = $(wildcard spec/c/*.c src/pool/*.c) $(SQL:%=src/mariadb/%.c)
 RELAY = build/spec/relay

@@ -100,8 +100,9 @@ after_each(pools.close)
 local function new_pool(user, more)
   local options = { socket = s.socket, user = user, password = "secret", database = "app", max_size = 1 }
   for name, value in pairs(more or {}) do
-    options[name] = value or nil
+    options[name] = value
   end
+  options.database = options.database or nil
   return pools.new(options)
 end
 
@@ -283,6 +284,7 @@ describe("after each reset the pool's own SQL is in force again:", function()
     },
     ["several variables in one statement"] = {
       init_sql = "SET SESSION sql_mode = 'STRICT_ALL_TABLES', lc_time_names = 'fr_FR', @mine = 1, autocommit = 0",
+      autocommit = false,
       expect = { sql_mode = "STRICT_ALL_TABLES", lc_time_names = "fr_FR", ["@mine"] = "1", autocommit = "OFF" },
     },
     ["the isolation level"] = {
@@ -336,6 +338,7 @@ describe("after each reset the pool's own SQL is in force again:", function()
       local shown = assert_restored(new_pool(case.user or "plainone", {
         init_sql = case.init_sql,
         database = case.database,
+        autocommit = case.autocommit,
       }))
       assert_shows(case.expect, shown)
     end)

@@ -49,6 +49,10 @@ struct mp_driver {
   /* While on, statements that succeed become part of the baseline: each reset repeats them. */
   void (*record)(mp_session *session, bool on);
 
+  /* Whether the session commits what a statement writes, as far as the caller has not said that it need not.
+     May be NULL. */
+  mp_status (*check_baseline)(const mp_session *session, mp_error *err);
+
   /* Sends a statement, reads the first reply. `sql` stays until the operation ends. */
   mp_status (*query)(mp_session *session, const char *sql, size_t length, mp_error *err);
 

@@ -419,6 +419,9 @@ int mp_loan_slot(const mp_loan *loan);
 bool mp_loan_fresh(const mp_loan *loan);
 void mp_loan_record(mp_loan *loan, bool on);
 
+/* Whether the session is such that what a statement writes stays: else MP_FAILED, of kind CONNECT. */
+mp_status mp_loan_check_baseline(const mp_loan *loan, mp_error *err);
+
 /* Of the reply just read. */
 void mp_loan_summary(const mp_loan *loan, mp_summary *summary);
 mp_column mp_loan_column(const mp_loan *loan, unsigned index);
@@ -461,6 +464,16 @@ const char *mp_scanner_next(mp_scanner *scanner);
 /* Whether the placeholder just found has its place where SQL takes digits and nothing else, as behind LIMIT.
    Reads the text before it once more. */
 bool mp_scanner_wants_whole(const mp_scanner *found);
+
+/* Whether the statement takes a lock that lasts as long as its session: LOCK TABLES, FLUSH … WITH READ LOCK,
+   GET_LOCK() and their like. */
+bool mp_sql_takes_lock(const char *sql, size_t length, mp_reading reading);
+
+/* The same at a glance: false for nearly all that take none. */
+bool mp_sql_may_lock(const char *sql, size_t length);
+
+/* Whether it only reads, by its first word: not so for one that is not known. */
+bool mp_sql_only_reads(const char *sql, size_t length, mp_reading reading);
 
 /* Whether the placeholders are the same ones by every reading that the mode leaves open. */
 bool mp_sql_reads_alike(const char *sql, size_t length, const mp_sql_mode *mode);
@@ -521,7 +534,8 @@ typedef struct mp_server {
   const char *const *init_sql;    /* statements of the baseline */
   size_t init_sql_count;
   int64_t connect_timeout_ns;
-  bool threads; /* connect on a helper thread, so that opening never blocks the caller */
+  bool autocommit_off; /* sessions may have it off: else they are refused */
+  bool threads;        /* connect on a helper thread, so that opening never blocks the caller */
 
   /* Asked at each connect, by whoever begins it. Returns a copy from malloc, or NULL: for no
      password, or with *err set. */

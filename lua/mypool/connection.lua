@@ -2,41 +2,30 @@
 -- sqlstate when the server or the network failed, and raises for a mistake of the caller's.
 
 local core = require "mypool.core"
-local options = require "mypool.options"
 local bulk = require "mypool.bulk"
 local prepared = require "mypool.statement"
 local rows = require "mypool.rows"
 local run = require "mypool.run"
+local text = require "mypool.text"
 local transaction = require "mypool.transaction"
 core.internal()
 
 local query, ping = core.query, core.ping
 local Connection = core["mypool.connection"]
 
--- The shapes that core.query knows.
-local RESULT, ROW, VALUE, STREAM = 0, 1, 2, 3
 local raw = { rows = "array", raw = true }
 
-local function statement(name, shape)
-  return function(self, sql, ...)
-    if type(sql) == "table" then
-      return run(self, query(self, shape, sql, options.statement(sql, name), ...))
-    end
-    return run(self, query(self, shape, nil, sql, ...))
-  end
-end
-
 -- conn:query(sql, ...): the result, an array of rows; the further results of a CALL after it.
-Connection.query = statement("query", RESULT)
+Connection.query = text.method("query", text.RESULT)
 
 -- conn:one(sql, ...): the first row; nil when there is none.
-Connection.one = statement("one", ROW)
+Connection.one = text.method("one", text.ROW)
 
 -- conn:value(sql, ...): the first cell of the first row; nil when there is none.
-Connection.value = statement("value", VALUE)
+Connection.value = text.method("value", text.VALUE)
 
 -- conn:rows(sql, ...): for row in … do: the rows one by one; see rows.lua.
-local stream = statement("rows", STREAM)
+local stream = text.method("rows", text.STREAM)
 function Connection:rows(...)
   return rows(self, stream(self, ...))
 end
@@ -56,7 +45,7 @@ end
 -- conn:warnings(): what the last statement warned of: an array of { level =, code =, message = }.
 function Connection:warnings()
   core.held(self, "warnings")
-  local found, err, errno, sqlstate = run(self, query(self, RESULT, raw, "SHOW WARNINGS"))
+  local found, err, errno, sqlstate = run(self, query(self, text.RESULT, raw, "SHOW WARNINGS"))
   if not found then
     return nil, err, errno, sqlstate
   end

@@ -63,9 +63,14 @@ local function warn_of_overdue(_, details)
   warn(("mypool: a connection checked out at %s is out for %.1f s"):format(details.place, details.age))
 end
 
--- Gives the options of a new pool the function that C calls, once for each loan that is overdue.
--- Without on_event it warns.
+-- Gives the options of a new pool the functions that C calls: once for each loan that is overdue, for which it warns
+-- without on_event; and for each that ended in a transaction.
 function hooks.watch(options)
+  if options.on_event then
+    function options.left_open(place, id)
+      report(options, "left_open", { place = place, id = id })
+    end
+  end
   if options.leak_after then
     local reporter = { name = options.name, on_event = options.on_event or warn_of_overdue }
     function options.overdue(place, age, id)
@@ -79,14 +84,16 @@ end
 -- Passes on what on_connect returned, and an error of mypool's that it raised; raises all else.
 local function prepared(conn, ok, first, ...)
   core.held(conn, "on_connect")
-  core.record(conn, false)
+  local _, err, errno, sqlstate = core.record(conn, false)
   local second = ...
-  if ok and not (first == nil and second ~= nil) then
+  if ok and not (first == nil and second ~= nil) and not err then
     return conn
   end
   conn:discard()
-  if ok then
+  if ok and first == nil and second ~= nil then
     return first, ...
+  elseif ok then
+    return nil, err, errno, sqlstate
   elseif is_error(first) then
     return nil, first, first.errno, first.sqlstate
   end

@@ -3,10 +3,13 @@
 
 local core = require "mypool.core"
 local Connection = require "mypool.connection"
+local bulk = require "mypool.bulk"
 local hooks = require "mypool.hooks"
 local is_error = require "mypool.is_error"
+local rows = require "mypool.rows"
 local run = require "mypool.run"
 local scope = require "mypool.scope"
+local text = require "mypool.text"
 local transaction = require "mypool.transaction"
 core.internal()
 
@@ -99,8 +102,7 @@ function Pool:with(fn)
   return scope.hold(conn, lend, conn, fn)
 end
 
-local function on_a_connection(name)
-  local method = Connection[name]
+local function on_a_connection(name, method)
   return function(self, ...)
     local conn, err, errno, sqlstate = checkout(self, name)
     if not conn then
@@ -110,12 +112,30 @@ local function on_a_connection(name)
   end
 end
 
--- pool:query, one, value, ping, execute_many: as on a connection.
-Pool.query = on_a_connection "query"
-Pool.one = on_a_connection "one"
-Pool.value = on_a_connection "value"
-Pool.ping = on_a_connection "ping"
-Pool.execute_many = on_a_connection "execute_many"
+local function once(name, shape)
+  return on_a_connection(name, text.method(name, shape + text.ONCE))
+end
+
+-- pool:query, one, value, ping: as on a connection. Those that need a statement's connection any further raise:
+-- statements that take a lock before they are sent, those that leave a transaction open when they have run.
+Pool.query = once("query", text.RESULT)
+Pool.one = once("one", text.ROW)
+Pool.value = once("value", text.VALUE)
+Pool.ping = on_a_connection("ping", Connection.ping)
+
+local function execute_many(conn, sql, many)
+  core.check_locks(conn, sql)
+  return bulk(conn, sql, many)
+end
+
+-- pool:execute_many(sql, rows): as on a connection; raises for a statement that takes a lock.
+Pool.execute_many = on_a_connection("execute_many", execute_many)
+
+local stream_once = text.method("rows", text.STREAM + text.ONCE)
+
+local function begin_rows(conn, ...)
+  return rows(conn, stream_once(conn, ...))
+end
 
 local function owned(conn, ok, iterator, stream, ...)
   if ok and iterator then
@@ -125,13 +145,14 @@ local function owned(conn, ok, iterator, stream, ...)
   return finish(conn, core.give_back, ok, iterator, stream, ...)
 end
 
--- pool:rows(sql, ...): as on a connection, which is lent as long as the loop runs.
+-- pool:rows(sql, ...): as on a connection, which is lent as long as the loop runs; raises as pool:query does, at
+-- the end of the loop.
 function Pool:rows(...)
   local conn, err, errno, sqlstate = checkout(self, "rows")
   if not conn then
     return nil, err, errno, sqlstate
   end
-  return owned(conn, pcall(Connection.rows, conn, ...))
+  return owned(conn, pcall(begin_rows, conn, ...))
 end
 
 -- pool:begin([options]): a transaction on a connection of its own, which ends with it.

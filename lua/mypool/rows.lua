@@ -32,10 +32,17 @@ local function drain(conn, fd, ...)
   return run(conn, fd, ...)
 end
 
--- stream:close(): ends it; a second time does nothing. A short rest is read, a long one costs the
--- session. Also what the loop calls.
-function Stream:close()
-  must_be_stream(self, "close")
+-- A connection that was lent for the stream alone. What is raised here goes on.
+local function give_back(conn, ok, message)
+  if ok then
+    ok, message = pcall(core.end_once, conn)
+  end
+  core.give_back(conn)
+  return ok, message
+end
+
+-- `failed`: an error is on its way to the program.
+local function close(self, failed)
   local conn = self.conn
   if not conn then
     return
@@ -46,14 +53,24 @@ function Stream:close()
     ok, message = pcall(drain, conn, core.drain(conn))
   end
   if self.owns then
-    conn:release()
+    ok, message = give_back(conn, ok and not failed, message)
   end
-  if not ok then
+  if not ok and not failed then
     error(message, 0)
   end
 end
 
-metatable.__close = Stream.close
+-- stream:close(): ends it; a second time does nothing. A short rest is read, a long one costs the session.
+function Stream:close()
+  must_be_stream(self, "close")
+  close(self, false)
+end
+
+-- What the loop calls.
+function metatable.__close(self, failure)
+  must_be_stream(self, "close")
+  close(self, failure ~= nil)
+end
 
 -- The rows that came last, or nothing after the last one.
 local function fetch_more(self)
@@ -66,7 +83,7 @@ local function fetch_more(self)
     self[ROWS], self.at = rows, 1
     return rows[1]
   end
-  self:close()
+  close(self, err ~= nil)
   if err then
     error(err, 0)
   end

@@ -11,7 +11,15 @@ extern const char GUARD_CLASS[];
 extern const char LIST_CLASS[], IDENTIFIER_CLASS[], BINARY_CLASS[];
 
 /* User values of a pool. */
-enum { POOL_WAIT = 1, POOL_NULL, POOL_OVERDUE, POOL_TYPES, POOL_VALUES = POOL_TYPES };
+enum {
+  POOL_WAIT = 1,
+  POOL_NULL,
+  POOL_OVERDUE,
+  POOL_TYPES,
+  POOL_LEFT_OPEN,
+  POOL_UNTOLD,
+  POOL_VALUES = POOL_UNTOLD
+};
 
 /* What the userdata of a class begin with: the class, and a link in the list of all that the state holds
    (leftovers.c). */
@@ -40,6 +48,10 @@ typedef struct pool_data {
   int retries;
   int uncharged_kb;      /* of results, that the collector has not been told of */
   lua_Integer forgotten; /* connections that came back by garbage collection */
+  lua_Integer left_open; /* loans that ended in a transaction */
+  bool untold;           /* ... of which on_event has not been told: in POOL_UNTOLD */
+  bool keeps_state;      /* sessions are not reset */
+  bool autocommit_off;   /* sessions may have it off */
 } pool_data;
 
 /* User values of a connection: its pool, the coroutine that checked it out, the statement's text,
@@ -116,6 +128,7 @@ typedef struct connection {
   mp_buffer text;                          /* the statement with its parameters in it */
   mp_buffer literals;                      /* where they stand: of type sql_literal */
   mp_query_options asked_for;              /* ASKING: how to send the statement */
+  const char *once;                        /* the function that it is lent for, if it alone; else NULL */
   code_place taken, ended;                 /* by checkout, by release */
 } connection;
 
@@ -167,6 +180,16 @@ void collector_go_on(lua_State *L, pool_data *pool, int before_kb);
    given up. */
 enum { WORTH_DRAINING = 64 * 1024 };
 
+/* left_open.c: of the pool at this index */
+void note_left_open(lua_State *L, int index, const char *place, uint64_t id);
+void report_left_open(lua_State *L, int index); /* calls the user's on_event */
+
+/* once.c */
+void once_begin(lua_State *L, connection *conn, const char *function, int index);
+void once_end(lua_State *L, connection *conn);
+int core_check_locks(lua_State *L);
+int core_end_once(lua_State *L);
+
 /* leftovers.c */
 void leftovers_open(lua_State *L);
 leftovers *leftovers_of(lua_State *L);
@@ -198,8 +221,8 @@ connection *check_held(lua_State *L, const char *function);
 connection *connection_new(lua_State *L, pool_data *pool);
 void connection_give_back(lua_State *L, connection *conn, bool reset); /* at index 1 */
 void connection_end(lua_State *L, connection *conn);                   /* its session is closed */
-void connection_abandon(lua_State *L, connection *conn);        /* at index 1; nobody waits for it any more */
-void connection_report_overdue(lua_State *L, connection *conn); /* may call the user's on_event */
+void connection_abandon(lua_State *L, connection *conn); /* at index 1; nobody waits for it any more */
+void connection_report(lua_State *L, connection *conn);  /* may call the user's on_event */
 void connection_open(lua_State *L);
 int core_connection(lua_State *L);
 int core_held(lua_State *L);

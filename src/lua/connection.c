@@ -51,9 +51,19 @@ connection *check_held(lua_State *L, const char *function) {
   return conn;
 }
 
-/* Loans of the pool that are out for too long. May call the user's on_event. */
-void connection_report_overdue(lua_State *L, connection *conn) {
+static void report_what_was_left_open(lua_State *L, connection *conn) {
+  if (!conn->pool->untold)
+    return;
+  lua_getiuservalue(L, 1, CONNECTION_POOL);
+  report_left_open(L, lua_gettop(L));
+  lua_pop(L, 1);
+}
+
+/* Loans of the pool that are out for too long, or have ended in a transaction. May call the user's on_event.
+ */
+void connection_report(lua_State *L, connection *conn) {
   mp_holder overdue;
+  report_what_was_left_open(L, conn);
   while (conn->pool->pool && mp_pool_next_overdue(conn->pool->pool, &overdue)) {
     lua_getiuservalue(L, 1, CONNECTION_POOL);
     report_overdue(L, lua_gettop(L), &overdue);
@@ -151,6 +161,17 @@ int core_abandon(lua_State *L) {
   return 0;
 }
 
+/* The end of a loan that the program has used as it pleased. */
+static void end_loan(lua_State *L, connection *conn, bool reset) {
+  uint64_t left_open = mp_loan_in_transaction(conn->loan) ? mp_loan_id(conn->loan) : 0;
+  connection_give_back(L, conn, reset);
+  if (left_open == 0)
+    return;
+  lua_getiuservalue(L, 1, CONNECTION_POOL);
+  note_left_open(L, lua_gettop(L), conn->taken.text, left_open);
+  lua_pop(L, 1);
+}
+
 void connection_end(lua_State *L, connection *conn) {
   conn->pool->L = L;
   mp_loan_discard(conn->loan);
@@ -194,16 +215,17 @@ static int connection_release(lua_State *L) {
     return 0;
   check_outside_call(L, conn, "release");
   conn->ended = place_of_caller(L);
-  connection_report_overdue(L, conn);
+  connection_report(L, conn);
   if (!cut_other(L, conn))
-    connection_give_back(L, conn, reset);
+    end_loan(L, conn, reset);
+  report_what_was_left_open(L, conn);
   return 0;
 }
 
 /* give_back(connection): as release, for a handle that only on_connect has seen: its place is of no use. */
 int core_give_back(lua_State *L) {
   connection *conn = check_connection(L, "release");
-  connection_report_overdue(L, conn);
+  connection_report(L, conn);
   if (!cut_other(L, conn))
     connection_give_back(L, conn, true);
   return 0;
@@ -252,9 +274,10 @@ static int connection_close(lua_State *L) {
   if (conn && conn->loan) {
     check_outside_call(L, conn, "release");
     conn->ended = place_of_caller(L);
-    connection_report_overdue(L, conn);
+    connection_report(L, conn);
     if (!cut_other(L, conn))
-      connection_give_back(L, conn, true);
+      end_loan(L, conn, true);
+    report_what_was_left_open(L, conn);
   }
   return 0;
 }
@@ -267,7 +290,7 @@ static int connection_gc(lua_State *L) {
   if (!conn || !conn->loan)
     return 0;
   bool forgotten = mp_loan_held(conn->loan) && !conn->abandoned && conn->activity != CHECKING_OUT;
-  connection_give_back(L, conn, true);
+  end_loan(L, conn, true);
   if (forgotten) {
     conn->pool->forgotten++;
     lua_pushfstring(L, "mypool: a connection checked out at %s was never released", conn->taken.text);

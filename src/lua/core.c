@@ -124,6 +124,8 @@ static const luaL_Reg functions[] = {
     {"close_prepared", core_close_prepared},
     {"row", core_row},
     {"execute_many", core_execute_many},
+    {"check_locks", core_check_locks},
+    {"end_once", core_end_once},
     {"parameters", core_parameters},
     {"poll", core_poll},
     {"number", core_number},

@@ -52,6 +52,8 @@ int connection_failed(lua_State *L, connection *conn, mp_error *err) {
 /* nil and the results lie on the stack from `first` on. */
 static int finish_query(lua_State *L, connection *conn, int first) {
   conn->activity = IDLE;
+  if (!conn->streaming)
+    once_end(L, conn);
   return lua_gettop(L) - first + 1;
 }
 
@@ -92,7 +94,7 @@ static int proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wa
   if (status == MP_WAIT)
     return connection_waits(L, conn, wait);
   if (conn->activity == CHECKING_OUT)
-    connection_report_overdue(L, conn);
+    connection_report(L, conn);
   if (status == MP_FAILED)
     return connection_failed(L, conn, err);
   if (conn->rejected)

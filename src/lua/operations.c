@@ -13,7 +13,7 @@ int core_checkout(lua_State *L) {
   mp_error err;
   lua_replace(L, 1);
   lua_settop(L, 1);
-  connection_report_overdue(L, conn);
+  connection_report(L, conn);
   conn->taken = place_from(L, 2);
   lua_pushthread(L);
   lua_setiuservalue(L, 1, CONNECTION_OWNER); /* no other coroutine may take its address */
@@ -23,7 +23,7 @@ int core_checkout(lua_State *L) {
   if (status == MP_DONE) {
     conn->activity = IDLE;
     conn->in_hand = false;
-    connection_report_overdue(L, conn);
+    connection_report(L, conn);
     return 1;
   }
   if (status == MP_WAIT)
@@ -144,11 +144,14 @@ static mp_status send_query(lua_State *L, connection *conn, const mp_query_optio
   return clear ? send_encoded(conn, *options, &mode, wait, err) : ask_first(L, conn, options, wait, err);
 }
 
+enum { ONCE = 4 };
+
 /* query(connection, shape, options or nil, sql, ...): shape is 0 for the whole result, 1 for its
-   first row, 2 for the first cell of that, 3 for the number of columns, and then fetch. */
+   first row, 2 for the first cell of that, 3 for the number of columns, and then fetch; ONCE is added where
+   the connection is lent for this statement alone. */
 int core_query(lua_State *L) {
   static const char *const names[] = {"query", "one", "value", "rows"};
-  int shape_asked = (int)luaL_checkinteger(L, 2);
+  int asked = (int)luaL_checkinteger(L, 2), shape_asked = asked & ~ONCE;
   luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, 2, "no such shape");
   connection *conn = check_held(L, names[shape_asked]);
   mp_query_options options = {0};
@@ -162,6 +165,9 @@ int core_query(lua_State *L) {
     return refuse_within_stream(L);
   read_options(L, 3, conn, &options, names[shape_asked]);
   conn->shape = (shape)shape_asked;
+  conn->once = NULL;
+  if (asked & ONCE)
+    once_begin(L, conn, names[shape_asked], 4);
   mp_status status = send_query(L, conn, &options, &wait, &err);
   return connection_proceed(L, conn, status, &wait, &err);
 }
@@ -216,8 +222,14 @@ int core_fresh(lua_State *L) {
   return 1;
 }
 
-/* record(connection, on): the statements that follow become part of the baseline. */
+/* record(connection, on): the statements that follow become part of the baseline. Returns nothing; at their
+   end nil, error, errno, sqlstate where there is something wrong with it. */
 int core_record(lua_State *L) {
-  mp_loan_record(check_held(L, "checkout")->loan, lua_toboolean(L, 2));
-  return 0;
+  connection *conn = check_held(L, "checkout");
+  mp_error err = {0};
+  bool on = lua_toboolean(L, 2);
+  mp_loan_record(conn->loan, on);
+  if (on || mp_loan_check_baseline(conn->loan, &err) == MP_DONE)
+    return 0;
+  return push_failure(L, &err);
 }

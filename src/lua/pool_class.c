@@ -112,6 +112,7 @@ static void read_server(lua_State *L, mp_server *server) {
   server->database = string_option(L, "database");
   server->charset = string_option(L, "charset");
   server->collation = string_option(L, "collation");
+  server->autocommit_off = !flag_option(L, "autocommit", true);
   server->connect_timeout_ns = seconds_option(L, "connect_timeout", 5 * MP_SECOND);
   luaL_argcheck(L, server->port <= 65535 && server->charset, 1, "port and charset");
   read_tls(L, server);
@@ -219,6 +220,7 @@ int core_new(lua_State *L) {
   keep(L, "null", POOL_NULL);
   keep(L, "overdue", POOL_OVERDUE);
   keep(L, "types", POOL_TYPES);
+  keep(L, "left_open", POOL_LEFT_OPEN);
   lua_getfield(L, OPTIONS, "password");
   pool->password = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_getfield(L, OPTIONS, "forget");
@@ -233,6 +235,8 @@ int core_new(lua_State *L) {
   server.context = pool;
   config.reset_timeout_ns = server.connect_timeout_ns;
   pool->array_rows = is_word(L, "rows", "array");
+  pool->keeps_state = !config.reset;
+  pool->autocommit_off = server.autocommit_off;
   pool->converting = flag_option(L, "types", false);
   pool->retries = (int)config.retries;
   pool->max_result_bytes = size_option(L, "max_result_bytes");
@@ -295,6 +299,8 @@ static int pool_stats(lua_State *L) {
   mp_holder overdue;
   while (mp_pool_next_overdue(pool->pool, &overdue))
     report_overdue(L, 1, &overdue);
+  if (pool->untold)
+    report_left_open(L, 1);
   mp_pool_stats(pool->pool, &stats);
   lua_createtable(L, 0, 24);
   for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
@@ -306,6 +312,8 @@ static int pool_stats(lua_State *L) {
   lua_setfield(L, -2, "reset_wait");
   lua_pushinteger(L, pool->forgotten);
   lua_setfield(L, -2, "forgotten");
+  lua_pushinteger(L, pool->left_open);
+  lua_setfield(L, -2, "left_open");
   return 1;
 }
 

@@ -220,6 +220,24 @@ mp_status mp_baseline_record_state(mp_session *session, int64_t deadline_ns, mp_
   return take_state(session, err) == MP_DONE ? mp_run_end(session, deadline_ns, err) : MP_FAILED;
 }
 
+/* Each call that a session is lent for alone would be undone at its end: the program must have asked for
+ * that. */
+mp_status mp_baseline_check(const mp_session *session, mp_error *err) {
+  unsigned status = session->mysql->server_status;
+  if (session->driver->server.autocommit_off)
+    return MP_DONE;
+  err->phase = MP_PHASE_CONNECT;
+  if (!session->base.autocommit || !(status & SERVER_STATUS_AUTOCOMMIT))
+    return mp_fail(err, MP_ERR_CONNECT, 0,
+                   "a new session has autocommit off, so all that pool:query and the like write would be "
+                   "undone: switch it on by init_sql, or give the pool the option autocommit = false");
+  if (status & SERVER_STATUS_IN_TRANS)
+    return mp_fail(err, MP_ERR_CONNECT, 0,
+                   "a new session is in a transaction, which init_sql or on_connect has left open, so all "
+                   "that pool:query and the like write would be undone");
+  return MP_DONE;
+}
+
 /* Once the user's SQL has run. It may have chosen a database, and a role even where the server
    counts none: then the role is restored in any case. */
 void mp_baseline_settle(baseline *base, const MYSQL *mysql, bool user_sql) {

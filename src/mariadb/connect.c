@@ -168,7 +168,7 @@ mp_status mp_session_login(mp_session *session, int64_t deadline_ns, mp_error *e
 static mp_status reach_baseline(mp_session *session, int64_t deadline_ns, mp_error *err) {
   if (set_collation(session, deadline_ns, err) == MP_DONE &&
       mp_baseline_record(session, deadline_ns, err) == MP_DONE &&
-      run_init_sql(session, deadline_ns, err) == MP_DONE)
+      run_init_sql(session, deadline_ns, err) == MP_DONE && mp_baseline_check(session, err) == MP_DONE)
     return MP_DONE;
   if (err->code == CR_SSL_CONNECTION_ERROR)
     err->code = CR_SERVER_LOST; /* who has logged in was not refused */

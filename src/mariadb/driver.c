@@ -118,6 +118,7 @@ static const mp_driver mariadb_face = {
     .reset_send = mp_reset_send,
     .reset_read = mp_reset_read,
     .record = mp_flight_record,
+    .check_baseline = mp_baseline_check,
     .query = mp_statement_query,
     .ask = mp_mode_ask,
     .has_row = mp_session_has_row,

@@ -209,14 +209,13 @@ const char *mp_scanner_next(mp_scanner *scanner) {
   return mp_scanner_find(scanner, '?');
 }
 
-/* ---- places for whole numbers ---- */
+/* ---- words ---- */
 
 static bool in_word(char c) {
   return isalnum((unsigned char)c) || c == '_' || c == '$' || is_high(c);
 }
 
-/* Past a word, a number, something quoted or a sign. Returns the length of a word. */
-static size_t skip_token(mp_scanner *scanner) {
+size_t mp_scanner_skip_token(mp_scanner *scanner) {
   const char *from = scanner->at++;
   if (*from == '\'' || *from == '"' || *from == '`') {
     skip_quoted(scanner, *from);
@@ -226,6 +225,8 @@ static size_t skip_token(mp_scanner *scanner) {
     scanner->at++;
   return in_word(*from) ? (size_t)(scanner->at - from) : 0;
 }
+
+/* ---- places for whole numbers ---- */
 
 static bool is_one_of(const char *word, size_t length, const char *const *words) {
   for (; *words; words++)
@@ -255,7 +256,7 @@ bool mp_scanner_wants_whole(const mp_scanner *found) {
   mp_scanner_init(&scanner, found->sql, (size_t)(found->at - 1 - found->sql), found->reading);
   for (mp_scanner_skip_blank(&scanner); scanner.at < scanner.end; mp_scanner_skip_blank(&scanner)) {
     const char *token = scanner.at;
-    place = place_behind(place, token, skip_token(&scanner));
+    place = place_behind(place, token, mp_scanner_skip_token(&scanner));
   }
   return place == BEHIND_LIMIT || place == WHOLE_NUMBER;
 }

@@ -10,6 +10,9 @@ const char *mp_scanner_find(mp_scanner *scanner, char wanted);
 /* Moves past white space and comments that hold no SQL. */
 void mp_scanner_skip_blank(mp_scanner *scanner);
 
+/* Past a word, a number, something quoted or a sign. Returns the length of a word or number, else 0. */
+size_t mp_scanner_skip_token(mp_scanner *scanner);
+
 /* What a statement leaves behind when it fails, and what it does to a transaction when it does not. */
 typedef enum mp_sql_effect {
   MP_EFFECT_PARTIAL, /* a part of it may stay, and it may end a transaction: CALL, DDL, compound statements */

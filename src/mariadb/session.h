@@ -229,6 +229,7 @@ mp_status mp_baseline_same_server(mp_session *side, const baseline *base, int64_
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err);
 /* What init SQL may have changed since. */
 mp_status mp_baseline_record_state(mp_session *session, int64_t deadline_ns, mp_error *err);
+mp_status mp_baseline_check(const mp_session *session, mp_error *err);
 void mp_baseline_settle(baseline *base, const MYSQL *mysql, bool user_sql);
 void mp_baseline_free(baseline *base);
 

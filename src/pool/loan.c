@@ -131,6 +131,13 @@ void mp_loan_record(mp_loan *loan, bool on) {
   loan->statements = 0;
 }
 
+mp_status mp_loan_check_baseline(const mp_loan *loan, mp_error *err) {
+  const mp_driver *driver = loan->pool->driver;
+  if (!has_session(loan) || !driver->check_baseline)
+    return MP_DONE;
+  return driver->check_baseline(loan->slot->session, err);
+}
+
 /* ---- release ---- */
 
 static bool may_be_lent_again(const mp_loan *loan, int64_t now_ns) {

@@ -1,0 +1,62 @@
+/* Calls that a connection is lent for alone, as by pool:query: what their statement leaves behind in the
+   session would be lost without a word. */
+#include "binding.h"
+
+/* A lock would be gone before the program could use it. The SQL stands at this index of the stack. */
+static void check_locks(lua_State *L, connection *conn, const char *function, int index) {
+  size_t length;
+  const char *sql = lua_tolstring(L, index, &length);
+  if (mp_sql_may_lock(sql, length) && mp_sql_takes_lock(sql, length, mp_loan_sql_mode(conn->loan).reading))
+    raise(L,
+          "bad call of '%s' (it takes a lock, which is lost as its connection goes back to the pool: use "
+          "pool:with or pool:checkout)",
+          function);
+}
+
+/* Where autocommit is off each statement leaves a transaction open: it matters when something was written.
+   One that was open before is of somebody's doing who has said that sessions stay as they are. */
+static bool matters(const connection *conn, const char *sql, size_t length) {
+  if (conn->pool->autocommit_off)
+    return !mp_sql_only_reads(sql, length, mp_loan_sql_mode(conn->loan).reading);
+  return !mp_loan_in_transaction(conn->loan);
+}
+
+void once_begin(lua_State *L, connection *conn, const char *function, int index) {
+  size_t length;
+  const char *sql = lua_tolstring(L, index, &length);
+  check_locks(L, conn, function, index);
+  conn->once = matters(conn, sql, length) ? function : NULL;
+}
+
+/* Raises when the statement, which has succeeded, has left a transaction open. Where no reset would undo it
+   the session is closed. */
+void once_end(lua_State *L, connection *conn) {
+  const char *function = conn->once;
+  if (!function || !conn->loan || !mp_loan_in_transaction(conn->loan))
+    return;
+  conn->once = NULL;
+  conn->in_hand = false;
+  if (conn->pool->keeps_state)
+    mp_loan_lose(conn->loan);
+  connection_settle(L, conn);
+  raise(L,
+        "bad call of '%s' (it leaves a transaction open, which is undone as its connection goes back to the "
+        "pool: "
+        "use pool:transaction, pool:begin or pool:with)",
+        function);
+}
+
+/* check_locks(connection, sql): the beginning of an execute_many, which ends its transaction itself. What is
+   no SQL is refused later. */
+int core_check_locks(lua_State *L) {
+  connection *conn = check_held(L, "execute_many");
+  if (lua_type(L, 2) == LUA_TSTRING)
+    check_locks(L, conn, "execute_many", 2);
+  return 0;
+}
+
+/* end_once(connection): the end of a stream. */
+int core_end_once(lua_State *L) {
+  once_end(L, check_connection(L, "rows"));
+  return 0;
+}
