@@ -77,12 +77,15 @@ end)
 describe("a greeting that is deadly to libmariadb", function()
   local greeting = "\x0f\0\0\0\xff\xff\xff#08004refused!"
 
-  -- Pieces of it, with a pause between them; all that is read of the connection is thrown away.
-  local function greet(...)
+  -- Pieces of it, with a pause between them; all that is read of the connection is thrown away. Over TCP, or over a
+  -- unix socket, which tells of bytes otherwise.
+  local function greet_over(path, ...)
     local text = ([[
       local cqueues = require "cqueues"
       local mypool = require "mypool"
-      local listener = assert(require("cqueues.socket").listen("127.0.0.1", 0))
+      local path = %s
+      local address = path and { path = path } or { host = "127.0.0.1", port = 0 }
+      local listener = assert(require("cqueues.socket").listen(address))
       listener:listen()
       local loop, pieces, answered = cqueues.new(), { %s }, false
       loop:wrap(function()
@@ -99,11 +102,12 @@ describe("a greeting that is deadly to libmariadb", function()
       end)
       local ended
       loop:wrap(function()
-        local pool = mypool.new { host = "127.0.0.1", port = select(3, listener:localname()), user = "app",
+        local host, port = not path and "127.0.0.1" or nil, not path and select(3, listener:localname()) or nil
+        local pool = mypool.new { host = host, port = port, socket = path, user = "app",
           connect_timeout = 1, checkout_timeout = 1, retries = 0, wait = require "mypool.wait.cqueues" }
         local cpu = os.clock()
         local conn, err = pool:checkout()
-        print(conn, err.kind, err.executed, os.clock() - cpu < 0.5, answered)
+        print(conn, err.kind, err.executed, os.clock() - cpu < 0.1, answered)
         pool:close()
         ended = true
       end)
@@ -114,7 +118,11 @@ describe("a greeting that is deadly to libmariadb", function()
     for i, piece in ipairs { ... } do
       pieces[i] = ("%q"):format(piece)
     end
-    return program(text:format(table.concat(pieces, ", ")))
+    return program(text:format(path and ("%q"):format(path) or "nil", table.concat(pieces, ", ")))
+  end
+
+  local function greet(...)
+    return greet_over(nil, ...)
   end
 
   it("is a connect error", function()
@@ -129,9 +137,17 @@ describe("a greeting that is deadly to libmariadb", function()
       assert.is_true(ok, status)
       assert.equal("nil\tconnect\tno\ttrue\tfalse\n", printed)
     end
-    local printed = greet(greeting:sub(1, 5))
-    local kind = printed:match "^nil\t(%a+)\tno\ttrue\tfalse\n$"
-    assert.is_true(kind == "timeout" or kind == "connect", printed) -- both times are up at once
+  end)
+
+  it("may never be complete, and waiting for it costs nothing", function()
+    local path = os.tmpname()
+    for _, over in ipairs { false, path } do
+      os.remove(path)
+      local printed = greet_over(over or nil, greeting:sub(1, 5))
+      local kind = printed:match "^nil\t(%a+)\tno\ttrue\tfalse\n$"
+      assert.is_true(kind == "timeout" or kind == "connect", printed) -- both times are up at once
+    end
+    os.remove(path)
   end)
 
   it("is no greeting in pieces, of which the last may be short", function()

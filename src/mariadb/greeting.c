@@ -28,6 +28,8 @@ mp_greeting mp_greeting_look(mp_session *session) {
   bool too_short = length < 0 ? errno == EAGAIN : length > 0 && length < GREETING_NEEDED;
   if (too_short && !socket.revents) {
     set_low_water(socket.fd, GREETING_NEEDED);
+    if (length > 0 && session->driver->server.socket)
+      poll(NULL, 0, 10); /* a unix socket knows no low water, and poll would tell of these bytes at once */
     return MP_GREETING_TO_COME;
   }
   set_low_water(socket.fd, 1);
