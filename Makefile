@@ -68,6 +68,8 @@ BENCH = build/bench
 ROUNDS ?= 11
 # One with a decimal comma, and one whose decimal mark has two bytes; LOCPATH says where they are.
 LOCALES = build/locale/de_DE.UTF-8 build/locale/ps_AF.UTF-8
+# Lua with the checks of its API, and of itself, on: where C misuses it the program ends, in words.
+CHECKED = build/checked/lua5.4
 # Programs that embed Lua.
 EMBEDDED = $(BUILD)/spec/allocator $(BUILD)/spec/states
 SOAKED = spec/faults/random_spec.lua spec/faults/packets_spec.lua spec/faults/process_spec.lua
@@ -116,6 +118,12 @@ $(UNPRELOAD): spec/support/unpreload.c
 $(LOCALES): build/locale/%.UTF-8:
 	@mkdir -p $(@D)
 	localedef -i $* -f UTF-8 $@
+
+$(CHECKED): spec/servers/fetch.sh
+	@mkdir -p $(@D)
+	source=$$(spec/servers/fetch.sh lua-5.4-source)/root/src && $(CC) -std=gnu99 -O2 -g -DLUA_USE_LINUX \
+	  -DLUA_USE_APICHECK -include assert.h -Dlua_assert=assert \
+	  $$(ls $$source/*.c | grep -v /luac.c) -Wl,-E -lm -ldl -o $@
 
 demo: install-build install-server
 	@$(MAKE) --no-print-directory all >/dev/null
@@ -175,6 +183,13 @@ test-faults: install-build install-server install-test
 	@MYPOOL_THOROUGH=1 MYPOOL_LEDGER=$(CURDIR)/build/ledger $(LUA) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) spec/faults; \
 	  status=$$?; $(LUA) spec/support/ledger.lua build/ledger && exit $$status
 
+# The specs of what src/lua shows, or others (SPECS=spec: all), under a Lua that checks whatever C does to it.
+test-checked: SPECS ?= $(patsubst %,spec/%_spec.lua,arrays bulk connection errors options parameters pool prepared reentry \
+  statement stream transaction types)
+test-checked: install-build install-server install-test install-checked
+	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) $(CHECKED) test-c >/dev/null
+	LUA=$(CURDIR)/$(CHECKED) $(CHECKED) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) $(SPECS)
+
 # What takes long: load with a fault every second, then random programs and damaged packets, with new seeds.
 soak: install-build install-server install-test
 	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) >/dev/null
@@ -226,6 +241,8 @@ doc: install-build install-server install-test
 
 install-build:
 	@spec/support/install.sh build run
+install-checked:
+	@spec/support/install.sh checked
 install-locale:
 	@spec/support/install.sh locale
 install-server:
@@ -246,6 +263,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-faults soak coverage test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz lint format install doc clean install-build install-locale install-server \
+.PHONY: all demo test test-checked test-faults soak coverage test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz lint format install doc clean install-build install-checked install-locale install-server \
   install-test install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)

