@@ -163,14 +163,31 @@ $(BENCH)/node/installed: bench/contenders/node/package.json bench/contenders/nod
 	cp $^ $(@D)
 	cd $(@D) && npm ci --silent --no-audit --no-fund && touch installed
 
+# Each for so many SECONDS. What brings one down is left in build/fuzz.
+FUZZ = mkdir -p build/fuzz/corpus-$1 && $2 build/fuzz/$1 -max_total_time=$(SECONDS) -artifact_prefix=build/fuzz/
+FUZZ_CC = clang -std=c11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -pthread -fsanitize=fuzzer,address,undefined \
+  -fno-sanitize-recover=all -Isrc -Isrc/mariadb
+
 fuzz: install-build install-fuzz build/fuzz/encode build/fuzz/scan
-	@for t in encode scan; do mkdir -p build/fuzz/corpus-$$t && build/fuzz/$$t -max_total_time=$(SECONDS) \
-	  -max_len=400 -artifact_prefix=build/fuzz/ build/fuzz/corpus-$$t spec/fuzz/seeds/$$t || exit 1; done
+	@for t in encode scan; do $(call FUZZ,$$t) -max_len=400 build/fuzz/corpus-$$t spec/fuzz/seeds/$$t || exit 1; done
+	@$(MAKE) --no-print-directory fuzz-client
+
+# The client, from what a real server sent. libmariadb allocates as much as a server says, which must then fail.
+FUZZ_OPTIONS = ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=600 \
+  LSAN_OPTIONS=suppressions=spec/support/lsan.txt:print_suppressions=0
+fuzz-client: install-build install-server install-fuzz all build/fuzz/client
+	@mkdir -p build/fuzz/seeds-client
+	@$(LUA_RUN) spec/fuzz/record.lua build/fuzz/client build/fuzz/seeds-client/recorded
+	@$(call FUZZ,client,$(FUZZ_OPTIONS)) -max_len=30000 -malloc_limit_mb=1000000 \
+	  build/fuzz/corpus-client build/fuzz/seeds-client
+
+build/fuzz/client: spec/fuzz/client.c spec/fuzz/fuzz.h $(wildcard src/*.h src/pool/*.[ch] src/mariadb/*.[ch]) Makefile
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(MARIADB_CFLAGS) $(filter %.c,$^) $(MARIADB_LIBS) -lm -rdynamic -o $@
 
 build/fuzz/%: spec/fuzz/%.c spec/fuzz/fuzz.h $(SQL:%=src/mariadb/%.c) Makefile
 	@mkdir -p $(@D)
-	clang -std=c11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -fsanitize=fuzzer,address,undefined \
-	  -fno-sanitize-recover=all -Isrc -Isrc/mariadb $< $(SQL:%=src/mariadb/%.c) -lm -o $@
+	$(FUZZ_CC) $(filter %.c,$^) -lm -o $@
 
 test: install-build install-server install-test
 	$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) $(if $(SANITIZE),$(UNPRELOAD)) check-exports test-c
@@ -263,6 +280,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-checked test-faults soak coverage test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz lint format install doc clean install-build install-checked install-locale install-server \
+.PHONY: all demo test test-checked test-faults soak coverage test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
   install-test install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)

@@ -48,7 +48,7 @@ bench-go    file    /usr/share/gocode/src/github.com/go-sql-driver/mysql/driver.
 bench-node  command node                 nodejs               two contenders of the benchmark
 bench-node  command npm                  npm                  two contenders of the benchmark
 bench-charts command gnuplot             gnuplot-nox          the charts of doc/performance.md
-fuzz        command clang                clang                fuzzing scanner and encoder
+fuzz        command clang                clang                fuzzing scanner, encoder and client
 lint        command luacheck             lua-check            checking Lua files
 lint        command clang-format         clang-format         formatting C files
 openssl     command openssl              openssl              certificates for specs of TLS
