@@ -237,6 +237,13 @@ describe("after each reset the session is again as it was", function()
     )
   end)
 
+  for _, charset in ipairs { "utf8", "UTF8MB4", "utf8mb3", "binary", "GBK" } do
+    it("by any name of a charset: " .. charset, function()
+      assert_restored(new_pool("plainone", { charset = charset }))
+      assert_restored(new_pool("connector", { charset = charset })) -- without init_connect
+    end)
+  end
+
   it("with a database of another character set than the server", function()
     assert_shows(
       { database = "western", collation_database = "latin1_spanish_ci" },
@@ -269,6 +276,47 @@ describe("after each reset the session is again as it was", function()
 
   it("with an account that has roles, none of them in force", function()
     assert_shows({ role = "none" }, assert_restored(new_pool "member"))
+  end)
+end)
+
+describe("a charset that is not to be had", function()
+  local function assert_refused(words, pool)
+    local conn, err = pool:checkout()
+    assert.is_nil(conn)
+    assert.same({ "connect", "no", false }, { err.kind, err.executed, err.retryable })
+    assert.truthy(err.message:find(words, 1, true), err.message)
+    assert.equal(0, pool:stats().size)
+  end
+
+  it("is refused at connect when the server does not know it", function()
+    assert_refused("'latin1', not 'gb18030'", new_pool("connector", { charset = "gb18030" }))
+  end)
+
+  it("is refused also where init_connect may have chosen another", function()
+    local before = root:value "SELECT @@global.init_connect"
+    assert_refused("gb18030", new_pool("plainone", { charset = "gb18030" }))
+    sql "SET GLOBAL init_connect = 'SET NAMES latin2'"
+    assert_refused("gb18030", new_pool("plainone", { charset = "gb18030" }))
+    assert.equal("latin2", new_pool("plainone", { charset = "cp850" }):value "SELECT @@character_set_client")
+    assert(root:query("SET GLOBAL init_connect = ?", before))
+  end)
+
+  it("is refused at connect when the client does not know it", function()
+    assert_refused("nonsense", new_pool("plainone", { charset = "nonsense" }))
+  end)
+
+  it("is refused when the server may not use it for a client", function()
+    assert_refused("'ucs2'", new_pool("connector", { charset = "ucs2" }))
+  end)
+
+  it("is refused when the server has its own for everybody", function()
+    local stubborn = server.start {
+      options = { "--character-set-server=latin2", "--skip-character-set-client-handshake" },
+    }
+    assert_refused("'latin2', not 'utf8mb4'", pools.new(stubborn:options()))
+    assert.equal("latin2", pools.new(stubborn:options { charset = "latin2" }):value "SELECT @@character_set_client")
+    pools.close()
+    stubborn:remove()
   end)
 end)
 

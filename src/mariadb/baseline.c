@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "session.h"
 
@@ -203,11 +204,40 @@ mp_status mp_baseline_same_server(mp_session *side, const baseline *base, int64_
   return mp_run_end(side, deadline_ns, err);
 }
 
+/* ---- the charset ---- */
+
+/* utf8 is another name of utf8mb3, or, with some old_mode, of utf8mb4. */
+static bool is_charset(const char *asked, const char *given) {
+  if (strcasecmp(asked, given) == 0)
+    return true;
+  if (strcasecmp(asked, "utf8") == 0)
+    return strncasecmp(given, "utf8", 4) == 0;
+  return strcasecmp(asked, "utf8mb3") == 0 && strcasecmp(given, "utf8") == 0;
+}
+
+/* A server that does not know what was asked for takes its own, and no error says so. init_connect may have
+   chosen another one: then the server is asked whether it knows the name, and answers by an error if not. */
+static mp_status check_charset(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  const char *asked = session->driver->server.charset, *given = session->base.charset_client;
+  char sql[128];
+  if (is_charset(asked, given))
+    return MP_DONE;
+  if (!*session->base.init_connect)
+    return mp_fail(err, MP_ERR_CONNECT, CR_CANT_READ_CHARSET,
+                   "the character set is '%s', not '%s': the server does not know it, or does not let it be "
+                   "chosen",
+                   given, asked);
+  snprintf(sql, sizeof sql, "SELECT CONVERT('' USING %.64s)", asked);
+  return mp_run(session, sql, deadline_ns, err);
+}
+
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err) {
   mp_status status = ask(session, put_question, deadline_ns, err);
   if (status != MP_DONE || take(session, err) != MP_DONE || mp_run_end(session, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
-  return forget_init_connect_of_exempt(session, deadline_ns, err);
+  if (forget_init_connect_of_exempt(session, deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  return check_charset(session, deadline_ns, err);
 }
 
 mp_status mp_baseline_record_state(mp_session *session, int64_t deadline_ns, mp_error *err) {

@@ -183,8 +183,8 @@ static int skip_start(mp_session *session, int ready) {
   return mysql_fetch_row_start(&session->row, session->result);
 }
 
-/* Leaves the word to whoever minds the time, and comes back at once: a socket may nearly always be written
- * to. */
+/* Leaves the word to whoever minds the time, and comes back at once: a socket may nearly always be
+   written to. */
 static const int pause_events = MYSQL_WAIT_WRITE;
 
 static bool passes_over(const mp_session *session) {
