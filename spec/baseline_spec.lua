@@ -473,6 +473,22 @@ describe("the server's init_connect", function()
     assert_shows({ ["@a"] = "it's; one", ["@b"] = "two", sql_mode = "NO_BACKSLASH_ESCAPES" }, shown)
   end)
 
+  it("is read as ANSI_QUOTES says", function()
+    init_connect [[SET @"b\" = 1; SET @c = 'it''s;', @"d;" = 2; SET @a = 7]]
+    sql "SET GLOBAL sql_mode = 'ANSI_QUOTES'"
+    local shown = assert_restored(new_pool "plainone")
+    assert_shows({ ["@a"] = "7", ["@c"] = "it's;", ["@d;"] = "2", [ [[@b\]] ] = "1" }, shown)
+  end)
+
+  it("is never cut within what may be a string", function()
+    init_connect "SET @a = 7 /*!999999 it's */; SET @c = ' */; SET @b = 1; -- '"
+    local pool = new_pool "plainone"
+    for _ = 1, 2 do
+      assert.is_nil((pool:value "SELECT @b"))
+      assert.equal(7, (pool:value "SELECT @a"))
+    end
+  end)
+
   it("may return rows", function()
     init_connect "SELECT 1; SET @a = 2; SELECT 3 FROM app.t"
     assert_shows({ ["@a"] = "2" }, assert_restored(new_pool "plainone"))

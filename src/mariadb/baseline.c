@@ -134,7 +134,7 @@ static mp_status take(mp_session *session, mp_error *err) {
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
   if (take_state(session, err) != MP_DONE)
     return MP_FAILED;
-  base->login_no_backslash_escapes = base->no_backslash_escapes;
+  base->login = mp_mode_reading(cells[SQL_MODE], cells[CHARSET]);
   return MP_DONE;
 }
 

@@ -163,14 +163,17 @@ static bool is_compound(mp_scanner from) {
 }
 
 /* It may hold several statements, which this client refuses to send as one. Where a compound statement ends
-   only the server can tell: it is sent with all that follows. */
+   only the server can tell: it is sent with all that follows. So is a text whose semicolons may be quoted or
+   not by all that is known: better that the server refuses it than that a piece of a string is run. */
 static void add_init_connect(mp_session *session) {
   const char *text = session->base.init_connect, *end = text + strlen(text);
+  mp_sql_mode mode = {
+      .reading = session->base.login, .escapes_known = true, .quotes_known = true, .charset_known = true};
+  bool clear = mp_scanner_reads_alike(text, strlen(text), &mode, ';');
   mp_scanner scanner;
-  mp_scanner_init(&scanner, text, strlen(text),
-                  (mp_reading){.no_backslash_escapes = session->base.login_no_backslash_escapes});
+  mp_scanner_init(&scanner, text, strlen(text), mode.reading);
   while (text < end) {
-    const char *stop = is_compound(scanner) ? NULL : mp_scanner_find(&scanner, ';');
+    const char *stop = !clear || is_compound(scanner) ? NULL : mp_scanner_find(&scanner, ';');
     size_t length = (size_t)((stop ? stop : end) - text);
     if (strspn(text, " \t\r\n") < length)
       add_packet(session, COM_QUERY, text, length);

@@ -74,14 +74,17 @@ static mp_charset charset_of(const char *name) {
   return is_utf8(name) ? MP_CHARSET_PLAIN : MP_CHARSET_BYTES;
 }
 
+mp_reading mp_mode_reading(const char *sql_mode, const char *charset_client) {
+  return (mp_reading){.no_backslash_escapes = strstr(sql_mode, "NO_BACKSLASH_ESCAPES") != NULL,
+                      .ansi_quotes = strstr(sql_mode, "ANSI_QUOTES") != NULL,
+                      .charset = charset_of(charset_client)};
+}
+
 static void take(mp_session *session, const char *sql_mode, const char *charset) {
   session->mode.told = true;
   session->mode.utf8 = is_utf8(charset);
   session->mode.utf8mb4 = is_utf8mb4(charset);
-  session->mode.reading =
-      (mp_reading){.no_backslash_escapes = strstr(sql_mode, "NO_BACKSLASH_ESCAPES") != NULL,
-                   .ansi_quotes = strstr(sql_mode, "ANSI_QUOTES") != NULL,
-                   .charset = charset_of(charset)};
+  session->mode.reading = mp_mode_reading(sql_mode, charset);
 }
 
 static mp_status answered(mp_session *session, mp_error *err) {

@@ -263,23 +263,23 @@ bool mp_scanner_wants_whole(const mp_scanner *found) {
 
 /* ---- all readings ---- */
 
-/* The next placeholder that `other` must find, too. */
-static const char *next_common(mp_scanner *scanner, const mp_reading *other) {
+/* The next one that `other` must find, too. */
+static const char *next_common(mp_scanner *scanner, const mp_reading *other, char wanted) {
   const char *found;
   do
-    found = mp_scanner_next(scanner);
+    found = mp_scanner_find(scanner, wanted);
   while (found && other->skips_versions && scanner->in_executable_comment);
   return found;
 }
 
-static bool agree(const char *sql, size_t length, mp_reading one, mp_reading other) {
+static bool agree(const char *sql, size_t length, mp_reading one, mp_reading other, char wanted) {
   mp_scanner a, b;
   const char *found;
   mp_scanner_init(&a, sql, length, one);
   mp_scanner_init(&b, sql, length, other);
   do {
-    found = next_common(&a, &other);
-    if (mp_scanner_next(&b) != found || (found && a.in_executable_comment != b.in_executable_comment))
+    found = next_common(&a, &other, wanted);
+    if (mp_scanner_find(&b, wanted) != found || (found && a.in_executable_comment != b.in_executable_comment))
       return false;
   } while (found);
   return true;
@@ -302,15 +302,19 @@ static bool is_open(const mp_sql_mode *mode, const mp_reading *reading, bool asc
   return may_be_charset(mode, reading->charset, ascii);
 }
 
-bool mp_sql_reads_alike(const char *sql, size_t length, const mp_sql_mode *mode) {
+bool mp_scanner_reads_alike(const char *sql, size_t length, const mp_sql_mode *mode, char wanted) {
   bool ascii = mp_is_ascii(sql, length);
   for (unsigned i = 0; i < 8 * MP_CHARSETS; i++) {
     mp_reading reading = {.no_backslash_escapes = i & 1,
                           .ansi_quotes = i & 2,
                           .skips_versions = i & 4,
                           .charset = (mp_charset)(i >> 3)};
-    if (is_open(mode, &reading, ascii) && !agree(sql, length, mode->reading, reading))
+    if (is_open(mode, &reading, ascii) && !agree(sql, length, mode->reading, reading, wanted))
       return false;
   }
   return true;
+}
+
+bool mp_sql_reads_alike(const char *sql, size_t length, const mp_sql_mode *mode) {
+  return mp_scanner_reads_alike(sql, length, mode, '?');
 }

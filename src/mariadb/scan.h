@@ -7,6 +7,9 @@
 /* The next `wanted` that is neither quoted nor in a comment; NULL after the last. */
 const char *mp_scanner_find(mp_scanner *scanner, char wanted);
 
+/* As mp_sql_reads_alike, for each `wanted`. */
+bool mp_scanner_reads_alike(const char *sql, size_t length, const mp_sql_mode *mode, char wanted);
+
 /* Moves past white space and comments that hold no SQL. */
 void mp_scanner_skip_blank(mp_scanner *scanner);
 

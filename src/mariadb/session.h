@@ -75,7 +75,7 @@ typedef struct baseline {
   char *identity;                           /* of the server: host name, port, server_id, unique name */
   char *charset_client;                     /* @@character_set_client, after init SQL as all that follow */
   bool no_backslash_escapes, empty_string_is_null; /* of the sql_mode */
-  bool login_no_backslash_escapes;                 /* before init SQL: how init_connect is read */
+  mp_reading login;                                /* before init SQL: how init_connect is read */
   bool autocommit, tx_read_only;
   bool rolls_back_on_timeout; /* @@innodb_rollback_on_timeout, which nobody can change */
   bool has_roles;             /* the account may SET ROLE */
@@ -272,6 +272,7 @@ void mp_mode_heed(mp_session *session, bool failed); /* after each reply, and ea
 void mp_mode_rest(mp_session *session);              /* at the baseline */
 void mp_mode_forget(mp_session *session);            /* something else is sent */
 mp_sql_mode mp_mode_of(const mp_session *session);
+mp_reading mp_mode_reading(const char *sql_mode, const char *charset_client);
 mp_status mp_mode_ask(mp_session *session, mp_error *err);
 mp_status mp_mode_answered(mp_session *session, mp_error *err); /* the reply has begun */
 
