@@ -265,7 +265,7 @@ static mp_status fake_fetch(mp_session *session, mp_row *row, mp_error *err) {
   *row = (mp_row){0};
   mp_status status = go_on(session, ON_FETCH, err);
   if (status == MP_DONE && !last)
-    *row = (mp_row){.cells = cells, .lengths = lengths};
+    *row = (mp_row){.cells = cells, .lengths = lengths, .arrived = fake.arrive};
   return status;
 }
 
@@ -302,7 +302,7 @@ static void fake_record(mp_session *session, bool on) {
 /* One that cannot even begin leaves the statement in progress. */
 static mp_status fake_recover(mp_session *session, mp_error *err) {
   check_in_hand(session);
-  expect_manners(session->busy, "recover a session that has nothing in progress");
+  expect_manners(session->busy || session->rows > 0, "recover a session that has nothing in progress");
   session->answered = false; /* an answer that nobody has looked at is part of what it reads */
   fake_answer a = next_answer(ON_RECOVER, waits);
   session->recoveries++;

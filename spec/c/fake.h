@@ -60,6 +60,7 @@ extern struct fake {
   bool no_bells;
   mp_sql_mode mode;     /* of sessions opened from now on */
   unsigned rows;        /* of the results of queries */
+  bool arrive;          /* ... each from the network */
   unsigned user;        /* the loan in whose name things are done */
   bool unclean_allowed; /* specs of life without resets */
   unsigned chaos;       /* percent of calls that go wrong on their own */
