@@ -71,6 +71,13 @@ describe("a server that is asked for its variables", function()
     end)
   end
 
+  -- libmariadb reads on behind the end of the first.
+  for _, version in ipairs { "10", "8", ".", "", "x.y.z", "99999999999999999999.1", "8.0" } do
+    it(("is asked what any server knows, when its version is %q"):format(version), function()
+      assert.equal("1", (new_pool({ version = version }):value "SELECT CONNECTION_ID()"))
+    end)
+  end
+
   for _, missing in ipairs { "@@server_uid", "@@innodb_rollback_on_timeout" } do
     it("is asked in another way when it does not know " .. missing, function()
       local pool = new_pool { answers = { { to = missing, fails = 1193 } } }

@@ -4,6 +4,7 @@
 -- See damaged_packets.lua for what is tried, and trials.lua for how long, and how a case is repeated.
 
 local cqueues = require "cqueues"
+local mypool = require "mypool"
 local program = require "spec.support.program"
 local relay = require "spec.support.relay"
 local scripted_server = require "spec.support.scripted_server"
@@ -33,6 +34,40 @@ for _, how in ipairs { "corrupted", "rogue" } do
     }
   end)
 end
+
+-- Of a statement with two parameters and one column, or with none of either.
+describe("a damaged reply to a prepare is a failure of kind protocol:", function()
+  local damages = {
+    ["another first byte"] = { sql = "SELECT ? + ?", 4, 5 },
+    ["another first byte, where nothing follows"] = { sql = "DO 0", 4, 5 },
+    ["more parameters than there are"] = { sql = "SELECT ? + ?", 11, 3 },
+    ["fewer"] = { sql = "SELECT ? + ?", 11, 1 },
+    ["none"] = { sql = "SELECT ? + ?", 11, 0 },
+    ["none, and no columns"] = { sql = "DO ? + ?", 11, 0 },
+    ["parameters where there are none"] = { sql = "DO 0", 11, 1 },
+    ["no columns where there are some"] = { sql = "SELECT 1", 9, 0 },
+    ["too few bytes"] = { sql = "DO 0", whole = "\5\0\0\1\0\1\0\0\0" },
+  }
+
+  for name, damage in pairs(damages) do
+    it(name, function()
+      local r <close> = relay.start(s)
+      local pool = mypool.new(s:tcp_options { port = r.port, query_timeout = 0.5, retries = 0 })
+      local conn <close> = assert(pool:checkout())
+      if damage.whole then
+        r:replace(damage.whole)
+      else
+        r:corrupt_here("down", damage[1], damage[2])
+      end
+      local statement, err = conn:prepare(damage.sql)
+      assert.is_nil(statement)
+      assert.is_true(err.kind == "protocol" or err.kind == "timeout", err.kind)
+      assert.is_nil((conn:query "SELECT 1"))
+      assert.equal(1, (pool:value "SELECT 1"))
+      pool:close()
+    end)
+  end
+end)
 
 -- The length of a value is what the server says it is.
 describe("a row of a prepared statement", function()

@@ -24,12 +24,12 @@ local function one_of(list)
   return list[math.random(#list)]
 end
 
--- Nothing but errors of mypool's may come, and what it must think of a statement with a damaged count.
+-- Nothing but errors of mypool's may come.
 local function call(f, ...)
   local began = cqueues.monotime()
   local ok, first, err = pcall(f, ...)
   local took = cqueues.monotime() - began
-  if not ok and not mypool.is_error(first) and not tostring(first):find "wrong number of parameters" then
+  if not ok and not mypool.is_error(first) then
     error("raised: " .. tostring(first), 0)
   elseif ok and first == nil and err ~= nil and not mypool.is_error(err) then
     error("failed with " .. tostring(err), 0)

@@ -35,7 +35,7 @@ enum {
 
 /* MySQL 8 has dropped the older name, which MariaDB has had for longer than the newer one. */
 static const char *read_only(const mp_session *session) {
-  bool renamed = !session->base.is_mariadb && mysql_get_server_version(session->mysql) >= 80000;
+  bool renamed = !session->base.is_mariadb && mp_server_version(session->mysql) >= 80000;
   return renamed ? "@@transaction_read_only" : "@@tx_read_only";
 }
 
@@ -43,7 +43,7 @@ static const char *read_only(const mp_session *session) {
 static const char *roles(const mp_session *session) {
   if (session->base.is_mariadb)
     return ", CURRENT_ROLE(), (SELECT COUNT(*) FROM information_schema.APPLICABLE_ROLES)";
-  return mysql_get_server_version(session->mysql) >= 80000 ? ", CURRENT_ROLE(), 1" : ", NULL, 0";
+  return mp_server_version(session->mysql) >= 80000 ? ", CURRENT_ROLE(), 1" : ", NULL, 0";
 }
 
 static const char *unique_name(const mp_session *session) {

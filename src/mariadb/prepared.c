@@ -53,6 +53,8 @@ static mp_status prepare_done(mp_session *session, mp_error *err) {
   mp_status status;
   if (session->outcome)
     status = stmt_fail(session, statement, MP_PHASE_REPLY, err);
+  else if (!mp_preparing_ended_well(session, statement->stmt))
+    status = mp_say(CR_MALFORMED_PACKET, "the reply to a prepare is damaged", "HY000", MP_PHASE_REPLY, err);
   else
     status = keep(session, statement, err);
   if (status == MP_FAILED) {
@@ -83,6 +85,7 @@ mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t lengt
   statement->effect = mp_sql_effect_of(sql, length);
   mp_transaction_before(session, MP_EFFECT_WHOLE); /* preparing does nothing */
   session->preparing = statement;
+  mp_preparing_begin(session);
   session->expecting = true;
   session->cont = prepare_cont;
   session->done = prepare_done;

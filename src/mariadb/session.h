@@ -134,6 +134,10 @@ struct mp_session {
   int64_t patient_until_ns; /* until then a read may wait in place; 0: not at all */
   bool expecting;           /* the next read would be in vain */
 
+  struct st_mariadb_methods methods; /* libmariadb's for the protocol, but for those of preparing.c */
+  const struct st_mariadb_methods
+      *ordinary_methods; /* all of them its own; NULL: they are in use as they are */
+
   struct prepared *statements; /* of the loan */
   struct prepared *preparing;  /* being prepared */
   struct prepared *executing;  /* its results are not read to their end */
@@ -224,6 +228,9 @@ void mp_reading_patient(mp_session *session, int64_t until_ns);
 
 mp_status mp_session_ask_password(mp_session *session, mp_error *err);
 
+/* version.c: of the server: 101119 is 10.11.19; 0 for what is no version. */
+unsigned mp_server_version(const MYSQL *mysql);
+
 /* baseline.c */
 mp_status mp_baseline_same_server(mp_session *side, const baseline *base, int64_t deadline_ns, mp_error *err);
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err);
@@ -291,6 +298,11 @@ void mp_transaction_forget(mp_session *session); /* it was rolled back */
 
 /* column.c */
 mp_column mp_column_of(const MYSQL_FIELD *field);
+
+/* preparing.c: before a statement is prepared, and when its reply has been read: false when it was damaged.
+ */
+void mp_preparing_begin(mp_session *session);
+bool mp_preparing_ended_well(const mp_session *session, const MYSQL_STMT *stmt);
 
 /* prepared.c */
 mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t length, mp_error *err);
