@@ -170,4 +170,14 @@ run(1, function()
   assert(shared:close(1))
 end)
 
+-- ---- how many values each function returns ----
+
+dofile("spec/support/value_counts.lua").check(mypool, core, function(extra)
+  local given = require("mypool.dsn")(dsn)
+  for name, value in pairs(extra) do
+    given[name] = value
+  end
+  return given
+end)
+
 print(("%s: ok"):format(jit and jit.version or _VERSION)) -- luacheck: ignore

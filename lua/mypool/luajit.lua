@@ -5,11 +5,13 @@
 local core = require "mypool.core"
 core.internal()
 
-local function short(first, second, ...)
+-- As many values as there were: a second nil would be one too many for table.insert(t, db:value(…)).
+local function short(...)
+  local first, second = ...
   if first == nil and type(second) == "table" and getmetatable(second) == core.error_metatable then
     return nil, second
   end
-  return first, second, ...
+  return ...
 end
 
 for _, name in ipairs { "pool", "connection", "transaction", "statement" } do

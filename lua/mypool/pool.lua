@@ -31,8 +31,10 @@ local function try(self, what, seconds, conn, handle, a, b, c, d, e)
   if options then
     conn, err, errno, sqlstate = hooks.after_checkout(self, options, conn, err, errno, sqlstate)
   end
-  if conn or err ~= nil then
-    return conn, err, errno, sqlstate
+  if conn then
+    return conn
+  elseif err ~= nil then
+    return nil, err, errno, sqlstate
   end
   return try(self, what, seconds, start(self, what, seconds))
 end
@@ -57,11 +59,13 @@ end
 
 local function checkout(self, what, seconds)
   local conn, err, errno, sqlstate = try(self, what, seconds, start(self, what, seconds))
-  if not conn and is_exhausted(err) and core.wait(self) == core.poll and may_collect(self) then
+  if conn then
+    return conn
+  elseif is_exhausted(err) and core.wait(self) == core.poll and may_collect(self) then
     collectgarbage()
     return try(self, what, seconds, start(self, what, seconds))
   end
-  return conn, err, errno, sqlstate
+  return nil, err, errno, sqlstate
 end
 
 -- pool:checkout([seconds]): a connection, within checkout_timeout or `seconds`.

@@ -87,6 +87,7 @@ local function fetch_more(self)
   if err then
     error(err, 0)
   end
+  return nil
 end
 
 -- The next row; nil after the last one.

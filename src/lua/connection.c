@@ -249,8 +249,9 @@ static int connection_id(lua_State *L) {
   connection *conn = check_held(L, "id");
   uint64_t id = mp_loan_id(conn->loan);
   if (id == 0)
-    return 0;
-  lua_pushinteger(L, (lua_Integer)id);
+    lua_pushnil(L);
+  else
+    lua_pushinteger(L, (lua_Integer)id);
   return 1;
 }
 
