@@ -254,6 +254,46 @@ it("ends sessions after max_lifetime, at most a tenth earlier") {
   expect_equal(stats().idle, 1);
 }
 
+it("ends each idle session at the end of its own lifetime, whatever stands before it") {
+  mp_loan *borrowed[20];
+  config.max_size = 20;
+  config.idle_timeout_ns = MP_NEVER;
+  open_pool();
+  for (int i = 0; i < 20; i++)
+    borrowed[i] = lend();
+  for (int i = 0; i < 20; i++) { /* who is released first lives longest */
+    borrowed[i]->slot->expires_ns = fake.now_ns + (20 - i) * MP_SECOND;
+    release(borrowed[i]);
+  }
+  for (unsigned second = 1; second < 20; second++) {
+    pass(MP_SECOND);
+    release(lend());
+    expect_equal(stats().retired, second);
+    expect_equal(stats().idle, 20 - second);
+  }
+}
+
+it("ends each idle session at the server's own limit for it, whatever stands before it") {
+  static const int64_t limits[] = {900 * MP_SECOND, 9 * MP_SECOND, 900 * MP_SECOND};
+  mp_loan *borrowed[3];
+  mp_session *s[3];
+  config.max_size = 3;
+  open_pool();
+  for (int i = 0; i < 3; i++) {
+    fake.idle_limit_ns = limits[i];
+    borrowed[i] = lend();
+    s[i] = session_of(borrowed[i]);
+  }
+  for (int i = 0; i < 3; i++)
+    release(borrowed[i]);
+  pass(9 * MP_SECOND - 1);
+  release(lend());
+  expect_equal(stats().idle, 3);
+  pass(1);
+  release(lend());
+  expect(!s[0]->closed && s[1]->closed && !s[2]->closed);
+}
+
 it("does not end all sessions at the same instant that were opened together") {
   int64_t least = MP_NEVER, most = 0;
   config.max_size = 20;

@@ -36,14 +36,43 @@ static void close_outlived(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
   slot_close(pool, slot);
 }
 
-/* The oldest come first, so the first that may stay ends the search. */
-void idle_sweep(mp_pool *pool, int64_t now_ns) {
-  while (pool->oldest && outlived(pool, pool->oldest, now_ns)) {
-    if (pool->driver->peek(pool->oldest->session) == MP_DEAD)
-      close_dead(pool, pool->oldest);
+static void close_idle(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
+  if (pool->driver->peek(slot->session) == MP_DEAD)
+    close_dead(pool, slot);
+  else
+    close_outlived(pool, slot, now_ns);
+}
+
+/* Of the time that each has for itself: lifetimes end in another order than the sessions came here, and the
+   server's limits may differ. */
+static int64_t end_ns(const mp_slot *slot) {
+  int64_t limit_ns = add_time(slot->released_ns, slot->idle_limit_ns);
+  return slot->expires_ns < limit_ns ? slot->expires_ns : limit_ns;
+}
+
+void idle_expect(mp_pool *pool, const mp_slot *slot) {
+  if (end_ns(slot) < pool->idle_ends_ns)
+    pool->idle_ends_ns = end_ns(slot);
+}
+
+/* Those that time has overtaken, and when to look again. */
+static void sweep_overdue(mp_pool *pool, int64_t now_ns) {
+  pool->idle_ends_ns = MP_NEVER;
+  for (mp_slot *slot = pool->oldest, *newer; slot; slot = newer) {
+    newer = slot->newer;
+    if (overdue(pool, slot, now_ns))
+      close_idle(pool, slot, now_ns);
     else
-      close_outlived(pool, pool->oldest, now_ns);
+      idle_expect(pool, slot);
   }
+}
+
+/* By idle_timeout the oldest go first, so the first that may stay ends the search. */
+void idle_sweep(mp_pool *pool, int64_t now_ns) {
+  if (now_ns >= pool->idle_ends_ns)
+    sweep_overdue(pool, now_ns);
+  while (pool->oldest && outlived(pool, pool->oldest, now_ns))
+    close_idle(pool, pool->oldest, now_ns);
 }
 
 void idle_close_all(mp_pool *pool) {

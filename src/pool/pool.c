@@ -38,7 +38,7 @@ mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
   pool->counts[SLOT_EMPTY] = config->max_size;
   pool->owned = true;
   pool->ended_bell = -1;
-  pool->overdue_at_ns = MP_NEVER;
+  pool->overdue_at_ns = pool->idle_ends_ns = MP_NEVER;
   pool->random = config->seed | 1; /* xorshift must not begin with 0 */
   return pool;
 }

@@ -105,6 +105,7 @@ struct mp_pool {
   mp_slot *slots;
   unsigned counts[SLOT_STATES];
   mp_slot *newest, *oldest; /* idle */
+  int64_t idle_ends_ns;     /* the time of none of them is over before */
   mp_loan *first, *last;    /* queued */
   unsigned waiting;
   unsigned loans; /* that hold the pool in memory */
@@ -139,7 +140,8 @@ bool slot_reusable(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 /* idle.c */
 mp_slot *idle_pick(mp_pool *pool, int64_t now_ns);
 bool idle_other(const mp_pool *pool, int64_t now_ns);
-void idle_sweep(mp_pool *pool, int64_t now_ns); /* closes what has outlived its time */
+void idle_expect(mp_pool *pool, const mp_slot *slot); /* it becomes idle */
+void idle_sweep(mp_pool *pool, int64_t now_ns);       /* closes what has outlived its time */
 void idle_sweep_dead(mp_pool *pool);
 void idle_close_all(mp_pool *pool);
 

@@ -34,8 +34,10 @@ void slot_move(mp_pool *pool, mp_slot *slot, slot_state state) {
   pool->counts[state]++;
   if (state == SLOT_IDLE || state == SLOT_EMPTY || state == SLOT_RECOVERING)
     slot->loan = NULL;
-  if (state == SLOT_IDLE)
+  if (state == SLOT_IDLE) {
     idle_push(pool, slot);
+    idle_expect(pool, slot);
+  }
 }
 
 void slot_make_idle(mp_pool *pool, mp_slot *slot) {
