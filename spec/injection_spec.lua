@@ -276,6 +276,32 @@ describe("a parameter", function()
     schedulers.luv(),
   }
 
+  it("is not sent any more when its connection was released before the session had answered", function()
+    local waits, conn = 0, nil
+    local pool = pools.new(s:options {
+      wait = function(fd, seconds)
+        waits = waits + 1
+        return coroutine.yield(fd, seconds)
+      end,
+      max_size = 1,
+    })
+    local ok, message
+    local task = coroutine.create(function()
+      conn = assert(pool:checkout())
+      waits = 0
+      ok, message = pcall(conn.query, conn, [[SET @a = "\"", @b = ?]], 1)
+    end)
+    repeat
+      assert(coroutine.resume(task))
+      if waits == 1 and conn and conn:is_held() then
+        conn:release()
+      end
+    until coroutine.status(task) == "dead"
+    assert.is_false(ok)
+    assert.match("released", message)
+    assert.same({ 0, 1 }, { pool:stats().lent, pool:stats().size })
+  end)
+
   for _, mode in ipairs(modes) do
     it("costs its question within the time of the statement, " .. mode.name, function()
       local r = relay.start(s)

@@ -128,6 +128,7 @@ typedef struct connection {
   mp_buffer text;                          /* the statement with its parameters in it */
   mp_buffer literals;                      /* where they stand: of type sql_literal */
   mp_query_options asked_for;              /* ASKING: how to send the statement */
+  int kept;                                /* ... and of how many values it and its parameters are */
   const char *once;                        /* the function that it is lent for, if it alone; else NULL */
   code_place taken, ended;                 /* by checkout, by release */
 } connection;

@@ -84,35 +84,38 @@ static mp_status send_encoded(connection *conn, mp_query_options options, const 
   return mp_query(conn->loan, conn->text.data, conn->text.length, &options, wait, err);
 }
 
-/* Keeps text and parameters until the session has answered. */
-static mp_status ask_first(lua_State *L, connection *conn, const mp_query_options *options, mp_wait *wait,
-                           mp_error *err) {
+/* Keeps text and parameters until the session has answered. To make a table may run finalizers, which may use
+   this connection: nothing has begun yet, and nothing that was known before still counts. */
+static void keep_statement(lua_State *L, connection *conn) {
   int last = lua_gettop(L);
-  lua_createtable(L, last - 2, 0);
+  lua_createtable(L, last - 3, 0);
   for (int i = 4; i <= last; i++) {
     lua_pushvalue(L, i);
     lua_rawseti(L, last + 1, i - 3);
   }
-  lua_pushinteger(L, last - 3);
-  lua_setfield(L, last + 1, "n");
   lua_setiuservalue(L, 1, CONNECTION_SQL);
+  conn->kept = last - 3;
+  check_held(L, "query");
+  if (conn->streaming)
+    refuse_within_stream(L);
+}
+
+static mp_status ask_first(lua_State *L, connection *conn, const mp_query_options *options, mp_wait *wait,
+                           mp_error *err) {
+  keep_statement(L, conn);
   conn->asked_for = *options;
   conn->asked_for.asked = true;
-  conn->activity = ASKING;
+  connection_begin(L, conn, ASKING);
   return mp_ask(conn->loan, options, wait, err);
 }
 
-/* Leaves on the stack, which begins with the connection, what ask_first has kept. Returns how many. */
-static int restore_asked(lua_State *L) {
+/* Leaves on the stack, which begins with the connection, what was kept. */
+static void restore_statement(lua_State *L, const connection *conn) {
   lua_getiuservalue(L, 1, CONNECTION_SQL);
   int kept = lua_gettop(L);
-  lua_getfield(L, kept, "n");
-  int count = (int)lua_tointeger(L, -1);
-  lua_pop(L, 1);
-  luaL_checkstack(L, count, "too many parameters");
-  for (int i = 1; i <= count; i++)
+  luaL_checkstack(L, conn->kept, "too many parameters");
+  for (int i = 1; i <= conn->kept; i++)
     lua_rawgeti(L, kept, i);
-  return count;
 }
 
 /* The session has told how it reads SQL text: sends the statement. May raise as a query does, with the
@@ -122,8 +125,10 @@ mp_status query_after_asking(lua_State *L, connection *conn, mp_wait *wait, mp_e
   mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
   conn->activity = IDLE;
   conn->in_hand = false;
-  int count = restore_asked(L), first = top + 2;
-  encode_statement(L, conn, first, first + 1, first + count - 1, &mode);
+  connection_settle(L, conn); /* another coroutine may have released it meanwhile */
+  check_held(L, "query");
+  restore_statement(L, conn);
+  encode_statement(L, conn, top + 2, top + 3, lua_gettop(L), &mode);
   lua_settop(L, top);
   conn->in_hand = true;
   conn->activity = QUERYING;
@@ -139,9 +144,10 @@ static mp_status send_query(lua_State *L, connection *conn, const mp_query_optio
     return mp_query(conn->loan, sql, length, options, wait, err);
   }
   mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
-  bool clear = encode_statement(L, conn, 4, 5, lua_gettop(L), &mode);
+  if (!encode_statement(L, conn, 4, 5, lua_gettop(L), &mode))
+    return ask_first(L, conn, options, wait, err);
   connection_begin(L, conn, QUERYING);
-  return clear ? send_encoded(conn, *options, &mode, wait, err) : ask_first(L, conn, options, wait, err);
+  return send_encoded(conn, *options, &mode, wait, err);
 }
 
 enum { ONCE = 4 };
