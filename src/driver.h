@@ -114,6 +114,9 @@ struct mp_driver {
   /* Facts about a session. */
   uint64_t (*id)(const mp_session *session);
   bool (*in_transaction)(const mp_session *session);
+  uint64_t (*server)(const mp_session *session); /* the same for sessions of the same server; may be NULL */
+  bool (*read_only)(
+      const mp_session *session); /* it began so, by the server's doing or init SQL's; may be NULL */
   int64_t (*idle_limit_ns)(const mp_session *session); /* the server closes it when idle for longer */
   mp_sql_mode (*sql_mode)(const mp_session *session);
   void (*summary)(const mp_session *session, mp_summary *summary);

@@ -407,6 +407,9 @@ mp_status mp_loan_unwatch(mp_loan *loan, mp_error *err);
 /* What should have been rolled back was not: from now on all but ROLLBACK is refused. */
 void mp_loan_spoil(mp_loan *loan);
 
+/* Whether the session will be closed at its release because its server may not write. */
+bool mp_loan_retiring(const mp_loan *loan);
+
 /* The driver's clock. The loan keeps it running: who made the pool may have let go of that. */
 int64_t mp_loan_now(const mp_loan *loan);
 

@@ -76,6 +76,7 @@ end
 
 local function give_back(self)
   if self.owns then
+    self.retiring = core.retiring(self.conn)
     self.conn:release()
   end
 end
@@ -273,16 +274,19 @@ end
 
 -- ---- a function in a transaction ----
 
--- 1213, 1205 and 1020 undo what the function did. So does the loss of the session before COMMIT was sent, after
--- which another connection is needed: a transaction that owns its connection gets another.
+local deadlocks = { [1213] = true, [1205] = true, [1020] = true }
+local refusals = { [1290] = true, [1792] = true, [1836] = true, [1047] = true } -- of a server that may not write
+
+-- A deadlock or the like undoes what the function did. So does the loss of the session before COMMIT was sent, and
+-- what makes the server refuse to write, after which another connection is needed: a transaction that owns its
+-- connection gets another.
 local function may_run_again(err, tx)
   if not is_error(err) then
     return false
-  end
-  if err.errno == 1213 or err.errno == 1205 or err.errno == 1020 then
+  elseif deadlocks[err.errno] then
     return true
   end
-  return err.kind == "lost" and tx.owns
+  return tx.owns and (err.kind == "lost" or tx.retiring and refusals[err.errno]) or false
 end
 
 local unpack = table.unpack or unpack -- luacheck: ignore

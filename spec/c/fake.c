@@ -85,13 +85,20 @@ static mp_kind kind_of(fake_answer a) {
   return a.code == 0 || (a.code >= 2000 && a.code < 3000) ? MP_ERR_PROTOCOL : MP_ERR_SERVER;
 }
 
+/* By which the server says what its number is about. */
+static const char *words_of(unsigned code) {
+  if (code == 1290)
+    return ": --read-only";
+  return code == 1047 ? ": WSREP has not yet prepared node" : "";
+}
+
 static mp_status say(fake_answer a, mp_error *err) {
   if (a.status != MP_FAILED)
     return a.status;
   if (a.message)
     mp_fail(err, kind_of(a), a.code, "%s", a.message);
   else
-    mp_fail(err, kind_of(a), a.code, "failure %u%s", a.code, a.code == 1290 ? ": --read-only" : "");
+    mp_fail(err, kind_of(a), a.code, "failure %u%s", a.code, words_of(a.code));
   err->phase = a.phase;
   err->executed = a.partial ? MP_EXECUTED_UNKNOWN : MP_EXECUTED_NO;
   return MP_FAILED;
@@ -170,6 +177,7 @@ static mp_session *session_new(int64_t deadline_ns) {
   sessions = realloc(sessions, (fake.opened + 1) * sizeof *sessions);
   sessions[fake.opened++] = session;
   session->number = fake.opened;
+  session->server = fake.server;
   session->mode = fake.mode;
   session->deadline_ns = deadline_ns;
   return session;
@@ -395,6 +403,15 @@ static bool fake_in_transaction(const mp_session *session) {
   return session->in_transaction;
 }
 
+static uint64_t fake_server(const mp_session *session) {
+  return session->server;
+}
+
+static bool fake_read_only(const mp_session *session) {
+  (void)session;
+  return fake.read_only;
+}
+
 static int64_t fake_idle_limit(const mp_session *session) {
   check_in_hand(session);
   return fake.idle_limit_ns;
@@ -455,6 +472,8 @@ mp_driver *fake_driver(void) {
       .bell_give = fake_bell_give,
       .id = fake_id,
       .in_transaction = fake_in_transaction,
+      .server = fake_server,
+      .read_only = fake_read_only,
       .idle_limit_ns = fake_idle_limit,
       .sql_mode = fake_sql_mode,
       .summary = fake_summary,

@@ -65,7 +65,25 @@ it("retires sessions of a server that cannot write or left its cluster") {
                                {1792, MP_ERR_SERVER, MP_EXECUTED_NO, true, RETIRED},
                                {1836, MP_ERR_SERVER, MP_EXECUTED_NO, true, RETIRED},
                                {1047, MP_ERR_SERVER, MP_EXECUTED_NO, true, RETIRED}};
+  fake.read_only = true;
   CHECK_RULES(rules, MP_PHASE_REPLY);
+}
+
+it("keeps the session when 1792 tells of a transaction that the program wanted to be read-only") {
+  static const rule rules[] = {{1792, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT}};
+  CHECK_RULES(rules, MP_PHASE_REPLY);
+}
+
+it("keeps the session when 1047 tells of an unknown command") {
+  fake_answer unknown = fails(1047, MP_PHASE_REPLY);
+  unknown.message = "Unknown command";
+  open_pool();
+  mp_loan *loan = lend();
+  query(loan);
+  plan(ON_QUERY, unknown);
+  expect_equal(query(loan), MP_FAILED);
+  expect_equal(last.err.retryable, false);
+  check_fate(loan, KEPT);
 }
 
 it("keeps the session when 1290 tells of another option than --read-only") {

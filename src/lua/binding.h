@@ -266,6 +266,7 @@ int core_watches(lua_State *L);
 int core_unwatch(lua_State *L);
 int core_spoil(lua_State *L);
 int core_retries(lua_State *L);
+int core_retiring(lua_State *L);
 
 /* pool_class.c */
 void pool_open(lua_State *L);

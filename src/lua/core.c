@@ -113,6 +113,7 @@ static const luaL_Reg functions[] = {
     {"unwatch", core_unwatch},
     {"spoil", core_spoil},
     {"retries", core_retries},
+    {"retiring", core_retiring},
     {"fresh", core_fresh},
     {"record", core_record},
     {"events", core_events},

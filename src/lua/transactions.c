@@ -50,6 +50,13 @@ int core_spoil(lua_State *L) {
   return 0;
 }
 
+/* retiring(connection): whether its server was found to be one that may not write. */
+int core_retiring(lua_State *L) {
+  connection *conn = of_loan(L);
+  lua_pushboolean(L, conn && mp_loan_retiring(conn->loan));
+  return 1;
+}
+
 /* retries(pool or connection): the option. */
 int core_retries(lua_State *L) {
   pool_data *pool = test_class(L, 1, POOL_CLASS);

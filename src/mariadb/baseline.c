@@ -34,7 +34,7 @@ enum {
 };
 
 /* MySQL 8 has dropped the older name, which MariaDB has had for longer than the newer one. */
-static const char *read_only(const mp_session *session) {
+const char *mp_baseline_read_only(const mp_session *session) {
   bool renamed = !session->base.is_mariadb && mp_server_version(session->mysql) >= 80000;
   return renamed ? "@@transaction_read_only" : "@@tx_read_only";
 }
@@ -69,7 +69,7 @@ static void put_identity_alone(const mp_session *session, bool old, mp_buffer *s
    server is asked in another way. */
 static void put_question(const mp_session *session, bool old, mp_buffer *sql) {
   add_text(sql, STATE);
-  add_text(sql, read_only(session));
+  add_text(sql, mp_baseline_read_only(session));
   add_text(sql, SERVER);
   add_text(sql, roles(session));
   add_text(sql, old ? ", (SELECT VARIABLE_VALUE = 'ON' FROM information_schema.GLOBAL_VARIABLES "
@@ -134,6 +134,7 @@ static mp_status take(mp_session *session, mp_error *err) {
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
   if (take_state(session, err) != MP_DONE)
     return MP_FAILED;
+  base->login_tx_read_only = base->tx_read_only;
   base->login = mp_mode_reading(cells[SQL_MODE], cells[CHARSET]);
   return MP_DONE;
 }
@@ -242,7 +243,7 @@ mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error 
 
 mp_status mp_baseline_record_state(mp_session *session, int64_t deadline_ns, mp_error *err) {
   char sql[128];
-  snprintf(sql, sizeof sql, STATE "%s", read_only(session));
+  snprintf(sql, sizeof sql, STATE "%s", mp_baseline_read_only(session));
   if (mp_run_row(session, sql, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
   if (!is_complete(session, READ_ONLY))

@@ -52,6 +52,18 @@ static bool in_transaction(const mp_session *session) {
   return session->mysql->server_status & SERVER_STATUS_IN_TRANS;
 }
 
+/* FNV-1a of what identifies it. */
+static uint64_t server_of(const mp_session *session) {
+  uint64_t hash = UINT64_C(0xcbf29ce484222325);
+  for (const char *at = session->base.identity; *at; at++)
+    hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+  return hash;
+}
+
+static bool is_read_only(const mp_session *session) {
+  return session->base.tx_read_only;
+}
+
 /* Somewhat before the server would close it, so that the pool does it first. */
 static int64_t idle_limit_ns(const mp_session *session) {
   return session->base.wait_timeout * (MP_SECOND / 10 * 9);
@@ -147,6 +159,8 @@ static const mp_driver mariadb_face = {
     .bell_give = mp_bell_give,
     .id = session_id,
     .in_transaction = in_transaction,
+    .server = server_of,
+    .read_only = is_read_only,
     .idle_limit_ns = idle_limit_ns,
     .sql_mode = mp_mode_of,
     .summary = mp_statement_summary,

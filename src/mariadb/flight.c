@@ -90,14 +90,17 @@ static void add_role(mp_session *session) {
 
 /* A database where there was none, for no command takes it away; the client's own idea of it is no proof, as
    a borrower may have switched the tracking off. A role of an account that had none to choose: it may have
-   been granted one since. On MySQL roles are always restored, where there are any. */
+   been granted one since. On MySQL roles are always restored, where there are any. And a server that lets
+   transactions write which it did not let before, or no more: a failover. */
 static void add_guard(mp_session *session) {
   const baseline *base = &session->base;
   bool role = base->is_mariadb && !base->has_roles, database = !base->database;
   mp_buffer sql = {0};
   add_text(&sql, "SELECT 1 FROM DUAL WHERE ");
   add_text(&sql, role ? "CURRENT_ROLE() IS NOT NULL" : "FALSE");
-  add_text(&sql, database ? " OR DATABASE() IS NOT NULL LIMIT 1" : " LIMIT 1");
+  add_text(&sql, database ? " OR DATABASE() IS NOT NULL OR " : " OR ");
+  add_text(&sql, mp_baseline_read_only(session));
+  add_text(&sql, base->login_tx_read_only ? " = 0 LIMIT 1" : " LIMIT 1");
   session->guard_reply = session->flight_replies;
   add_built(session, &sql);
 }

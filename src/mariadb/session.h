@@ -76,6 +76,7 @@ typedef struct baseline {
   char *charset_client;                     /* @@character_set_client, after init SQL as all that follow */
   bool no_backslash_escapes, empty_string_is_null; /* of the sql_mode */
   mp_reading login;                                /* before init SQL: how init_connect is read */
+  bool login_tx_read_only;                         /* before init SQL: what a reset returns to */
   bool autocommit, tx_read_only;
   bool rolls_back_on_timeout; /* @@innodb_rollback_on_timeout, which nobody can change */
   bool has_roles;             /* the account may SET ROLE */
@@ -237,6 +238,7 @@ mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error 
 /* What init SQL may have changed since. */
 mp_status mp_baseline_record_state(mp_session *session, int64_t deadline_ns, mp_error *err);
 mp_status mp_baseline_check(const mp_session *session, mp_error *err);
+const char *mp_baseline_read_only(const mp_session *session); /* the variable's name */
 void mp_baseline_settle(baseline *base, const MYSQL *mysql, bool user_sql);
 void mp_baseline_free(baseline *base);
 

@@ -240,7 +240,7 @@ static mp_status recovered(mp_loan *loan, mp_status status, mp_error *err) {
    one was under way. */
 static mp_status open_failed(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
-  judge(err, false);
+  judge(err, false, false);
   slot_close(pool, loan->slot);
   loan->slot = NULL;
   if (err->retryable && pool->failures > 0 && pool_now(pool) >= loan->deadline_ns)
@@ -280,8 +280,10 @@ static mp_status use_opening(mp_loan *loan, mp_wait *wait, mp_error *err) {
 }
 
 static mp_status reserve(mp_loan *loan, mp_slot *slot, mp_wait *wait, mp_error *err) {
-  if (slot->state == SLOT_EMPTY)
+  if (slot->state == SLOT_EMPTY) {
     slot_move(loan->pool, slot, SLOT_OPENING);
+    distrust_opening(loan->pool);
+  }
   slot->loan = loan;
   loan->slot = slot;
   return use_opening(loan, wait, err);
@@ -295,7 +297,7 @@ static bool open_settled(mp_pool *pool, mp_slot *slot, mp_status status, mp_erro
     backoff_succeeded(pool);
     return true;
   }
-  judge(err, false);
+  judge(err, false, false);
   slot_close(pool, slot);
   backoff_failed(pool, err);
   return false;
@@ -336,7 +338,8 @@ static mp_status seek(mp_loan *loan, mp_wait *wait, mp_error *err) {
   idle_sweep(pool, now_ns);
   if (pool->first && loan->tries == 0)
     return enqueue(loan, wait, err);
-  if (loan->tries <= pool->config.retries && (slot = idle_pick(pool, now_ns))) {
+  bool may_reuse = loan->tries <= pool->config.retries && !distrust_wants_new(pool);
+  if (may_reuse && (slot = idle_pick(pool, now_ns))) {
     slot_move(pool, slot, SLOT_LENT);
     return use_idle(loan, slot, now_ns, wait, err);
   }

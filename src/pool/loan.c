@@ -86,6 +86,10 @@ void mp_loan_spoil(mp_loan *loan) {
     loan->pool->driver->spoil(loan->slot->session);
 }
 
+bool mp_loan_retiring(const mp_loan *loan) {
+  return has_session(loan) && loan->slot->retire;
+}
+
 mp_sql_mode mp_loan_sql_mode(const mp_loan *loan) {
   return has_session(loan) ? loan->pool->driver->sql_mode(loan->slot->session) : (mp_sql_mode){.utf8 = true};
 }

@@ -169,8 +169,12 @@ static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
 }
 
 static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
-  mp_verdict verdict = judge(err, loan->idempotent || is_harmless(loan->operation));
+  const mp_driver *driver = loan->pool->driver;
+  bool read_only = driver->read_only && driver->read_only(loan->slot->session);
+  mp_verdict verdict = judge(err, loan->idempotent || is_harmless(loan->operation), read_only);
   loan->slot->lost |= verdict.lost;
+  if (verdict.retire && !loan->slot->retire)
+    distrust_begin(loan->pool, loan->slot);
   loan->slot->retire |= verdict.retire;
   if (loan->operation == OP_RESET && !out_of_turn(err)) {
     loan->slot->lost = true;

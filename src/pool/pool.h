@@ -99,6 +99,13 @@ struct mp_loan {
   const char *label; /* the caller's */
 };
 
+/* distrust.c */
+typedef struct distrust {
+  uint64_t server;  /* on which a write failed because it may not write */
+  int64_t until_ns; /* 0: none */
+  unsigned owed;    /* connections to open before idle ones are lent */
+} distrust;
+
 struct mp_pool {
   mp_pool_config config;
   mp_driver *driver;
@@ -117,6 +124,7 @@ struct mp_pool {
   unsigned successes;  /* connects that did not, since the last failure; 0: that is long ago */
   int64_t retry_at_ns; /* no connect before, while failures > 0 */
   mp_error last_failure;
+  distrust distrust;
   int64_t overdue_at_ns;                   /* no loan that was not reported is overdue before */
   bool reset_refused;                      /* the server does not know how: reconnect instead */
   unsigned reset_refusals, reset_failures; /* since the last that was answered */
@@ -180,6 +188,12 @@ bool reset_is_due(mp_pool *pool); /* false: the server does not know how; call i
 bool reset_overdue(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 mp_status reset_silent(mp_error *err); /* fails for that */
 
+/* distrust.c: of servers that may not write */
+void distrust_begin(mp_pool *pool, mp_slot *slot); /* a write on it failed */
+bool distrust_wants_new(const mp_pool *pool);      /* before an idle one is lent */
+void distrust_opening(mp_pool *pool);
+void distrust_opened(mp_pool *pool, mp_slot *slot);
+
 /* explain.c */
 mp_status explain_exhausted(const mp_loan *loan, mp_error *err);
 mp_status explain_closed(mp_error *err);
@@ -196,10 +210,11 @@ void pause_end(mp_loan *loan);
 /* retry.c: what a failure means. Completes *err and says what to do with the session. */
 typedef struct mp_verdict {
   bool lost;   /* of no more use */
-  bool retire; /* of use to this loan only */
+  bool retire; /* of use to this loan only: its server may not write */
   bool again;  /* the statement is proven not to have run, or declared harmless */
 } mp_verdict;
-mp_verdict judge(mp_error *err, bool idempotent);
+/* `read_only`: the session began with transactions that may only read, which its server had it do. */
+mp_verdict judge(mp_error *err, bool idempotent, bool read_only);
 
 /* pool.c */
 int64_t pool_now(const mp_pool *pool);

@@ -49,14 +49,24 @@ static bool from_client(unsigned code) {
   return code == 0 || (code >= 2000 && code < 3000) || code >= 5000;
 }
 
-/* 1290 is also what other options are refused with, where no other server would be of use. */
-static bool is_read_only(const mp_error *err) {
-  return err->code != 1290 || strstr(err->message, "read-only");
+/* Another server would be of no use where 1290 tells of another option, 1792 of a transaction that the
+   program wanted to be read-only, and 1047 of a command that the server does not know. */
+static bool is_about_the_server(const mp_error *err, bool read_only) {
+  switch (err->code) {
+  case 1290:
+    return strstr(err->message, "read-only");
+  case 1792:
+    return read_only;
+  case 1047:
+    return strstr(err->message, "WSREP");
+  default:
+    return true;
+  }
 }
 
-static const retry_rule *find_rule(const mp_error *err) {
+static const retry_rule *find_rule(const mp_error *err, bool read_only) {
   unsigned code = err->code;
-  if (!is_read_only(err))
+  if (!is_about_the_server(err, read_only))
     return &other_server_error;
   for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
     if (rules[i].code == code)
@@ -138,12 +148,12 @@ static mp_verdict judge_connect(mp_error *err) {
   return (mp_verdict){.lost = true, .again = err->retryable};
 }
 
-mp_verdict judge(mp_error *err, bool idempotent) {
+mp_verdict judge(mp_error *err, bool idempotent, bool read_only) {
   if (err->phase == MP_PHASE_CONNECT)
     return judge_connect(err);
   if (err->phase == MP_PHASE_SEND)
     return judge_send(err);
-  mp_verdict verdict = apply(err, find_rule(err));
+  mp_verdict verdict = apply(err, find_rule(err, read_only));
   verdict.again = verdict.lost && err->phase == MP_PHASE_REPLY && idempotent;
   return verdict;
 }

@@ -73,6 +73,7 @@ void slot_opened(mp_pool *pool, mp_slot *slot) {
   slot->lost = slot->retire = slot->recording = false;
   slot->fresh = true;
   pool->stats.opened++;
+  distrust_opened(pool, slot);
 }
 
 void slot_close(mp_pool *pool, mp_slot *slot) {

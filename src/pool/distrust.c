@@ -1,0 +1,49 @@
+/* Servers that may not write any more, after a failover as a rule, or have left their cluster. Each session
+   in the pool that leads to one would fail one write. */
+#include "pool.h"
+
+/* A server that was written to for so long is met anew when it is met again. */
+static const int64_t memory_ns = 60 * MP_SECOND;
+
+static uint64_t server_of(const mp_pool *pool, const mp_slot *slot) {
+  return pool->driver->server ? pool->driver->server(slot->session) : 0;
+}
+
+static bool is_known(const mp_pool *pool, uint64_t server) {
+  const distrust *d = &pool->distrust;
+  return d->until_ns > pool_now(pool) && d->server == server;
+}
+
+/* As long as the server stays so, not more than this one is given up for each write that fails: readers need
+   the others. The next checkout opens one in its place, to see where that leads. */
+void distrust_begin(mp_pool *pool, mp_slot *slot) {
+  distrust *d = &pool->distrust;
+  uint64_t server = server_of(pool, slot);
+  bool known = is_known(pool, server);
+  *d = (distrust){.server = server, .until_ns = add_time(pool_now(pool), memory_ns), .owed = d->owed};
+  if (d->owed < pool->config.max_size)
+    d->owed++;
+  if (known)
+    return;
+  mp_pool_evict(pool);
+  slot->generation = pool->generation; /* it is closed for a reason of its own */
+}
+
+bool distrust_wants_new(const mp_pool *pool) {
+  return pool->distrust.owed > 0 && pool->counts[SLOT_EMPTY] > 0 && backoff_may_open(pool);
+}
+
+void distrust_opening(mp_pool *pool) {
+  if (pool->distrust.owed > 0)
+    pool->distrust.owed--;
+}
+
+/* The address leads elsewhere now: what was opened before leads to the old server. */
+void distrust_opened(mp_pool *pool, mp_slot *slot) {
+  distrust *d = &pool->distrust;
+  if (d->until_ns <= pool_now(pool) || d->server == server_of(pool, slot))
+    return;
+  *d = (distrust){0};
+  mp_pool_evict(pool);
+  slot->generation = pool->generation;
+}
