@@ -66,8 +66,8 @@ PROCESS = build/spec/process.so build/spec/names.so
 UNPRELOAD = build/spec/unpreload.so
 BENCH = build/bench
 ROUNDS ?= 11
-# One with a decimal comma, and one whose decimal mark has two bytes; LOCPATH says where they are.
-LOCALES = build/locale/de_DE.UTF-8 build/locale/ps_AF.UTF-8
+# With a decimal comma, with a decimal mark of two bytes, and where i is not I; LOCPATH says where they are.
+LOCALES = $(patsubst %,build/locale/%.UTF-8,de_DE ps_AF tr_TR)
 # Lua with the checks of its API, and of itself, on: where C misuses it the program ends, in words.
 CHECKED = build/checked/lua5.4
 # Programs that embed Lua.

@@ -77,6 +77,30 @@ for _, locale in ipairs { "de_DE.UTF-8", "ps_AF.UTF-8" } do
   end)
 end
 
+-- Where i and I are no pair.
+it("words are those of SQL under tr_TR.UTF-8", function()
+  local printed = run(
+    "tr_TR.UTF-8",
+    ([[
+      assert(("I"):lower() == "I")
+      local dsn = "%s"
+      local pool = assert(mypool.new(dsn))
+      print(pool:value("SELECT seq FROM seq_1_to_3 limit ?", 1.0), pool:value("SELECT 7 LiMiT ?", 2.0))
+      local failing = { "insert into missing values (1)", "INSERT INTO missing VALUES (1)", "with a as (x) select 1" }
+      for _, sql in ipairs(failing) do
+        print(select(2, pool:query(sql)).executed)
+      end
+      print(pool:transaction({ isolation = "SERIALIZABLE" }, function(tx)
+        return tx:value "SELECT 8"
+      end))
+      pool:close()
+      local options = require "mypool.dsn"(dsn)
+      options.types = { BIGINT = tostring, Int = tostring }
+      print(math.type(mypool.new(options):value "SELECT CAST(9 AS INTEGER)"))]]):format((s:dsn():gsub("%%", "%%%%")))
+  )
+  assert.equal("1\t7\nno\nno\nno\n8\nnil\n", printed)
+end)
+
 describe("a cell that is no number where a number must be", function()
   local LONG, DOUBLE, VAR_STRING = 3, 5, 253
 

@@ -22,6 +22,13 @@ end
 
 local names = {}
 
+-- The word in small letters: those of ASCII, whatever the locale takes for a pair.
+function names.lower(word)
+  return (word:gsub("[A-Z]", function(letter)
+    return string.char(letter:byte() + 32)
+  end))
+end
+
 local LONGEST = 60 -- none of ours is half as long, and the time of a comparison grows with the length
 
 -- The name among the keys of `known` that is nearest to `name`.

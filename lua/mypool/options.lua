@@ -143,7 +143,7 @@ local function types(value)
   end
   for name, converter in pairs(value) do
     if type(name) == "string" then
-      names.check({ [name:lower()] = true }, core.sql_types, "new: types")
+      names.check({ [names.lower(name)] = true }, core.sql_types, "new: types")
     end
     if type(name) ~= "string" or type(converter) ~= "function" then
       return "table of functions by type"
@@ -229,7 +229,7 @@ local function complete(given)
   if given.types then
     options.types = {}
     for name, converter in pairs(given.types) do
-      options.types[core.sql_types[name:lower()]] = converter
+      options.types[core.sql_types[names.lower(name)]] = converter
     end
   end
   local adapter = type(given.wait) == "table" and given.wait or { wait = given.wait }

@@ -2,6 +2,7 @@
 
 local core = require "mypool.core"
 local is_error = require "mypool.is_error"
+local names = require "mypool.names"
 local options = require "mypool.options"
 local scope = require "mypool.scope"
 core.internal()
@@ -23,7 +24,7 @@ local isolation_levels = {
 
 local known = {
   isolation = function(value)
-    if type(value) ~= "string" or not isolation_levels[value:lower()] then
+    if type(value) ~= "string" or not isolation_levels[names.lower(value)] then
       return "'read uncommitted', 'read committed', 'repeatable read' or 'serializable'"
     end
   end,
@@ -38,7 +39,7 @@ function transaction.check(given, what)
     return
   end
   options.check(what, given, known)
-  if given.snapshot and given.isolation and given.isolation:lower() ~= "repeatable read" then
+  if given.snapshot and given.isolation and names.lower(given.isolation) ~= "repeatable read" then
     core.raise "bad option 'snapshot' (the server ignores it with any isolation but 'repeatable read')"
   end
 end

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "scan.h"
 #include "session.h"
 
 /* One statement, as it costs every connect a round trip. First what init SQL may change, which is asked once
@@ -207,13 +207,17 @@ mp_status mp_baseline_same_server(mp_session *side, const baseline *base, int64_
 
 /* ---- the charset ---- */
 
+static bool is_word(const char *text, const char *word) {
+  return strlen(text) == strlen(word) && mp_sql_is_word(text, word, strlen(word));
+}
+
 /* utf8 is another name of utf8mb3, or, with some old_mode, of utf8mb4. */
 static bool is_charset(const char *asked, const char *given) {
-  if (strcasecmp(asked, given) == 0)
+  if (is_word(asked, given))
     return true;
-  if (strcasecmp(asked, "utf8") == 0)
-    return strncasecmp(given, "utf8", 4) == 0;
-  return strcasecmp(asked, "utf8mb3") == 0 && strcasecmp(given, "utf8") == 0;
+  if (is_word(asked, "utf8"))
+    return strlen(given) >= 4 && mp_sql_is_word(given, "utf8", 4);
+  return is_word(asked, "utf8mb3") && is_word(given, "utf8");
 }
 
 /* A server that does not know what was asked for takes its own, and no error says so. init_connect may have

@@ -1,7 +1,6 @@
 /* Tells by its first word what a statement leaves behind when it fails, and what it does to a
    transaction. */
 #include <ctype.h>
-#include <strings.h>
 
 #include "scan.h"
 
@@ -35,7 +34,7 @@ static const char *first_word(const char *at, const char *end) {
 /* Takes `word` off the front of the text, if it is the next word. */
 static bool take_word(const char **at, const char *end, const char *word, size_t length) {
   const char *from = skip_blank(*at, end), *to = end_of_word(from, end);
-  if ((size_t)(to - from) != length || strncasecmp(from, word, length) != 0)
+  if ((size_t)(to - from) != length || !mp_sql_is_word(from, word, length))
     return false;
   *at = to;
   return true;
@@ -93,7 +92,7 @@ mp_sql_effect mp_sql_effect_of(const char *sql, size_t length) {
   if (from == end)
     return MP_EFFECT_WHOLE; /* nothing that could run */
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-    if (words[i].length == size && strncasecmp(from, words[i].word, size) == 0)
+    if (words[i].length == size && mp_sql_is_word(from, words[i].word, size))
       return words[i].effect_of ? words[i].effect_of(to, end) : MP_EFFECT_WHOLE;
   return MP_EFFECT_PARTIAL;
 }
@@ -101,6 +100,6 @@ mp_sql_effect mp_sql_effect_of(const char *sql, size_t length) {
 void mp_sql_first_word(const char *sql, size_t length, char *word, size_t size) {
   const char *end = sql + length, *from = first_word(sql, end), *to = end_of_word(from, end);
   for (; from < to && size > 1; size--)
-    *word++ = (char)toupper((unsigned char)*from++);
+    *word++ = mp_sql_capital(*from++);
   *word = '\0';
 }

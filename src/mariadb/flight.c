@@ -19,7 +19,6 @@
 #include <ctype.h>
 #include <errmsg.h>
 #include <string.h>
-#include <strings.h>
 
 #include "scan.h"
 #include "session.h"
@@ -144,7 +143,7 @@ static bool take_word(mp_scanner *scanner, const char *word) {
   size_t length = strlen(word);
   mp_scanner_skip_blank(scanner);
   size_t left = (size_t)(scanner->end - scanner->at);
-  if (left < length || strncasecmp(scanner->at, word, length) != 0 ||
+  if (left < length || !mp_sql_is_word(scanner->at, word, length) ||
       (left > length && in_word(scanner->at[length])))
     return false;
   scanner->at += length;

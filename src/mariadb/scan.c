@@ -3,7 +3,6 @@
    (MariaDB knowledge base, "Comment Syntax", "String Literals", "Identifier Names"). */
 #include <ctype.h>
 #include <string.h>
-#include <strings.h>
 
 #include "scan.h"
 #include "utf8.h"
@@ -230,7 +229,7 @@ size_t mp_scanner_skip_token(mp_scanner *scanner) {
 
 static bool is_one_of(const char *word, size_t length, const char *const *words) {
   for (; *words; words++)
-    if (strlen(*words) == length && strncasecmp(word, *words, length) == 0)
+    if (strlen(*words) == length && mp_sql_is_word(word, *words, length))
       return true;
   return false;
 }

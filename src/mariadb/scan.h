@@ -4,6 +4,19 @@
 
 #include "mypool.h"
 
+/* Letters of SQL's words, which are ASCII: under a Turkish locale i and I are no pair. */
+static inline char mp_sql_capital(char c) {
+  return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+}
+
+/* Whether the text, of that length, is this word, in capitals or not. */
+static inline bool mp_sql_is_word(const char *text, const char *word, size_t length) {
+  for (size_t i = 0; i < length; i++)
+    if (mp_sql_capital(text[i]) != mp_sql_capital(word[i]))
+      return false;
+  return true;
+}
+
 /* The next `wanted` that is neither quoted nor in a comment; NULL after the last. */
 const char *mp_scanner_find(mp_scanner *scanner, char wanted);
 
