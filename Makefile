@@ -173,7 +173,7 @@ fuzz: install-build install-fuzz build/fuzz/encode build/fuzz/scan
 	@$(MAKE) --no-print-directory fuzz-client
 
 # The client, from what a real server sent. libmariadb allocates as much as a server says, which must then fail.
-FUZZ_OPTIONS = ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=600 \
+FUZZ_OPTIONS = ASAN_OPTIONS=suppressions=spec/fuzz/asan.txt:allocator_may_return_null=1:max_allocation_size_mb=600 \
   LSAN_OPTIONS=suppressions=spec/support/lsan.txt:print_suppressions=0
 fuzz-client: install-build install-server install-fuzz all build/fuzz/client
 	@mkdir -p build/fuzz/seeds-client
