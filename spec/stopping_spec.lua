@@ -3,6 +3,7 @@
 local cqueues = require "cqueues"
 local eventually = require "spec.support.eventually"
 local haproxy = require "spec.support.haproxy"
+local poll = require("mypool.core").poll
 local pools = require "spec.support.pools"
 local relay = require "spec.support.relay"
 local schedulers = require "spec.support.schedulers"
@@ -15,6 +16,9 @@ local plain = {
   name = "a plain program",
   run = function(f)
     f()
+  end,
+  sleep = function(seconds)
+    os.execute("sleep " .. seconds)
   end,
 }
 local a, b -- twins: by all that they say of themselves one server
@@ -53,10 +57,10 @@ local function running(s, text)
   return tonumber(s:sql(count:format(text))[1])
 end
 
-local function await_none(s, text)
+local function await_none(s, text, by)
   eventually(function()
     return running(s, text) == 0
-  end, sleep)
+  end, by or sleep)
 end
 
 local function timed_out(result, err)
@@ -264,13 +268,14 @@ describe("a statement of another program goes on", function()
 end)
 
 describe("the password function", function()
-  local function rotated(user)
+  local function rotated(user, wait)
     local password = { now = "one" }
     a:sql(("CREATE OR REPLACE USER %s@localhost IDENTIFIED BY 'one'"):format(user))
     a:sql(("GRANT ALL ON app.* TO %s@localhost"):format(user))
-    local pool = new(a:options {
+    local pool = pools.new(a:options {
       user = user,
       max_size = 1,
+      wait = wait or scheduler.wait,
       password = function()
         return password.now or error "no password"
       end,
@@ -308,27 +313,31 @@ describe("the password function", function()
 
   it("is asked by a finalizer, too, and may raise there", function()
     for _, ending in ipairs { "one", "none" } do
-      local pool, password = rotated "collected"
-      scheduler.run(function()
-        assert.truthy(pool:query "SELECT 1")
-        local statement = coroutine.create(function()
-          local conn = assert(pool:checkout())
-          conn:query "SELECT SLEEP(20) /* own */"
-        end)
-        assert(coroutine.resume(statement))
-        password.now = ending == "one" and "one" or nil
-        statement = nil -- luacheck: ignore
-        collectgarbage()
-        collectgarbage()
-        if ending == "one" then
-          await_none(a, "own")
-        else
-          a:sql("KILL USER collected")
+      local abandoned
+      local pool, password = rotated("collected", function(fd, seconds)
+        if abandoned then
+          coroutine.yield()
         end
-        password.now = "one"
-        assert.truthy(pool:query "SELECT 1")
-        assert.equal(ending == "one" and 1 or 2, pool:stats().opened)
+        return poll(fd, seconds)
       end)
+      assert.truthy(pool:query "SELECT 1")
+      local conn = assert(pool:checkout())
+      abandoned = coroutine.create(function()
+        conn:query "SELECT SLEEP(20) /* own */"
+      end)
+      assert(coroutine.resume(abandoned))
+      password.now = ending == "one" and "one" or nil
+      abandoned, conn = nil, nil -- luacheck: ignore
+      collectgarbage()
+      collectgarbage()
+      if ending == "one" then
+        await_none(a, "own", plain.sleep)
+      else
+        a:sql "KILL USER collected"
+      end
+      password.now = "one"
+      assert.truthy(pool:query "SELECT 1")
+      assert.equal(ending == "one" and 1 or 2, pool:stats().opened)
     end
   end)
 end)
