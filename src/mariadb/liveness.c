@@ -85,7 +85,7 @@ static bool has_room(int fd) {
 
 /* Behind an unfinished exchange it would be of no use, and where there is no room it would block. */
 static bool may_say_quit(const mp_session *session) {
-  return session->mysql->net.pvio && is_between_statements(session) &&
+  return session->mysql->net.pvio && is_between_statements(session) && session->unsent == 0 &&
          has_room(mysql_get_socket(session->mysql));
 }
 
