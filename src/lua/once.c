@@ -13,19 +13,18 @@ static void check_locks(lua_State *L, connection *conn, const char *function, in
           function);
 }
 
-/* Where autocommit is off each statement leaves a transaction open: it matters when something was written.
-   One that was open before is of somebody's doing who has said that sessions stay as they are. */
-static bool matters(const connection *conn, const char *sql, size_t length) {
-  if (conn->pool->autocommit_off)
-    return !mp_sql_only_reads(sql, length, mp_loan_sql_mode(conn->loan).reading);
-  return !mp_loan_in_transaction(conn->loan);
-}
-
-void once_begin(lua_State *L, connection *conn, const char *function, int index) {
+static bool may_write(lua_State *L, const connection *conn, int index) {
   size_t length;
   const char *sql = lua_tolstring(L, index, &length);
+  return !mp_sql_only_reads(sql, length, mp_loan_sql_mode(conn->loan).reading);
+}
+
+/* Where autocommit is off each statement leaves a transaction open: it matters when something was written.
+   One that was open before is of somebody's doing who has said that sessions stay as they are. */
+void once_begin(lua_State *L, connection *conn, const char *function, int index) {
   check_locks(L, conn, function, index);
-  conn->once = matters(conn, sql, length) ? function : NULL;
+  bool matters = conn->pool->autocommit_off ? may_write(L, conn, index) : !mp_loan_in_transaction(conn->loan);
+  conn->once = matters ? function : NULL;
 }
 
 /* Raises when the statement, which has succeeded, has left a transaction open. Where no reset would undo it

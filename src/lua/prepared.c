@@ -214,8 +214,8 @@ enum { MANY_CELLS = 3, MANY_AT, MANY_ROWS, MANY_FIRST, MANY_KEPT };
 
 static void read_cells(lua_State *L, connection *conn, int rows, int wanted) {
   int at = (int)luaL_checkinteger(L, MANY_AT), first = (int)luaL_checkinteger(L, MANY_FIRST);
-  luaL_argcheck(L, at >= 0 && rows > 0 && at + (uint64_t)rows * (uint64_t)wanted <= lua_rawlen(L, MANY_CELLS),
-                MANY_ROWS, "too many");
+  luaL_argcheck(L, at >= 0 && at + (uint64_t)rows * (uint64_t)wanted <= lua_rawlen(L, MANY_CELLS), MANY_ROWS,
+                "too many");
   for (int i = 0; i < rows * wanted; i++) {
     place here = {.row = first + i / wanted, .parameter = 1 + i % wanted};
     lua_rawgeti(L, MANY_CELLS, at + i + 1);
@@ -230,6 +230,7 @@ static void read_cells(lua_State *L, connection *conn, int rows, int wanted) {
 int core_execute_many(lua_State *L) {
   luaL_checktype(L, MANY_CELLS, LUA_TTABLE);
   int rows = (int)luaL_checkinteger(L, MANY_ROWS);
+  luaL_argcheck(L, rows > 0, MANY_ROWS, "out of range");
   lua_settop(L, MANY_FIRST);
   lua_createtable(L, rows, 0); /* from here on no finalizer runs */
   connection *conn = check_held(L, "execute_many");
