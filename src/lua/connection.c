@@ -222,9 +222,12 @@ static int connection_release(lua_State *L) {
   return 0;
 }
 
-/* give_back(connection): as release, for a handle that only on_connect has seen: its place is of no use. */
+/* give_back(connection): as release, by the function of mypool's that checked it out. */
 int core_give_back(lua_State *L) {
   connection *conn = check_connection(L, "release");
+  if (!conn->loan)
+    return 0;
+  conn->ended = conn->taken;
   connection_report(L, conn);
   if (!cut_other(L, conn))
     connection_give_back(L, conn, true);

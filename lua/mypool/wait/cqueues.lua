@@ -7,6 +7,7 @@ core.internal()
 
 local adapter = {}
 
+local running = cqueues.running
 local isyieldable = coroutine.isyieldable -- luacheck: ignore
 local user_value = debug.getuservalue or debug.getfenv -- luacheck: ignore
 local auxlib_source = debug.getinfo(auxlib.wrap, "S").source
@@ -43,21 +44,14 @@ end
 
 -- Whether all between the controller and the coroutine that runs pass on what it yields.
 local function is_passed_on(controller)
-  local co, running = find_resumed(controller), coroutine.running()
+  local co, last = find_resumed(controller), coroutine.running()
   if not co then
     return true -- as far as can be told
   end
-  while co and co ~= running do
+  while co and co ~= last do
     co = resumed_by_auxlib(co)
   end
   return co ~= nil
-end
-
--- The controller that resumes the coroutine that runs; nil outside of all controllers, where cqueues.poll blocks;
--- false when something else resumes it.
-local function find_controller()
-  local controller, directly = cqueues.running()
-  return controller and isyieldable() and (directly or is_passed_on(controller)) and controller
 end
 
 -- ---- the adapter ----
@@ -69,16 +63,23 @@ local function refuse()
   core.raise "mypool cannot wait here: inside of string.gsub, table.sort, require or another C function"
 end
 
+-- Whether this coroutine was resumed by the controller it has waited in. `directly`: by itself.
+local function was_resumed(controller, directly)
+  local now, still = running()
+  return now == controller and (still or not directly and is_passed_on(now))
+end
+
 -- Lets other coroutines of the controller run until `fd` is readable; returns true then, and nothing after
 -- `seconds` (nil: no limit). Raises where cqueues could not resume the coroutine, and when something else did.
+-- (Outside of all controllers cqueues.poll blocks.)
 function adapter.wait(fd, seconds)
-  local controller = find_controller()
-  if controller == false then
+  local controller, directly = running()
+  if controller and not (isyieldable() and (directly or is_passed_on(controller))) then
     refuse()
   end
   local readable = { pollfd = fd, events = "r" }
   local ready = cqueues.poll(readable, seconds)
-  if controller and find_controller() ~= controller then
+  if controller and not was_resumed(controller, directly) then
     core.raise "mypool cannot wait here: something else than cqueues resumed this coroutine"
   end
   if ready == readable then
