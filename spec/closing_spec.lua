@@ -150,3 +150,163 @@ for _, one in ipairs(adapted) do
     end
   end)
 end
+
+-- ---- what is left ----
+
+describe("when the coroutine of a call was closed", function()
+  local function new(options)
+    options = options or {}
+    options.max_size, options.wait = options.max_size or 1, own.wait
+    return pools.new(s:options(options))
+  end
+
+  -- Runs f until it waits, for a while, and closes its coroutine.
+  local function close_within(f)
+    local co = coroutine.create(f)
+    own.spawn(co)
+    own.sleep(0.03)
+    assert.equal("suspended", coroutine.status(co))
+    own.close(co)
+  end
+
+  local function run(f)
+    return function()
+      own.run(f)
+    end
+  end
+
+  local function lost(result, err)
+    assert.is_nil(result)
+    assert.equal("lost", err.kind)
+  end
+
+  it(
+    "a connection that somebody still has is as after a loss, and its transaction",
+    run(function()
+      local pool = new()
+      local conn = assert(pool:checkout())
+      local statement = assert(conn:prepare "SELECT 1")
+      local tx = assert(conn:begin())
+      close_within(function()
+        tx:query "DO SLEEP(20)"
+      end)
+      assert.equal(7, (pool:value "SELECT 7"))
+      assert.is_true(conn:is_held())
+      assert.is_nil(conn:id())
+      lost(conn:query "SELECT 1")
+      lost(conn:one "SELECT 1")
+      lost(conn:ping())
+      lost(conn:reset())
+      lost(statement:execute())
+      lost(tx:query "SELECT 1")
+      assert.is_true(tx:rollback())
+      conn:release()
+      assert.equal(0, pool:stats().lent)
+    end)
+  )
+
+  it(
+    "a stream that somebody still has raises, and does not end",
+    run(function()
+      local pool = new()
+      local rows = "SELECT REPEAT('x', 100000), SLEEP(IF(seq = 1, 0, 20)) FROM seq_1_to_3"
+      local iterator, stream = assert(pool:rows(rows))
+      local err
+      close_within(function()
+        for _ in iterator, stream do -- luacheck: ignore
+        end
+      end)
+      assert.equal(7, (pool:value "SELECT 7"))
+      err = select(2, pcall(iterator, stream))
+      assert.equal("lost", err.kind)
+      assert.is_nil(iterator(stream))
+    end)
+  )
+
+  it(
+    "its statement ends on the server, though nobody uses the pool",
+    run(function()
+      local pool = new()
+      close_within(function()
+        pool:query "SELECT SLEEP(20), 'closed'"
+      end)
+      local observer = pools.new(s:options())
+      own.await(function()
+        local going_on = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP(20)%'"
+        return observer:value(going_on) == 0
+      end)
+    end)
+  )
+
+  for _, reset in ipairs { "always", "never" } do
+    it(
+      "its transaction is undone, also without resets: " .. reset,
+      run(function()
+        local pool = new { reset = reset }
+        assert(pool:query "DELETE FROM t")
+        close_within(function()
+          pool:transaction(function(tx)
+            assert(tx:query "INSERT INTO t VALUES (1)")
+            own.sleep(20)
+          end)
+        end)
+        assert.equal(0, pool:stats().lent)
+        pool:with(function(conn)
+          assert.is_false(conn:in_transaction())
+          assert.equal(0, (conn:value "SELECT COUNT(*) FROM t"))
+        end)
+      end)
+    )
+  end
+
+  it(
+    "a nested transaction takes the one around it along: half of it must not be committed",
+    run(function()
+      local pool = new()
+      assert(pool:query "DELETE FROM t")
+      local tx = assert(pool:begin())
+      assert(tx:query "INSERT INTO t VALUES (1)")
+      close_within(function()
+        tx:transaction(function(inner)
+          assert(inner:query "INSERT INTO t VALUES (2)")
+          own.sleep(20)
+        end)
+      end)
+      lost(tx:commit())
+      assert.equal(0, (pool:value "SELECT COUNT(*) FROM t"))
+    end)
+  )
+
+  it(
+    "a connection that another coroutine had released is given back",
+    run(function()
+      local pool = new()
+      local conn = assert(pool:checkout())
+      local co = coroutine.create(function()
+        conn:query "SELECT SLEEP(20)"
+      end)
+      own.spawn(co)
+      own.sleep(0.03)
+      conn:release()
+      own.close(co)
+      assert.is_false(conn:is_held())
+      assert.equal(7, (pool:value "SELECT 7"))
+    end)
+  )
+
+  it(
+    "a pool that it was closing is closed, and can be closed again",
+    run(function()
+      local pool = new()
+      local conn = assert(pool:checkout())
+      close_within(function()
+        pool:close(20)
+      end)
+      assert.equal("closed", select(2, pool:checkout()).kind)
+      assert.equal(1, (conn:value "SELECT 1"))
+      pool:close()
+      assert.equal("closed", select(2, conn:value "SELECT 1").kind)
+      conn:release()
+    end)
+  )
+end)
