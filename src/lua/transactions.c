@@ -59,8 +59,8 @@ int core_retiring(lua_State *L) {
 
 /* retries(pool or connection): the option. */
 int core_retries(lua_State *L) {
-  pool_data *pool = test_class(L, 1, POOL_CLASS);
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
-  lua_pushinteger(L, (pool ? pool : conn->pool)->retries);
+  pool_data *pool = conn ? conn->pool : check_pool(L, 1, "transaction");
+  lua_pushinteger(L, pool->retries);
   return 1;
 }
