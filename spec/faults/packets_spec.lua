@@ -69,6 +69,27 @@ describe("a damaged reply to a prepare is a failure of kind protocol:", function
   end
 end)
 
+-- In a process of its own: it must end.
+it("a connection that ends within the reply to a prepare ends it", function()
+  local text = [[
+    local mypool = require "mypool"
+    local relay = require "spec.support.relay"
+    local r <close> = relay.start "%s:%d"
+    local pool = mypool.new { host = r.host, port = r.port, user = %q, password = %q, retries = 0 }
+    for bytes = 15, 90, 5 do
+      local conn = assert(pool:checkout())
+      r:cut_here("down", bytes)
+      local statement, err = conn:prepare "SELECT ? + ?"
+      assert(not statement and err.kind == "lost", err)
+      conn:release()
+    end
+    assert(pool:value "SELECT 1" == 1)]]
+  local options = s:tcp_options()
+  text = text:format(options.host, options.port, options.user, options.password)
+  local printed, ok, status = program(text, nil, nil, 30)
+  assert.is_true(ok, tostring(status) .. "\n" .. printed)
+end)
+
 -- The length of a value is what the server says it is.
 describe("a row of a prepared statement", function()
   local DECIMAL, NULL, DATETIME, VAR_STRING = 0, 6, 12, 253

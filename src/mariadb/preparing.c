@@ -9,7 +9,7 @@
 
 enum { HEADER = 4, REPLY = 12, EOF_MOST = 8 };
 
-static const unsigned long failed = ~0UL; /* what libmariadb returns for a length then */
+static const unsigned long failed = packet_error; /* what libmariadb returns for a length then */
 
 static my_bool fail_damaged(MYSQL *mysql) {
   mysql->methods->set_error(mysql, CR_MALFORMED_PACKET, "HY000", "%s", "the reply to a prepare is damaged");
