@@ -36,7 +36,7 @@ MARIADB_LIBS ?= $(if $(MARIADB_LIBDIR),-L$(MARIADB_LIBDIR) -lmariadb,$(shell pkg
 # Every new compiler warns of something new: only `make lint` takes a warning for an error.
 WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if $(WERROR),-Werror)
 SPEC_CFLAGS = -std=c11 -D_GNU_SOURCE -O2 $(WARNINGS)
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(CFLAGS) -MMD
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(CFLAGS) -MMD -MP
 
 ifdef SANITIZE
 BUILD := $(BUILD)/sanitize
@@ -53,13 +53,13 @@ CFLAGS += -O0 --coverage -fprofile-update=atomic
 endif
 
 LUA_RUN = LUA_PATH="./lua/?.lua;./lua/?/init.lua;./?.lua;;" LUA_CPATH="./$(BUILD)/?.so;./build/?.so;;" $(LUA)
-SOURCES = $(wildcard src/pool/*.c src/mariadb/*.c src/lua/*.c)
+SOURCES = $(wildcard src/*.c src/*/*.c)
 OBJECTS = $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 CORE = $(BUILD)/mypool/core.so
-# Those parts of src/mariadb that are rules, not I/O: their specs need no server.
-SQL = buffer effect encode lock number scan utf8
+# What is rules, not I/O: its specs need no server.
+RULES = $(wildcard src/*.c src/sql/*.c)
 C_SPEC = $(BUILD)/spec/c
-C_SPEC_SOURCES = $(wildcard spec/c/*.c src/pool/*.c) $(SQL:%=src/mariadb/%.c)
+C_SPEC_SOURCES = $(wildcard spec/c/*.c src/pool/*.c) $(RULES)
 RELAY = build/spec/relay
 PLAIN = build/spec/plain.so
 PROCESS = build/spec/process.so build/spec/names.so
@@ -77,7 +77,7 @@ SOAKED = spec/faults/random_spec.lua spec/faults/packets_spec.lua spec/faults/pr
 all: $(CORE)
 
 # Each folder sees only what it may use.
-$(BUILD)/obj/pool/%.o: INCLUDES = -Isrc
+$(BUILD)/obj/%.o: INCLUDES = -Isrc
 $(BUILD)/obj/mariadb/%.o: INCLUDES = -Isrc $(MARIADB_CFLAGS)
 $(BUILD)/obj/lua/%.o: INCLUDES = -Isrc $(LUA_CFLAGS)
 
@@ -92,7 +92,7 @@ $(CORE): $(OBJECTS)
 
 $(C_SPEC): $(C_SPEC_SOURCES) $(wildcard spec/c/*.h src/*.h src/*/*.h) Makefile
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD,$(ALL_CFLAGS)) -Isrc -Isrc/pool -Isrc/mariadb $(C_SPEC_SOURCES) -lm -o $@
+	$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -Isrc -Isrc/pool $(C_SPEC_SOURCES) -lm -o $@
 
 $(RELAY): $(wildcard spec/support/relay/*.c spec/support/relay/*.h) Makefile
 	@mkdir -p $(@D)
@@ -135,14 +135,14 @@ demo-handlers: install-build install-server install-handlers
 
 # The benchmark: prints, and leaves its results in build/bench. A contender that cannot be had is skipped.
 bench: install-build install-server
-	@for group in test cqueues bench-lua bench-go bench-node; do spec/support/install.sh $$group || true; done
+	@for group in test cqueues bench-lua bench-go bench-node; do tools/install.sh $$group || true; done
 	@$(MAKE) --no-print-directory all $(RELAY) $(BENCH)/c $(BENCH)/clock.so >/dev/null
 	@$(MAKE) --no-print-directory -k $(BENCH)/go_sql $(BENCH)/node/installed >/dev/null || true
 	@ROUNDS=$(ROUNDS) ONLY="$(ONLY)" $(LUA_RUN) bench/run.lua
 
 # The tables and charts of doc/performance.md, from the results of the last `make bench`.
 doc-performance:
-	@spec/support/install.sh bench-charts
+	@tools/install.sh bench-charts
 	@$(LUA_RUN) bench/document.lua
 
 $(BENCH)/c: bench/contenders/c.c Makefile
@@ -166,7 +166,7 @@ $(BENCH)/node/installed: bench/contenders/node/package.json bench/contenders/nod
 # Each for so many SECONDS. What brings one down is left in build/fuzz.
 FUZZ = mkdir -p build/fuzz/corpus-$1 && $2 build/fuzz/$1 -max_total_time=$(SECONDS) -artifact_prefix=build/fuzz/
 FUZZ_CC = clang -std=c11 -D_GNU_SOURCE -O1 -g $(WARNINGS) -pthread -fsanitize=fuzzer,address,undefined \
-  -fno-sanitize-recover=all -Isrc -Isrc/mariadb
+  -fno-sanitize-recover=all -Isrc
 
 fuzz: install-build install-fuzz build/fuzz/encode build/fuzz/scan
 	@for t in encode scan; do $(call FUZZ,$$t) -max_len=400 build/fuzz/corpus-$$t spec/fuzz/seeds/$$t || exit 1; done
@@ -181,11 +181,11 @@ fuzz-client: install-build install-server install-fuzz all build/fuzz/client
 	@$(call FUZZ,client,$(FUZZ_OPTIONS)) -max_len=30000 -malloc_limit_mb=1000000 \
 	  build/fuzz/corpus-client build/fuzz/seeds-client
 
-build/fuzz/client: spec/fuzz/client.c spec/fuzz/fuzz.h $(wildcard src/*.h src/pool/*.[ch] src/mariadb/*.[ch]) Makefile
+build/fuzz/client: spec/fuzz/client.c spec/fuzz/fuzz.h $(RULES) $(wildcard src/*.h src/*/*.h src/pool/*.c src/mariadb/*.c) Makefile
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(MARIADB_CFLAGS) $(filter %.c,$^) $(MARIADB_LIBS) -lm -rdynamic -o $@
 
-build/fuzz/%: spec/fuzz/%.c spec/fuzz/fuzz.h $(SQL:%=src/mariadb/%.c) Makefile
+build/fuzz/%: spec/fuzz/%.c spec/fuzz/fuzz.h $(RULES) Makefile
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(filter %.c,$^) -lm -o $@
 
@@ -198,7 +198,7 @@ test-faults: install-build install-server install-test
 	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) >/dev/null
 	@rm -f build/ledger
 	@MYPOOL_THOROUGH=1 MYPOOL_LEDGER=$(CURDIR)/build/ledger $(LUA) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) spec/faults; \
-	  status=$$?; $(LUA) spec/support/ledger.lua build/ledger && exit $$status
+	  status=$$?; $(LUA) tools/ledger.lua build/ledger && exit $$status
 
 # The specs of what src/lua shows, or others (SPECS=spec: all), under a Lua that checks whatever C does to it.
 test-checked: SPECS ?= $(patsubst %,spec/%_spec.lua,arrays bulk connection errors options parameters pool prepared reentry \
@@ -213,9 +213,9 @@ soak: install-build install-server install-test
 	@rm -f build/soak.ledger
 	@export MYPOOL_CYCLES=100000 MYPOOL_LEDGER=$(CURDIR)/build/soak.ledger MYPOOL_SECONDS=$$(($(MINUTES) * 12)) MYPOOL_FIRST_SEED=$$(date +%s); \
 	  status=0; \
-	  $(LUA_RUN) spec/support/soak.lua $(MINUTES) || status=1; \
+	  $(LUA_RUN) tools/soak.lua $(MINUTES) || status=1; \
 	  $(LUA) $$(command -v busted) --ignore-lua $(SOAKED) || status=1; \
-	  $(LUA) spec/support/ledger.lua $$MYPOOL_LEDGER && exit $$status
+	  $(LUA) tools/ledger.lua $$MYPOOL_LEDGER && exit $$status
 
 test-c: install-build install-locale $(C_SPEC)
 	@$(MAKE) --no-print-directory $(LOCALES)
@@ -240,7 +240,7 @@ check-exports: $(CORE)
 	@nm -D --defined-only $(CORE) | awk '$$2 ~ /[A-Z]/ {print $$3}' | diff - spec/support/exports.txt
 
 lint: install-lint install-build
-	luacheck -q lua spec examples bench
+	luacheck -q lua spec tools examples bench
 	clang-format --dry-run --Werror $$(find src spec bench -name '*.[ch]')
 	$(MAKE) --no-print-directory WERROR=1 BUILD=build/lint build/lint/mypool/core.so
 
@@ -253,29 +253,29 @@ install: all
 
 doc: install-build install-server install-test
 	@$(MAKE) --no-print-directory all $(PLAIN) >/dev/null
-	$(LUA_RUN) spec/support/isolation_doc.lua >build/isolation.md
+	$(LUA_RUN) tools/isolation_doc.lua >build/isolation.md
 	mv build/isolation.md doc/isolation.md
 
 install-build:
-	@spec/support/install.sh build run
+	@tools/install.sh build run
 install-checked:
-	@spec/support/install.sh checked
+	@tools/install.sh checked
 install-locale:
-	@spec/support/install.sh locale
+	@tools/install.sh locale
 install-server:
-	@spec/support/install.sh server
+	@tools/install.sh server
 install-test:
-	@spec/support/install.sh test cqueues luv openssl haproxy luajit
+	@tools/install.sh test cqueues luv openssl haproxy luajit
 install-handlers:
-	@spec/support/install.sh cqueues handlers
+	@tools/install.sh cqueues handlers
 install-fuzz:
-	@spec/support/install.sh fuzz
+	@tools/install.sh fuzz
 install-lint:
-	@spec/support/install.sh lint
+	@tools/install.sh lint
 install-coverage:
-	@spec/support/install.sh coverage
+	@tools/install.sh coverage
 install-valgrind:
-	@spec/support/install.sh valgrind
+	@tools/install.sh valgrind
 
 clean:
 	rm -rf build

@@ -3,8 +3,8 @@
 
 local core = require "mypool.core"
 local bulk = require "mypool.bulk"
-local prepared = require "mypool.statement"
-local rows = require "mypool.rows"
+local prepared = require "mypool.prepared"
+local rows = require "mypool.stream"
 local run = require "mypool.run"
 local text = require "mypool.text"
 local transaction = require "mypool.transaction"
@@ -24,13 +24,13 @@ Connection.one = text.method("one", text.ROW)
 -- conn:value(sql, ...): the first cell of the first row; nil when there is none.
 Connection.value = text.method("value", text.VALUE)
 
--- conn:rows(sql, ...): for row in … do: the rows one by one; see rows.lua.
+-- conn:rows(sql, ...): for row in … do: the rows one by one; see stream.lua.
 local stream = text.method("rows", text.STREAM)
 function Connection:rows(...)
   return rows(self, stream(self, ...))
 end
 
--- conn:prepare(sql): a statement of the binary protocol; see statement.lua.
+-- conn:prepare(sql): a statement of the binary protocol; see prepared.lua.
 function Connection:prepare(sql)
   return prepared(self, run(self, core.prepare(self, sql)))
 end

@@ -7,7 +7,7 @@
 
 #include "mypool.h"
 #include "spec.h"
-#include "utf8.h"
+#include "sql/utf8.h"
 
 static const mp_sql_mode utf8 = {.utf8 = true, .utf8mb4 = true, .escapes_known = true},
                          latin1 = {.escapes_known = true};

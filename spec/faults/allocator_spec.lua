@@ -3,7 +3,7 @@
 -- not survive that.)
 
 local embedded = require "spec.support.embedded"
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local server = require "spec.support.server"
 
 local stride = os.getenv "MYPOOL_THOROUGH" and 1 or 5 -- which of them fail: each, or some

@@ -7,7 +7,7 @@
 -- test` tries each fifth byte at most. MYPOOL_EVERY_BYTE=1 leaves out nothing, and takes half an hour.
 
 local exactly_once = require "spec.support.exactly_once"
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 
 local every_byte = os.getenv "MYPOOL_EVERY_BYTE"
 local least = os.getenv "MYPOOL_THOROUGH" and 1 or 5

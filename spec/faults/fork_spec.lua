@@ -1,7 +1,7 @@
 -- fork(2): a child has copies of its parent's handles, but the sockets, epoll sets and eventfds behind them are
 -- shared. Whatever it does with them, its parent notices nothing; and it can open sessions of its own.
 
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local program = require "spec.support.program"
 local server = require "spec.support.server"
 

@@ -1,7 +1,7 @@
 -- An encrypted connection that breaks takes no other with it: OpenSSL notes its failure where others would find it,
 -- once in the middle of every wait of theirs.
 
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
 local relay = require "spec.support.relay"
 local schedulers = require "spec.support.schedulers"

@@ -2,7 +2,7 @@
 -- it is back, so is the pool, without a rush of connects.
 
 local cqueues = require "cqueues"
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
 local relay = require "spec.support.relay"
 local schedulers = require "spec.support.schedulers"

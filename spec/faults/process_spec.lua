@@ -1,7 +1,7 @@
 -- mypool in a process: signals, other programs that it runs, several Lua states and threads, its end, and long use.
 
 local embedded = require "spec.support.embedded"
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local program = require "spec.support.program"
 local resolver = require "spec.support.resolver"
 local server = require "spec.support.server"

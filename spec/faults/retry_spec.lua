@@ -2,7 +2,7 @@
 -- its statement ran, and that the pool and the server agree on their sessions afterwards.
 
 local is_error = require("mypool").is_error
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local monotime = require("cqueues").monotime
 local plain = require "spec.plain"
 local pools = require "spec.support.pools"

@@ -1,6 +1,6 @@
 -- Servers that ask for what no honest server asks for: files of the client, its password in clear.
 
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local mistake = require "spec.support.mistake"
 local monotime = require("cqueues").monotime
 local mypool = require "mypool"

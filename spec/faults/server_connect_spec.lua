@@ -2,7 +2,7 @@
 -- help; what is connected already goes on; and when the fault is mended the pool is whole.
 
 local cqueues = require "cqueues"
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
 local server = require "spec.support.server"

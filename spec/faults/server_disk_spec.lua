@@ -1,7 +1,7 @@
 -- A full disk: of a table's file, which the server tells as a full table, and of its temporary files. The statement
 -- fails whole, the session stays.
 
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
 local server = require "spec.support.server"
 local whole = require "spec.support.whole"

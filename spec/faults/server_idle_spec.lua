@@ -1,6 +1,6 @@
 -- Deaths in the pool: one dead session makes the pool look at all its idle ones before it lends any of them.
 
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
 local server = require "spec.support.server"

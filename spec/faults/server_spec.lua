@@ -3,7 +3,7 @@
 
 local cqueues = require "cqueues"
 local eventually = require "spec.support.eventually"
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
 local server = require "spec.support.server"

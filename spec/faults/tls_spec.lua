@@ -1,7 +1,7 @@
 -- TLS: who is not proven to be the server gets neither a password nor a statement, and what is wrong with a
 -- certificate is said at once.
 
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local monotime = require("cqueues").monotime
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"

@@ -1,7 +1,7 @@
 -- What doc/reliability.md advises about an outcome that is unknown: both ways of finding out end with one row,
 -- whether or not the COMMIT took effect. And what that page says cannot be promised is so.
 
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
 local relay = require "spec.support.relay"
 local server = require "spec.support.server"

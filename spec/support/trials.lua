@@ -7,7 +7,7 @@
 -- MYPOOL_SECONDS and MYPOOL_FIRST_SEED set these; MYPOOL_SEED is the only seed to be tried.
 
 local assert = require "luassert"
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local program = require "spec.support.program"
 
 local seconds = tonumber(os.getenv "MYPOOL_SECONDS")

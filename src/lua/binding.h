@@ -22,7 +22,7 @@ enum {
 };
 
 /* What the userdata of a class begin with: the class, and a link in the list of all that the state holds
-   (leftovers.c). */
+   (state_end.c). */
 typedef struct leftover {
   const char *class;
   struct leftover *next, **link; /* link: NULL outside of the list */
@@ -145,7 +145,7 @@ int raise_type(lua_State *L, const char *function, const char *argument, const c
 int core_internal(lua_State *L);
 int core_raise(lua_State *L);
 
-/* errors.c: pushes nil, error, errno, sqlstate and returns their number */
+/* error.c: pushes nil, error, errno, sqlstate and returns their number */
 int push_failure(lua_State *L, const mp_error *err);
 void errors_open(lua_State *L);
 
@@ -163,7 +163,7 @@ void push_unsigned(lua_State *L, uint64_t value);
 bool push_cell(lua_State *L, mp_type type, const char *cell, size_t length);
 bool push_binary(lua_State *L, mp_type type, const mp_value *value);
 
-/* rows.c */
+/* read.c */
 mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err);
 void results_keep(lua_State *L, int self, int first);
 void results_restore(lua_State *L, int self, connection *conn);
@@ -191,7 +191,7 @@ void once_end(lua_State *L, connection *conn);
 int core_check_locks(lua_State *L);
 int core_end_once(lua_State *L);
 
-/* leftovers.c */
+/* state_end.c */
 void leftovers_open(lua_State *L);
 leftovers *leftovers_of(lua_State *L);
 void leftover_join(leftover **list, leftover *one);
@@ -230,7 +230,7 @@ int core_held(lua_State *L);
 int core_give_back(lua_State *L);
 int core_abandon(lua_State *L);
 
-/* course.c: of an operation of the connection at index 1 */
+/* call.c: of an operation of the connection at index 1 */
 void connection_begin(lua_State *L, connection *conn, activity what);
 int connection_proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err);
 int connection_waits(lua_State *L, connection *conn, const mp_wait *wait);
@@ -248,7 +248,7 @@ void collect_later(connection *conn, int64_t timeout_ns);
 int64_t collect_time(const connection *conn); /* MP_NEVER: not at all */
 void collect_if_due(lua_State *L, connection *conn);
 
-/* operations.c */
+/* operation.c */
 void read_options(lua_State *L, int index, connection *conn, mp_query_options *options, const char *function);
 int core_checkout(lua_State *L);
 int core_query(lua_State *L);
@@ -268,7 +268,7 @@ int core_spoil(lua_State *L);
 int core_retries(lua_State *L);
 int core_retiring(lua_State *L);
 
-/* pool_class.c */
+/* pool.c */
 void pool_open(lua_State *L);
 void pool_end(lua_State *L, pool_data *pool);
 pool_data *check_pool(lua_State *L, int index, const char *function);

@@ -8,7 +8,7 @@
 #include <pthread.h>
 
 #include "driver.h"
-#include "scan.h"
+#include "sql/scan.h"
 
 /* Earlier ones lack what the login is restricted with, and errors of TLS that can be told apart. */
 #define OLDEST_CONNECTOR_C 30300
@@ -127,7 +127,7 @@ struct mp_session {
   MYSQL *connected;
   bool greeted; /* while it connects: the server has begun to speak */
   MYSQL_ROW row;
-  unsigned run_rows; /* fetched by run.c */
+  unsigned run_rows; /* fetched by blocking.c */
   bool arrived;      /* the row, from the network: it had not been read ahead */
 
   PVIO_METHODS reading;     /* libmariadb's functions for the socket, but for one of ours */
@@ -189,7 +189,7 @@ void mp_bell_give(mp_driver *driver, int fd);
 void mp_bells_close(mariadb_driver *driver); /* those that are free */
 void mp_bells_free(mariadb_driver *driver);
 
-/* run.c: blocking, for the statements of a connect */
+/* blocking.c: blocking, for the statements of a connect */
 mp_status mp_run(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err);
 /* One row of text. Its cells hold until mp_run_end, which must follow. */
 mp_status mp_run_row(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err);
@@ -250,7 +250,7 @@ enum { KILL_SIZE = 48 };
 mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t deadline_ns, char kill[KILL_SIZE],
                        mp_error *err);
 
-/* cancel.c */
+/* recover.c */
 mp_status mp_session_recover(mp_session *session, mp_error *err);
 
 /* flight.c */
@@ -264,7 +264,7 @@ void mp_flight_record(mp_session *session, bool on);
 mp_status mp_reset_send(mp_session *session, mp_error *err);
 mp_status mp_reset_read(mp_session *session, mp_error *err);
 
-/* statement.c */
+/* query.c */
 mp_status mp_statement_query(mp_session *session, const char *sql, size_t length, mp_error *err);
 mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err);
 mp_status mp_statement_next_result(mp_session *session, bool *more, mp_error *err);
@@ -319,7 +319,7 @@ const MYSQL_FIELD *mp_prepared_field(const mp_session *session, unsigned index);
 void mp_prepared_close(mp_session *session, uint64_t id);
 void mp_prepared_end(mp_session *session);
 
-/* liveness.c */
+/* close.c */
 mp_liveness mp_session_peek(mp_session *session);
 bool mp_session_send_tells(const mp_session *session);
 bool mp_session_has_more(const mp_session *session);
@@ -345,7 +345,7 @@ void mp_leaving_await(mp_session *session); /* ... which is gone then; blocks */
 void mp_leaving_drop(mp_leaving *leaving);
 void mp_leaving_free(mariadb_driver *driver); /* blocks while a server still has to read a farewell */
 
-/* task.c: running one libmariadb call after the other */
+/* call.c: running one libmariadb call after the other */
 mp_status mp_task_settle(mp_session *session, int events, mp_error *err);
 mp_status mp_task_step(mp_session *session, mp_error *err);
 bool mp_task_poll(const mp_session *session, int events, int64_t deadline_ns); /* true: one has come */

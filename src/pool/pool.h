@@ -161,7 +161,7 @@ void queue_serve(mp_pool *pool); /* call whenever a slot may have become of use 
 void queue_wake_first(mp_pool *pool);
 void queue_wake_all(mp_pool *pool);
 
-/* backoff.c */
+/* server.c */
 bool backoff_may_open(const mp_pool *pool);
 void backoff_failed(mp_pool *pool, const mp_error *err);
 void backoff_succeeded(mp_pool *pool);
@@ -180,7 +180,7 @@ bool loan_wait_here(const mp_loan *loan, int64_t until_ns); /* true: go on */
 /* operation.c: stops the statement of the loan, which has no session then. False: close it. */
 bool operation_recover(mp_loan *loan);
 
-/* refusal.c: whether resets work */
+/* reset.c: whether resets work */
 void reset_answered(mp_pool *pool, mp_slot *slot); /* well */
 void reset_failed(mp_pool *pool, const mp_slot *slot, const mp_error *err);
 bool reset_is_due(mp_pool *pool); /* false: the server does not know how; call it before each that is sent */

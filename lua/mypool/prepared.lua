@@ -4,7 +4,7 @@
 
 local core = require "mypool.core"
 local options = require "mypool.options"
-local rows = require "mypool.rows"
+local rows = require "mypool.stream"
 local run = require "mypool.run"
 core.internal()
 

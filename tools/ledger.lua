@@ -1,6 +1,6 @@
 -- What the fault specs did and found, counted while they run and printed as one table by `make test-faults`.
 --
---   local ledger = require "spec.support.ledger"
+--   local ledger = require "tools.ledger"
 --   ledger.enter("exactly once: query", { faults = 120, statements = 240, twice = 0, lost = 0 })
 --
 -- Entries with the same title are added up. They go to the file that MYPOOL_LEDGER names, as a spec file's

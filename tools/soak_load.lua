@@ -1,7 +1,7 @@
 -- A process of `make soak`: mixed load on one pool while soak.lua breaks things around it. Each key that it
 -- inserts goes to a file with what mypool said of it: "yes", "no" or "unknown".
 --
---   require "spec.support.soak_load" { port = …, seconds = …, cqueues = true, name = "c", record = "file" }
+--   require "tools.soak_load" { port = …, seconds = …, cqueues = true, name = "c", record = "file" }
 --
 -- In the end it checks its pool and prints numbers as name=value; it raises when something does not hold.
 

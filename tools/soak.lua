@@ -1,13 +1,13 @@
 -- `make soak`: load in two processes, one plain and one of many coroutines, through the relay, with a fault
 -- every second; then each row must be there as often as mypool said.
 --
---   lua5.4 spec/support/soak.lua [MINUTES [SEED]]
+--   lua5.4 tools/soak.lua [MINUTES [SEED]]
 --
 -- Reported "yes": exactly one row. "no": none. "unknown": one or none. Never two. It prints a line per fault and
 -- the numbers of each process, enters its counts in the ledger, and exits with 1 when anything did not hold.
 
 local cqueues = require "cqueues"
-local ledger = require "spec.support.ledger"
+local ledger = require "tools.ledger"
 local program = require "spec.support.program"
 local relay = require "spec.support.relay"
 local server = require "spec.support.server"
@@ -129,7 +129,7 @@ local folder = "build/soak"
 -- Runs the load in the background. Returns a function that waits for its end, and returns what it printed,
 -- whether all held, and whether it crashed.
 local function start(name, coroutines, seconds)
-  local text = ("require 'spec.support.soak_load' { port = %d, seconds = %f, cqueues = %s, name = %q, record = %q, "
+  local text = ("require 'tools.soak_load' { port = %d, seconds = %f, cqueues = %s, name = %q, record = %q, "
     .. "seed = %d }"):format(r.port, seconds, coroutines, name, folder .. "/" .. name, seed)
   local wait = program.start(text, nil, nil, seconds + 180)
   return function()
