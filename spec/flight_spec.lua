@@ -35,7 +35,7 @@ describe("a statement that does not fit into one packet", function()
     return text .. ("y"):rep(length - #text - 1) .. "'"
   end
 
-  for _, more in ipairs { 1, 100, 2 ^ 24 } do
+  for _, more in ipairs { 1, 100 } do
     it(("is refused in on_connect, with %d bytes too many"):format(more), function()
       local text, refusal = statement(LONGEST + more)
       local pool = pools.new(s:options {
@@ -120,7 +120,7 @@ local contents = {
   },
   -- More than the server may send before anybody reads it.
   ["statements whose rows are many"] = {
-    init_sql = { "SET @a = 1", ("SELECT REPEAT('%s', 30) FROM seq_1_to_500"):format(("r"):rep(1000)), "SET @b = 2" },
+    init_sql = { "SET @a = 1", ("SELECT REPEAT('%s', 30) FROM seq_1_to_300"):format(("r"):rep(1000)), "SET @b = 2" },
     on_connect = function(conn)
       return conn:query("SET @c = ?", ("z"):rep(1000000))
     end,
