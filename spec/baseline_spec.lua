@@ -505,7 +505,7 @@ describe("the server's init_connect", function()
     "SET @b = 1; FOR i IN 1..7 DO SET @c = 1; SET @a = i; END FOR",
     "BEGIN; SET @b = 1; COMMIT; SET @a = 7",
     "BEGIN WORK; SET @b = 1; ROLLBACK WORK; SET @a = 7",
-    "SET @b := 1, @c = ':'; SET @a = 7; BEGIN",
+    "SET @b := 1, @c = ':'; SET @a = 7; BEGIN; COMMIT",
   } do
     it("is cut where its statements end: " .. text, function()
       init_connect(text)
