@@ -507,6 +507,23 @@ describe("a transaction", function()
       assert.equal(0, conn:value "SELECT COUNT(*) FROM moves")
     end)
 
+    it("that a statement had ended before " .. name .. " may have been committed", function()
+      for _, last in ipairs { "rollback", "commit" } do
+        local tx = must(conn:begin())
+        local nested = must(tx:begin())
+        must(tx:query "DELETE FROM moves")
+        must(tx:query "INSERT INTO moves VALUES (1)")
+        must(tx:query "CREATE OR REPLACE TABLE ended (a INT)")
+        finish()
+        for _, ending in ipairs { nested, tx } do
+          local done, err = ending[last](ending)
+          assert.is_nil(done)
+          assert.same({ "server", "unknown" }, { err.kind, err.executed })
+        end
+        assert.equal(1, conn:value "SELECT COUNT(*) FROM moves")
+      end
+    end)
+
     it("that was undone by " .. name .. " is rolled back, and the next one is not touched by it", function()
       for _, last in ipairs { "rollback", "commit" } do
         local tx = must(conn:begin())

@@ -72,12 +72,12 @@ struct mp_driver {
   mp_status (*ping)(mp_session *session, mp_error *err);
 
   /* A transaction that a helper has begun, and means to end: only it may. `watch` gives it a number, 0 when
-     the server does not tell of transactions; `watched` tells the number, 0 when there is none any more.
-     `unwatch`, before it is ended: MP_FAILED says that it had ended already, executed being
-     MP_EXECUTED_UNKNOWN where it may have been committed. After `spoil`, as after such an end, only ROLLBACK
-     is accepted. */
+     the server does not tell of transactions; `is_watched`: MP_FAILED once it was rolled back by others (0:
+     when there is any), executed as for `unwatch`. `unwatch`, before it is ended: MP_FAILED says that it had
+     ended already, executed being MP_EXECUTED_UNKNOWN where it may have been committed. After `spoil`, as
+     after such an end, only ROLLBACK is accepted. */
   uint64_t (*watch)(mp_session *session);
-  uint64_t (*watched)(const mp_session *session);
+  mp_status (*is_watched)(const mp_session *session, uint64_t number, mp_error *err);
   mp_status (*unwatch)(mp_session *session, mp_error *err);
   void (*spoil)(mp_session *session);
 

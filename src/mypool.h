@@ -396,9 +396,10 @@ bool mp_loan_queued(const mp_loan *loan); /* waits in line for what others hold 
    does not tell of transactions. Of one that is watched already: that number. */
 uint64_t mp_loan_watch(mp_loan *loan);
 
-/* Whether the transaction of this number is still the session's own: a reset, and ROLLBACK, end it.
-   True when the session is lost: whatever is tried next tells that. */
-bool mp_loan_watches(const mp_loan *loan, uint64_t transaction);
+/* Whether the transaction of this number is still the session's own: a reset, and ROLLBACK, end it. executed
+   is not MP_EXECUTED_NO where it may have been committed before. MP_DONE when the session is lost: whatever
+   is tried next tells that. 0: whether none is watched. */
+mp_status mp_loan_watches(const mp_loan *loan, uint64_t transaction, mp_error *err);
 
 /* Before it is ended. MP_FAILED when it had ended before, undone or (executed is not MP_EXECUTED_NO) perhaps
    committed; until ROLLBACK all else is refused then. MP_DONE when the session is lost, as above. */

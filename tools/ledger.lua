@@ -9,12 +9,13 @@
 local ledger = {}
 
 -- faults: damages done; statements: those sent that had to run once or not at all; twice: those that ran more
--- than once; lost: reported as done without their effect, or neither reported nor explained; sessions_lost:
+-- than once; half: transactions of which a part was reported as all, or as nothing;
+-- lost: reported as done without their effect, or neither reported nor explained; sessions_lost:
 -- sessions or slots that a pool no longer knew of, or the server no longer had; crashes: processes that a
 -- signal or a sanitizer ended.
-local columns = { "faults", "statements", "twice", "lost", "sessions_lost", "crashes" }
-local headings = { "faults tried", "statements sent", "executed twice", "lost", "sessions lost", "crashes" }
-local must_be_zero = { twice = true, lost = true, sessions_lost = true, crashes = true }
+local columns = { "faults", "statements", "twice", "half", "lost", "sessions_lost", "crashes" }
+local headings = { "faults tried", "statements sent", "executed twice", "half", "lost", "sessions lost", "crashes" }
+local must_be_zero = { twice = true, half = true, lost = true, sessions_lost = true, crashes = true }
 
 local function numbers_of(counts)
   local numbers = {}

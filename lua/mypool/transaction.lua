@@ -216,21 +216,31 @@ local function undone(ok, err, ...)
   return nil, err, ...
 end
 
-local function rollback_all(self)
-  if not core.watches(self.conn, self.number) then
+-- nil where a part of it may have been committed.
+local function undone_by_others(err, ...)
+  if err.executed == "no" then
     return true
   end
-  local lasted, why, errno, sqlstate = core.unwatch(self.conn)
-  if lasted or why.executed == "no" then
+  return nil, err, ...
+end
+
+local function rollback_all(self)
+  local same, err, errno, sqlstate = core.watches(self.conn, self.number)
+  if not same then
+    return undone_by_others(err, errno, sqlstate)
+  end
+  same, err, errno, sqlstate = core.unwatch(self.conn)
+  if same or err.executed == "no" then
     return undone(roll_back(self.conn, "ROLLBACK"))
   end
   roll_back(self.conn, "ROLLBACK")
-  return nil, why, errno, sqlstate
+  return nil, err, errno, sqlstate
 end
 
 local function rollback_savepoint(self)
-  if not core.watches(self.conn, self.number) then
-    return true
+  local same, err, errno, sqlstate = core.watches(self.conn, self.number)
+  if not same then
+    return undone_by_others(err, errno, sqlstate)
   end
   return undone(roll_back(self.conn, "ROLLBACK TO SAVEPOINT " .. savepoint(self)))
 end

@@ -24,15 +24,12 @@ int core_watch(lua_State *L) {
   return 1;
 }
 
-/* watches(connection, number): true while that transaction is the session's own. */
+/* watches(connection, number): true while that transaction is the session's own; else nil and an error. */
 int core_watches(lua_State *L) {
   connection *conn = of_loan(L);
-  mp_status status = MP_DONE;
-  mp_error err = {.executed = MP_EXECUTED_NO};
-  if (conn && !mp_loan_watches(conn->loan, (uint64_t)luaL_checkinteger(L, 2)))
-    status = mp_fail(&err, MP_ERR_SERVER, 0,
-                     "this transaction is over: a reset of the session, or ROLLBACK, has undone it");
-  return answer(L, status, &err);
+  uint64_t number = (uint64_t)luaL_checkinteger(L, 2);
+  mp_error err = {0};
+  return answer(L, conn ? mp_loan_watches(conn->loan, number, &err) : MP_DONE, &err);
 }
 
 /* unwatch(connection): true, or nil and an error when the transaction had ended before. */

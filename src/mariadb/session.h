@@ -104,6 +104,7 @@ typedef enum transaction_ending {
 typedef struct transaction {
   uint64_t watched; /* its number, when a helper of ours has begun it and counts on it; 0: by hand, or none */
   uint64_t last;    /* number that was given */
+  uint64_t ended;   /* the last that a statement has ended; 0: none */
   transaction_ending ending; /* not LASTS: only ROLLBACK makes sense */
   unsigned code;             /* of the error that undid it */
   mp_sql_effect effect;      /* of the statement in progress */
@@ -292,7 +293,7 @@ void mp_transaction_failed(mp_session *session, unsigned code);
 bool mp_transaction_in_doubt(
     const mp_session *session); /* after a failure: any reply of the server will tell */
 mp_status mp_transaction_refuse(mp_session *session, mp_error *err); /* any statement but ROLLBACK */
-uint64_t mp_transaction_watched(const mp_session *session);
+mp_status mp_transaction_is_watched(const mp_session *session, uint64_t number, mp_error *err);
 uint64_t mp_transaction_watch(mp_session *session);
 mp_status mp_transaction_unwatch(mp_session *session, mp_error *err);
 void mp_transaction_spoil(mp_session *session);

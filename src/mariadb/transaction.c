@@ -29,6 +29,7 @@ static void look(mp_session *session) {
 /* ---- around a statement ---- */
 
 void mp_transaction_before(mp_session *session, mp_sql_effect effect) {
+  look(session);
   session->transaction.effect = effect;
   session->transaction.before = is_open(session);
 }
@@ -87,8 +88,15 @@ mp_status mp_transaction_refuse(mp_session *session, mp_error *err) {
 
 /* ---- for whoever helps with transactions ---- */
 
-uint64_t mp_transaction_watched(const mp_session *session) {
-  return session->transaction.watched;
+mp_status mp_transaction_is_watched(const mp_session *session, uint64_t number, mp_error *err) {
+  const transaction *t = &session->transaction;
+  if (t->watched == number)
+    return MP_DONE;
+  bool undone = t->ended != number;
+  err->executed = undone ? MP_EXECUTED_NO : MP_EXECUTED_UNKNOWN;
+  return mp_fail(err, MP_ERR_SERVER, 0, "this transaction is over: %s",
+                 undone ? "a reset of the session, or ROLLBACK, has undone it"
+                        : "a statement has ended it, and as a rule committed what came before");
 }
 
 /* A server that does not tell of transactions cannot be watched. */
@@ -118,7 +126,11 @@ void mp_transaction_spoil(mp_session *session) {
     t->ending = TRANSACTION_SPOILED;
 }
 
+/* Its helper may still ask for it. */
 void mp_transaction_forget(mp_session *session) {
-  session->transaction.watched = 0;
-  session->transaction.ending = TRANSACTION_LASTS;
+  transaction *t = &session->transaction;
+  if (t->watched > 0 && t->ending == TRANSACTION_ENDED)
+    t->ended = t->watched;
+  t->watched = 0;
+  t->ending = TRANSACTION_LASTS;
 }

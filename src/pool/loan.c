@@ -72,8 +72,11 @@ uint64_t mp_loan_watch(mp_loan *loan) {
   return has_session(loan) ? loan->pool->driver->watch(loan->slot->session) : 0;
 }
 
-bool mp_loan_watches(const mp_loan *loan, uint64_t transaction) {
-  return !has_session(loan) || loan->pool->driver->watched(loan->slot->session) == transaction;
+mp_status mp_loan_watches(const mp_loan *loan, uint64_t transaction, mp_error *err) {
+  *err = (mp_error){0};
+  if (!has_session(loan))
+    return MP_DONE;
+  return loan->pool->driver->is_watched(loan->slot->session, transaction, err);
 }
 
 mp_status mp_loan_unwatch(mp_loan *loan, mp_error *err) {
