@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "mypool.h"
+#include "outcome.h"
 
 mp_status mp_fail(mp_error *err, mp_kind kind, unsigned code, const char *format, ...) {
   va_list arguments;

@@ -1,5 +1,5 @@
 /* The scanner: what is a placeholder and what only looks like one. */
-#include "sql/scan.h"
+#include "sql.h"
 
 #include <stdio.h>
 #include <string.h>

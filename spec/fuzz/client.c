@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "driver.h"
+#include "mariadb.h"
 #include "fuzz.h"
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);

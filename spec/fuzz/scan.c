@@ -1,7 +1,7 @@
 /* Fuzzes the scanner: it ends, finds question marks only, and a statement with values in their
    places scans as before, whatever the values: they change nothing around them. */
 #include "fuzz.h"
-#include "sql/scan.h"
+#include "sql.h"
 
 enum { MANY = 1000 };
 

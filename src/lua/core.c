@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include "binding.h"
+#include "mariadb.h"
 
 const char POOL_CLASS[] = "mypool.pool";
 const char CONNECTION_CLASS[] = "mypool.connection";

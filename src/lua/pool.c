@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "binding.h"
+#include "mariadb.h"
 
 pool_data *check_pool(lua_State *L, int index, const char *function) {
   pool_data *pool = test_class(L, index, POOL_CLASS);

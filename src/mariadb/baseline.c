@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sql/scan.h"
 #include "session.h"
 
 /* One statement, as it costs every connect a round trip. First what init SQL may change, which is asked once

@@ -20,7 +20,6 @@
 #include <errmsg.h>
 #include <string.h>
 
-#include "sql/scan.h"
 #include "session.h"
 
 /* Header: three bytes of length, a sequence number, the command (MariaDB knowledge base,

@@ -3,7 +3,6 @@
 #include <mysqld_error.h>
 #include <string.h>
 
-#include "sql/scan.h"
 #include "session.h"
 
 static int ping_cont(mp_session *session, int ready) {

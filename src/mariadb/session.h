@@ -8,7 +8,7 @@
 #include <pthread.h>
 
 #include "driver.h"
-#include "sql/scan.h"
+#include "mariadb.h"
 
 /* Earlier ones lack what the login is restricted with, and errors of TLS that can be told apart. */
 #define OLDEST_CONNECTOR_C 30300

@@ -3,7 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "scan.h"
+#include "sql.h"
 
 static bool is_letter(char c) {
   return isalpha((unsigned char)c) || c == '_';

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "mypool.h"
+#include "sql.h"
 #include "utf8.h"
 
 static void add(mp_buffer *out, const char *text) {

@@ -1,7 +1,7 @@
 /* Finds the words of statements that take a lock for their session, or only read. */
 #include <ctype.h>
 
-#include "scan.h"
+#include "sql.h"
 
 /* In upper or lower case of ASCII, whatever the locale. `wanted`: upper case. */
 static bool is(const char *word, size_t length, const char *wanted) {

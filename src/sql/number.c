@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mypool.h"
+#include "sql.h"
 
 /* ---- the locale of C ---- */
 

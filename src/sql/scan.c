@@ -4,7 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "scan.h"
+#include "sql.h"
 #include "utf8.h"
 
 void mp_scanner_init(mp_scanner *scanner, const char *sql, size_t length, mp_reading reading) {

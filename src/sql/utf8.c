@@ -1,7 +1,7 @@
 /* Is it UTF-8? The strict form of RFC 3629: no surrogates, nothing overlong. */
 #include "utf8.h"
 
-#include "mypool.h"
+#include "sql.h"
 
 static size_t continuation(const unsigned char *at, const unsigned char *end, size_t count) {
   if ((size_t)(end - at) < count)

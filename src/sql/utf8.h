@@ -1,5 +1,5 @@
-#ifndef MYPOOL_MARIADB_UTF8_H
-#define MYPOOL_MARIADB_UTF8_H
+#ifndef MYPOOL_SQL_UTF8_H
+#define MYPOOL_SQL_UTF8_H
 
 #include <stdbool.h>
 #include <stddef.h>

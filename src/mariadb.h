@@ -1,0 +1,41 @@
+/* How to make a driver for MariaDB and MySQL servers. */
+#ifndef MYPOOL_MARIADB_H
+#define MYPOOL_MARIADB_H
+
+#include "mypool.h"
+
+/* The address and manners of a server. Strings may be NULL where the comment allows it;
+   all are copied. */
+typedef struct mp_server {
+  const char *host;               /* name or address; not with socket */
+  unsigned port;                  /* 1 to 65535 */
+  const char *socket;             /* path of a unix socket, or NULL */
+  const char *user, *database;    /* NULL: none */
+  const char *charset;            /* character set of the connection */
+  const char *collation;          /* NULL: the server's default for the charset */
+  bool tls;                       /* never silently plain */
+  bool tls_verify;                /* the server's certificate and name */
+  bool tls_cleartext;             /* the password may be asked for as it is, over verified TLS */
+  const char *tls_ca;             /* PEM file; NULL: the system's certificates */
+  const char *tls_cert, *tls_key; /* PEM files of the client; NULL: none */
+  const char *const *init_sql;    /* statements of the baseline */
+  size_t init_sql_count;
+  int64_t connect_timeout_ns;
+  bool autocommit_off; /* sessions may have it off: else they are refused */
+  bool threads;        /* connect on a helper thread, so that opening never blocks the caller */
+
+  /* Asked at each connect, by whoever begins it. Returns a copy from malloc, or NULL: for no
+     password, or with *err set. */
+  char *(*password)(void *context, mp_error *err);
+  /* Told of each fd that was waited on, before it is closed; NULL: nobody. */
+  void (*forget)(void *context, int fd);
+  void *context; /* of both */
+} mp_server;
+
+/* The version of the libmariadb found at run time if it is too old to be used, else NULL. */
+const char *mp_mariadb_too_old(void);
+
+/* A driver for mp_pool_new; NULL for want of memory. */
+mp_driver *mp_mariadb_new(const mp_server *server);
+
+#endif
