@@ -69,7 +69,6 @@ local function unfinished(r)
     run(conn, r.before or "DO 1")
     conn:send(r.sql)
   end
-  r.connection = r.connection or "discarded"
   r.alone = true
   return row(r)
 end
@@ -1006,7 +1005,6 @@ unfinished {
   sql = "SELECT SLEEP(0.2), 'not yours'",
   probe = ask "'mine'",
   clean = "mine",
-  connection = "kept",
 }
 unfinished {
   name = "a result read half-way",
@@ -1034,7 +1032,6 @@ unfinished {
   sql = "INSERT INTO t SELECT NULL, SLEEP(0.2) RETURNING n",
   probe = ask("@@in_transaction", "COUNT(*) FROM t"),
   clean = "0 | 0",
-  connection = "kept",
 }
 row {
   name = "a statement ended by the client's timeout",
