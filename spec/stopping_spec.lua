@@ -89,7 +89,7 @@ describe("a statement that meets its time limit is stopped", function()
   end)
 
   it("over TLS, where the name is verified although the connection goes to an address", function()
-    stops(new(a:tcp_options { max_size = 1, host = "localhost", tls = { ca = tls.ca } }), a)
+    stops(new(a:tcp_options { max_size = 1, host = "127.1", tls = { ca = tls.ca } }), a)
   end)
 
   it("behind a balancer, where the second connection comes to the same server", function()
@@ -227,7 +227,11 @@ describe("a statement of another program goes on", function()
 
   local function shifting(id)
     local proxy = relay.start { port = a.port }
-    local number_at = 5 + #("5.5.5-" .. a:sql("SELECT VERSION()")[1]) + 1 -- behind the header and the version's zero
+    local version = a:sql("SELECT VERSION()")[1]
+    if version:find "^10%." then
+      version = "5.5.5-" .. version -- as MariaDB greets before its 11
+    end
+    local number_at = 5 + #version + 1 -- behind the header and the version's zero
     proxy:corrupt("down", number_at, id & 255)
     return proxy
   end

@@ -3,6 +3,7 @@
 
 local ledger = require "tools.ledger"
 local monotime = require("cqueues").monotime
+local plain = require "spec.plain"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
 local relay = require "spec.support.relay"
@@ -150,6 +151,11 @@ describe("the server's certificate", function()
     return found
   end
 
+  -- Connector/C 3.4 does not compare the certificate's name with this address.
+  local function is_compared(host, certificate)
+    return host ~= "127.0.0.1" or certificate.words or not plain.client_version:find "^3%.4"
+  end
+
   for _, certificate in ipairs(certificates) do
     for _, host in ipairs(known(certificate.good or {})) do
       it(("is trusted at %s when it is %s"):format(host, certificate.name), function()
@@ -159,7 +165,8 @@ describe("the server's certificate", function()
       end)
     end
     for _, host in ipairs(known(certificate.bad or { "127.0.0.1", "127.1", "localhost" })) do
-      it(("is refused at %s when it is %s"):format(host, certificate.name), function()
+      local refused = is_compared(host, certificate) and it or pending
+      refused(("is refused at %s when it is %s"):format(host, certificate.name), function()
         show_now(certificate.name)
         assert_refused(new_pool(with_ca(), { host = host }), certificate.words or elsewhere)
       end)

@@ -86,7 +86,8 @@ return function(scheduler, loans)
   local function observe()
     local observer = pools.new { socket = s.socket, user = "root", max_size = 1, wait = scheduler.wait }
     scheduler.run(function()
-      assert(observer:query "FLUSH STATUS")
+      -- Since MariaDB 11.5 the shorter form is about the session alone.
+      assert(observer:query "FLUSH GLOBAL STATUS" or observer:query "FLUSH STATUS")
     end)
     return observer
   end

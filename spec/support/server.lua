@@ -135,7 +135,7 @@ end
 local function client_command(s)
   local words = { "mariadb --no-defaults --batch --skip-column-names" }
   if s.own then -- root gets in even when max_connections is used up
-    words[#words + 1] = "--user=root --socket=" .. quote(s.socket)
+    words[#words + 1] = "--skip-ssl --user=root --socket=" .. quote(s.socket)
   else -- newer clients insist on TLS over TCP
     words[#words + 1] = "--loose-skip-ssl-verify-server-cert --user=" .. quote(s.user)
     words[#words + 1] = s.socket and "--socket=" .. quote(s.socket)
