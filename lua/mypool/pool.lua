@@ -73,9 +73,9 @@ function Pool:checkout(seconds)
   return checkout(self, "checkout", seconds)
 end
 
--- Gives the connection back; raises what the call raised, as it was.
-local function finish(conn, ok, ...)
-  give_back(conn)
+-- Gives the connection back, which the program has had if it was `lent`; raises what the call raised, as it was.
+local function finish(conn, lent, ok, ...)
+  give_back(conn, lent)
   if ok then
     return ...
   end
@@ -91,7 +91,7 @@ local function true_for_nothing(...)
 end
 
 local function lend(conn, fn)
-  return true_for_nothing(finish(conn, pcall(fn, conn)))
+  return true_for_nothing(finish(conn, true, pcall(fn, conn)))
 end
 
 -- pool:with(fn): calls fn(conn), returns what it returns; true when that is nothing.
@@ -112,7 +112,7 @@ local function on_a_connection(name, method)
     if not conn then
       return nil, err, errno, sqlstate
     end
-    return finish(conn, pcall(method, conn, ...))
+    return finish(conn, false, pcall(method, conn, ...))
   end
 end
 
@@ -146,7 +146,7 @@ local function owned(conn, ok, iterator, stream, ...)
     stream.owns = true
     return iterator, stream, ...
   end
-  return finish(conn, ok, iterator, stream, ...)
+  return finish(conn, false, ok, iterator, stream, ...)
 end
 
 -- pool:rows(sql, ...): as on a connection, which is lent as long as the loop runs; raises as pool:query does, at

@@ -222,15 +222,18 @@ static int connection_release(lua_State *L) {
   return 0;
 }
 
-/* give_back(connection): as release, by the function of mypool's that checked it out. */
+/* give_back(connection, [lent]): as release, by the function of mypool's that checked it out; `lent`: for the
+   program, which has used it as it pleased. */
 int core_give_back(lua_State *L) {
   connection *conn = check_connection(L, "release");
+  bool lent = lua_toboolean(L, 2);
   if (!conn->loan)
     return 0;
   conn->ended = conn->taken;
   connection_report(L, conn);
   if (!cut_other(L, conn))
-    connection_give_back(L, conn, true);
+    (lent ? end_loan : connection_give_back)(L, conn, true);
+  report_what_was_left_open(L, conn);
   return 0;
 }
 
