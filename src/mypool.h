@@ -119,12 +119,13 @@ void mp_loan_set_owner(mp_loan *loan, const void *owner);
    first to be released. Fails with EXHAUSTED when all stayed lent, CONNECT when none could
    be opened, TIMEOUT or CLOSED. `label` says where the loan was taken, for messages; it must
    stay as long as the loan. NULL: unnamed. */
-mp_status mp_checkout(mp_loan *loan, int64_t timeout_ns, const char *label, mp_wait *wait, mp_error *err);
+mp_status mp_loan_checkout(mp_loan *loan, int64_t timeout_ns, const char *label, mp_wait *wait,
+                           mp_error *err);
 
 typedef struct mp_query_options {
   int64_t timeout_ns; /* 0: the pool's query_timeout */
   bool idempotent;    /* the caller says that running it twice does no harm */
-  bool asked;         /* it falls under the deadline of the mp_ask before it */
+  bool asked;         /* it falls under the deadline of the mp_loan_ask before it */
   /* What its parameters were written by: it may not move to a session that is in another. NULL: it has none.
    */
   const mp_sql_mode *mode;
@@ -132,55 +133,55 @@ typedef struct mp_query_options {
 
 /* Asks the session how it reads SQL text: mp_loan_sql_mode then tells it, until something else is sent. For a
    statement with these options, of whose time it takes its own. */
-mp_status mp_ask(mp_loan *loan, const mp_query_options *options, mp_wait *wait, mp_error *err);
+mp_status mp_loan_ask(mp_loan *loan, const mp_query_options *options, mp_wait *wait, mp_error *err);
 
 /* Sends a statement and reads the reply up to the first row. `sql` must stay as it
    is until the operation ends. When MP_DONE, mp_loan_summary tells what came back and
-   mp_fetch, mp_next_result get the rest; all of it falls under the one deadline. */
-mp_status mp_query(mp_loan *loan, const char *sql, size_t length, const mp_query_options *options,
-                   mp_wait *wait, mp_error *err);
+   mp_loan_fetch, mp_loan_next_result get the rest; all of it falls under the one deadline. */
+mp_status mp_loan_query(mp_loan *loan, const char *sql, size_t length, const mp_query_options *options,
+                        mp_wait *wait, mp_error *err);
 
-/* Prepares a statement for the rest of the loan; mp_loan_prepared then tells its number. */
-mp_status mp_prepare(mp_loan *loan, const char *sql, size_t length, int64_t timeout_ns, mp_wait *wait,
-                     mp_error *err);
-uint64_t mp_loan_prepared(const mp_loan *loan);
+/* Prepares a statement for the rest of the loan; mp_loan_prepared_id then tells its number. */
+mp_status mp_loan_prepare(mp_loan *loan, const char *sql, size_t length, int64_t timeout_ns, mp_wait *wait,
+                          mp_error *err);
+uint64_t mp_loan_prepared_id(const mp_loan *loan);
 
 /* How many parameters a statement of this loan has; -1 when it is gone. */
 int mp_loan_parameters(const mp_loan *loan, uint64_t statement);
 
-/* Like mp_query, for a prepared statement and as many values as it has parameters; with `rows`
+/* Like mp_loan_query, for a prepared statement and as many values as it has parameters; with `rows`
    above 0, so many times as many: it runs for each row of them. The values are copied before it
    returns. */
-mp_status mp_execute(mp_loan *loan, uint64_t statement, const mp_value *values, size_t rows,
-                     const mp_query_options *options, mp_wait *wait, mp_error *err);
+mp_status mp_loan_execute(mp_loan *loan, uint64_t statement, const mp_value *values, size_t rows,
+                          const mp_query_options *options, mp_wait *wait, mp_error *err);
 
 /* Ends a prepared statement before its loan ends. One that is gone already is fine. */
-void mp_close_prepared(mp_loan *loan, uint64_t statement);
+void mp_loan_close_prepared(mp_loan *loan, uint64_t statement);
 
-/* Whether mp_fetch would give a row at once. False when it is not sure. */
-bool mp_has_row(const mp_loan *loan);
+/* Whether mp_loan_fetch would give a row at once. False when it is not sure. */
+bool mp_loan_has_row(const mp_loan *loan);
 
 /* Reads the next row. MP_WAIT may also mean that it is the turn of the program's other coroutines. */
-mp_status mp_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err);
+mp_status mp_loan_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err);
 
-/* The caller did something with the row that may have taken long: mp_fetch looks at the clock next. */
+/* The caller did something with the row that may have taken long: mp_loan_fetch looks at the clock next. */
 void mp_loan_took_time(mp_loan *loan);
 
 /* Goes to the next result of the statement; *more is false when there was none,
    and the operation is then over. Only after the last row of the current one. */
-mp_status mp_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error *err);
+mp_status mp_loan_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error *err);
 
 /* Asks the server for a sign of life. */
-mp_status mp_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *err);
+mp_status mp_loan_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *err);
 
 /* Resets the session in the middle of the loan. When it fails the session is lost, unless a
    result was still open: then it is refused (2014) and nothing was sent. */
-mp_status mp_reset(mp_loan *loan, mp_wait *wait, mp_error *err);
+mp_status mp_loan_reset(mp_loan *loan, mp_wait *wait, mp_error *err);
 
 /* Does nothing, on any loan, for so long. */
-mp_status mp_pause(mp_loan *loan, int64_t duration_ns, mp_wait *wait, mp_error *err);
+mp_status mp_loan_pause(mp_loan *loan, int64_t duration_ns, mp_wait *wait, mp_error *err);
 
-/* Continues the unfinished operation; for mp_fetch and mp_next_result call those again instead. */
+/* Continues the unfinished operation; for mp_loan_fetch and mp_loan_next_result call those again instead. */
 mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err);
 
 /* Gives the session back, with its reset on the way (`reset` false: as it is). Never

@@ -36,7 +36,7 @@ it("ends it behind a row that came from the network, and behind one with which t
   pass(MP_SECOND);
   expect_equal(fetch(loan), MP_DONE);
   mp_loan_took_time(loan);
-  expect(!mp_has_row(loan));
+  expect(!mp_loan_has_row(loan));
   expect_equal(fetch(loan), MP_FAILED);
   release(loan);
   loan = lend();

@@ -126,9 +126,9 @@ it("calls a holder without a label unnamed, and cuts long labels") {
   memset(label, 'x', sizeof label - 1);
   label[sizeof label - 1] = '\0';
   mp_loan *a = new_loan(), *b = new_loan();
-  expect_equal(mp_checkout(a, 0, NULL, &last.wait, &last.err), MP_DONE);
+  expect_equal(mp_loan_checkout(a, 0, NULL, &last.wait, &last.err), MP_DONE);
   pass(MP_SECOND);
-  expect_equal(mp_checkout(b, 0, label, &last.wait, &last.err), MP_DONE);
+  expect_equal(mp_loan_checkout(b, 0, label, &last.wait, &last.err), MP_DONE);
   ask(0);
   expect(strstr(last.err.message, "unnamed for 1.0 s, xxx"));
   expect(strlen(last.err.message) < 200);

@@ -260,7 +260,7 @@ mp_status checkout(mp_loan *loan, int64_t timeout_ns) {
   in_the_name_of(loan);
   char *label = labels[fake.user % 1000];
   snprintf(label, sizeof labels[0], "loan %u", fake.user);
-  return answered(loan, mp_checkout(loan, timeout_ns, label, &last.wait, &last.err));
+  return answered(loan, mp_loan_checkout(loan, timeout_ns, label, &last.wait, &last.err));
 }
 
 mp_loan *ask(int64_t timeout_ns) {
@@ -288,7 +288,7 @@ mp_status step(mp_loan *loan) {
 
 static mp_status query_with(mp_loan *loan, mp_query_options options) {
   in_the_name_of(loan);
-  return answered(loan, mp_query(loan, "SELECT 1", 8, &options, &last.wait, &last.err));
+  return answered(loan, mp_loan_query(loan, "SELECT 1", 8, &options, &last.wait, &last.err));
 }
 
 mp_status query(mp_loan *loan) {
@@ -311,7 +311,7 @@ mp_status query_written(mp_loan *loan) {
 mp_status ask_mode(mp_loan *loan, int64_t timeout_ns) {
   mp_query_options options = {.timeout_ns = timeout_ns};
   in_the_name_of(loan);
-  return answered(loan, mp_ask(loan, &options, &last.wait, &last.err));
+  return answered(loan, mp_loan_ask(loan, &options, &last.wait, &last.err));
 }
 
 mp_status query_as_asked(mp_loan *loan) {
@@ -320,26 +320,26 @@ mp_status query_as_asked(mp_loan *loan) {
 
 mp_status ping(mp_loan *loan) {
   in_the_name_of(loan);
-  return answered(loan, mp_ping(loan, MP_SECOND, &last.wait, &last.err));
+  return answered(loan, mp_loan_ping(loan, MP_SECOND, &last.wait, &last.err));
 }
 
 mp_status fetch(mp_loan *loan) {
   in_the_name_of(loan);
-  return answered(loan, mp_fetch(loan, &last.row, &last.wait, &last.err));
+  return answered(loan, mp_loan_fetch(loan, &last.row, &last.wait, &last.err));
 }
 
 mp_status next_result(mp_loan *loan) {
   in_the_name_of(loan);
-  return answered(loan, mp_next_result(loan, &last.more, &last.wait, &last.err));
+  return answered(loan, mp_loan_next_result(loan, &last.more, &last.wait, &last.err));
 }
 
 mp_status reset(mp_loan *loan) {
   in_the_name_of(loan);
-  return answered(loan, mp_reset(loan, &last.wait, &last.err));
+  return answered(loan, mp_loan_reset(loan, &last.wait, &last.err));
 }
 
 mp_status pause_for(mp_loan *loan, int64_t duration_ns) {
-  return answered(loan, mp_pause(loan, duration_ns, &last.wait, &last.err));
+  return answered(loan, mp_loan_pause(loan, duration_ns, &last.wait, &last.err));
 }
 
 void record(mp_loan *loan, bool on) {

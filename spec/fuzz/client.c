@@ -186,14 +186,14 @@ static void read_row(const mp_row *row, unsigned columns) {
 
 static bool fetch(mp_row *row) {
   mp_status status;
-  while ((status = mp_fetch(loan, row, &waited, &error)) == MP_WAIT)
+  while ((status = mp_loan_fetch(loan, row, &waited, &error)) == MP_WAIT)
     await();
   return is_done(status);
 }
 
 static bool next_result(bool *more) {
   mp_status status;
-  while ((status = mp_next_result(loan, more, &waited, &error)) == MP_WAIT)
+  while ((status = mp_loan_next_result(loan, more, &waited, &error)) == MP_WAIT)
     await();
   return is_done(status);
 }
@@ -218,7 +218,7 @@ static void read_results(bool done) {
 
 static void query(const char *sql) {
   mp_query_options options = {0};
-  read_results(finish(mp_query(loan, sql, strlen(sql), &options, &waited, &error)));
+  read_results(finish(mp_loan_query(loan, sql, strlen(sql), &options, &waited, &error)));
 }
 
 static const mp_value values[] = {
@@ -231,14 +231,14 @@ static const mp_value values[] = {
 /* `rows` times two values, or, for 0, as many as the server says. */
 static void execute(const char *sql, size_t rows) {
   mp_query_options options = {0};
-  if (!finish(mp_prepare(loan, sql, strlen(sql), 0, &waited, &error)))
+  if (!finish(mp_loan_prepare(loan, sql, strlen(sql), 0, &waited, &error)))
     return;
-  uint64_t id = mp_loan_prepared(loan);
+  uint64_t id = mp_loan_prepared_id(loan);
   int wanted = mp_loan_parameters(loan, id);
   bool fits = rows > 0 ? wanted == 2 : wanted >= 0 && wanted <= 4;
   for (int i = 0; fits && i < 2; i++)
-    read_results(finish(mp_execute(loan, id, values, rows, &options, &waited, &error)));
-  mp_close_prepared(loan, id);
+    read_results(finish(mp_loan_execute(loan, id, values, rows, &options, &waited, &error)));
+  mp_loan_close_prepared(loan, id);
 }
 
 /* A bit of everything that brings packets. */
@@ -254,9 +254,9 @@ static void converse(void) {
           0);
   execute("CALL fuzzed()", 0);
   execute("INSERT INTO fuzzed (n, x) VALUES (?, ?)", 2);
-  finish(mp_ping(loan, 20 * MP_SECOND, &waited, &error));
+  finish(mp_loan_ping(loan, 20 * MP_SECOND, &waited, &error));
   query("START TRANSACTION");
-  finish(mp_reset(loan, &waited, &error));
+  finish(mp_loan_reset(loan, &waited, &error));
   query("SELECT 'streamed' AS a FROM seq_1_to_3");
 }
 
@@ -306,7 +306,7 @@ static void run(const char *socket) {
   for (int loans = 0; loans < 2; loans++) {
     loan = mp_loan_new(pool);
     FUZZ_CHECK(loan);
-    if (finish(mp_checkout(loan, MP_SECOND / 20, "here", &waited, &error)))
+    if (finish(mp_loan_checkout(loan, MP_SECOND / 20, "here", &waited, &error)))
       converse();
     mp_loan_release(loan, true);
     check_counts();

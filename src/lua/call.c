@@ -61,7 +61,7 @@ static int finish_query(lua_State *L, connection *conn, int first) {
 static int finish_prepare(lua_State *L, connection *conn) {
   conn->activity = IDLE;
   lua_pushnil(L);
-  lua_pushinteger(L, (lua_Integer)mp_loan_prepared(conn->loan));
+  lua_pushinteger(L, (lua_Integer)mp_loan_prepared_id(conn->loan));
   return 2;
 }
 

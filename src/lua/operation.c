@@ -19,7 +19,7 @@ int core_checkout(lua_State *L) {
   lua_setiuservalue(L, 1, CONNECTION_OWNER); /* no other coroutine may take its address */
   mp_loan_set_owner(conn->loan, L);
   connection_begin(L, conn, CHECKING_OUT);
-  mp_status status = mp_checkout(conn->loan, timeout_ns, conn->taken.text, &wait, &err);
+  mp_status status = mp_loan_checkout(conn->loan, timeout_ns, conn->taken.text, &wait, &err);
   if (status == MP_DONE) {
     conn->activity = IDLE;
     conn->in_hand = false;
@@ -81,7 +81,7 @@ static const char *plain_text(lua_State *L, connection *conn, size_t *length) {
 static mp_status send_encoded(connection *conn, mp_query_options options, const mp_sql_mode *mode,
                               mp_wait *wait, mp_error *err) {
   options.mode = mode;
-  return mp_query(conn->loan, conn->text.data, conn->text.length, &options, wait, err);
+  return mp_loan_query(conn->loan, conn->text.data, conn->text.length, &options, wait, err);
 }
 
 /* Keeps text and parameters until the session has answered. To make a table may run finalizers, which may use
@@ -106,7 +106,7 @@ static mp_status ask_first(lua_State *L, connection *conn, const mp_query_option
   conn->asked_for = *options;
   conn->asked_for.asked = true;
   connection_begin(L, conn, ASKING);
-  return mp_ask(conn->loan, options, wait, err);
+  return mp_loan_ask(conn->loan, options, wait, err);
 }
 
 /* Leaves on the stack, which begins with the connection, what was kept. */
@@ -141,7 +141,7 @@ static mp_status send_query(lua_State *L, connection *conn, const mp_query_optio
   const char *sql = plain_text(L, conn, &length);
   if (sql) {
     connection_begin(L, conn, QUERYING);
-    return mp_query(conn->loan, sql, length, options, wait, err);
+    return mp_loan_query(conn->loan, sql, length, options, wait, err);
   }
   mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
   if (!encode_statement(L, conn, 4, 5, lua_gettop(L), &mode))
@@ -186,7 +186,7 @@ int core_ping(lua_State *L) {
   if (!mp_loan_held(conn->loan))
     return luaL_error(L, "ping: not checked out");
   connection_begin(L, conn, PINGING);
-  mp_status status = mp_ping(conn->loan, conn->pool->checkout_timeout_ns, &wait, &err);
+  mp_status status = mp_loan_ping(conn->loan, conn->pool->checkout_timeout_ns, &wait, &err);
   return connection_proceed(L, conn, status, &wait, &err);
 }
 
@@ -198,7 +198,7 @@ int core_reset(lua_State *L) {
   if (!mp_loan_held(conn->loan))
     return luaL_error(L, "reset: not checked out");
   connection_begin(L, conn, RESETTING);
-  mp_status status = mp_reset(conn->loan, &wait, &err);
+  mp_status status = mp_loan_reset(conn->loan, &wait, &err);
   return connection_proceed(L, conn, status, &wait, &err);
 }
 
@@ -209,7 +209,7 @@ int core_pause(lua_State *L) {
   mp_wait wait;
   mp_error err;
   connection_begin(L, conn, PAUSING);
-  mp_status status = mp_pause(conn->loan, duration_ns, &wait, &err);
+  mp_status status = mp_loan_pause(conn->loan, duration_ns, &wait, &err);
   return connection_proceed(L, conn, status, &wait, &err);
 }
 

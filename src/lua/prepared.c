@@ -22,7 +22,7 @@ int core_prepare(lua_State *L) {
   const char *sql = lua_tolstring(L, 2, &length);
   connection_begin(L, conn, PREPARING);
   scrub_begin(conn);
-  mp_status status = mp_prepare(conn->loan, sql, length, 0, &wait, &err);
+  mp_status status = mp_loan_prepare(conn->loan, sql, length, 0, &wait, &err);
   return connection_proceed(L, conn, status, &wait, &err);
 }
 
@@ -129,7 +129,7 @@ int core_execute(lua_State *L) {
   conn->shape = (shape)shape_asked;
   connection_begin(L, conn, QUERYING);
   const mp_value *values = (const mp_value *)(const void *)conn->values.data;
-  mp_status status = mp_execute(conn->loan, id, values, 0, &options, &wait, &err);
+  mp_status status = mp_loan_execute(conn->loan, id, values, 0, &options, &wait, &err);
   int last = lua_gettop(L), results = connection_proceed(L, conn, status, &wait, &err);
   keep_parameters(L, conn, last);
   return results;
@@ -250,7 +250,7 @@ int core_execute_many(lua_State *L) {
   conn->shape = SHAPE_RESULT;
   connection_begin(L, conn, QUERYING);
   const mp_value *values = (const mp_value *)(const void *)conn->values.data;
-  mp_status status = mp_execute(conn->loan, id, values, (size_t)rows, &options, &wait, &err);
+  mp_status status = mp_loan_execute(conn->loan, id, values, (size_t)rows, &options, &wait, &err);
   return connection_proceed(L, conn, status, &wait, &err);
 }
 
@@ -267,6 +267,6 @@ int core_close_prepared(lua_State *L) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
   uint64_t id = (uint64_t)luaL_checkinteger(L, 2);
   if (conn && conn->loan && conn->activity == IDLE)
-    mp_close_prepared(conn->loan, id);
+    mp_loan_close_prepared(conn->loan, id);
   return 0;
 }

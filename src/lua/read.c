@@ -335,7 +335,7 @@ typedef struct reading {
 static bool read_some(lua_State *L, reading *from, int result, long long count) {
   mp_row row;
   for (; count > 0; count--) {
-    from->status = mp_fetch(from->conn->loan, &row, from->wait, from->err);
+    from->status = mp_loan_fetch(from->conn->loan, &row, from->wait, from->err);
     if (from->status != MP_DONE || !(row.cells || row.values))
       return true;
     if (!add_row(L, from->conn, &row, result)) {
@@ -469,7 +469,7 @@ mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, 
   while (status == MP_DONE) {
     bool more = true;
     if (conn->activity == SEEKING_RESULT)
-      status = mp_next_result(conn->loan, &more, wait, err);
+      status = mp_loan_next_result(conn->loan, &more, wait, err);
     if (!more)
       break;
     if (status == MP_DONE && conn->activity != READING_ROWS) {

@@ -13,11 +13,11 @@ static mp_status drain(connection *conn, mp_wait *wait, mp_error *err) {
     bool more = true;
     mp_status status = MP_DONE;
     if (conn->seeking)
-      status = mp_next_result(conn->loan, &more, wait, err);
+      status = mp_loan_next_result(conn->loan, &more, wait, err);
     if (status != MP_DONE || !more)
       return status;
     conn->seeking = false;
-    status = mp_fetch(conn->loan, &row, wait, err);
+    status = mp_loan_fetch(conn->loan, &row, wait, err);
     if (status != MP_DONE)
       return status;
     conn->seeking = !is_row(&row);
@@ -52,9 +52,9 @@ enum { ROWS_AT_ONCE = 64 };
    converter may raise, which is for its row alone. */
 static mp_status add_rows(lua_State *L, connection *conn, int rows, mp_wait *wait, mp_error *err) {
   mp_status status = MP_DONE;
-  for (int i = 2; i <= ROWS_AT_ONCE && !conn->converting && mp_has_row(conn->loan); i++) {
+  for (int i = 2; i <= ROWS_AT_ONCE && !conn->converting && mp_loan_has_row(conn->loan); i++) {
     mp_row row;
-    status = mp_fetch(conn->loan, &row, wait, err);
+    status = mp_loan_fetch(conn->loan, &row, wait, err);
     if (status != MP_DONE || !is_row(&row))
       break;
     row_push(L, conn, &row, rows + 1);
@@ -83,7 +83,7 @@ static int push_rows(lua_State *L, connection *conn, const mp_row *row, mp_wait 
 static int step_stream(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
   if (conn->activity == STREAMING) {
     mp_row row;
-    mp_status status = mp_fetch(conn->loan, &row, wait, err);
+    mp_status status = mp_loan_fetch(conn->loan, &row, wait, err);
     if (status == MP_DONE && is_row(&row))
       return push_rows(L, conn, &row, wait, err);
     if (status != MP_DONE)

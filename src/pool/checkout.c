@@ -446,7 +446,8 @@ mp_status checkout_done(mp_loan *loan, mp_status status) {
   return status;
 }
 
-mp_status mp_checkout(mp_loan *loan, int64_t timeout_ns, const char *label, mp_wait *wait, mp_error *err) {
+mp_status mp_loan_checkout(mp_loan *loan, int64_t timeout_ns, const char *label, mp_wait *wait,
+                           mp_error *err) {
   assert(loan->stage == LOAN_NEW && loan->operation == OP_NONE);
   *err = (mp_error){0};
   loan->operation = OP_CHECKOUT;

@@ -113,7 +113,7 @@ bool mp_loan_fresh(const mp_loan *loan) {
   return has_session(loan) && loan->slot->fresh;
 }
 
-uint64_t mp_loan_prepared(const mp_loan *loan) {
+uint64_t mp_loan_prepared_id(const mp_loan *loan) {
   return loan->pool->driver->prepared(loan->slot->session);
 }
 
@@ -121,7 +121,7 @@ int mp_loan_parameters(const mp_loan *loan, uint64_t statement) {
   return has_session(loan) ? loan->pool->driver->parameters(loan->slot->session, statement) : -1;
 }
 
-void mp_close_prepared(mp_loan *loan, uint64_t statement) {
+void mp_loan_close_prepared(mp_loan *loan, uint64_t statement) {
   if (has_session(loan) && loan->operation == OP_NONE)
     loan->pool->driver->close_prepared(loan->slot->session, statement);
 }

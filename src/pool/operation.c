@@ -297,13 +297,13 @@ static int64_t statement_deadline(const mp_loan *loan, int64_t timeout_ns) {
   return deadline_in(loan, timeout_ns > 0 ? timeout_ns : loan->pool->config.query_timeout_ns);
 }
 
-mp_status mp_ask(mp_loan *loan, const mp_query_options *options, mp_wait *wait, mp_error *err) {
+mp_status mp_loan_ask(mp_loan *loan, const mp_query_options *options, mp_wait *wait, mp_error *err) {
   loan->idempotent = false;
   return begin(loan, OP_ASK, statement_deadline(loan, options->timeout_ns), wait, err);
 }
 
-mp_status mp_query(mp_loan *loan, const char *sql, size_t length, const mp_query_options *options,
-                   mp_wait *wait, mp_error *err) {
+mp_status mp_loan_query(mp_loan *loan, const char *sql, size_t length, const mp_query_options *options,
+                        mp_wait *wait, mp_error *err) {
   loan->sql = sql;
   loan->length = length;
   loan->idempotent = options->idempotent;
@@ -315,8 +315,8 @@ mp_status mp_query(mp_loan *loan, const char *sql, size_t length, const mp_query
   return begin(loan, OP_QUERY, deadline_ns, wait, err);
 }
 
-mp_status mp_prepare(mp_loan *loan, const char *sql, size_t length, int64_t timeout_ns, mp_wait *wait,
-                     mp_error *err) {
+mp_status mp_loan_prepare(mp_loan *loan, const char *sql, size_t length, int64_t timeout_ns, mp_wait *wait,
+                          mp_error *err) {
   loan->sql = sql;
   loan->length = length;
   loan->idempotent = false;
@@ -324,8 +324,8 @@ mp_status mp_prepare(mp_loan *loan, const char *sql, size_t length, int64_t time
 }
 
 /* A prepared statement lives in its session: it cannot move to another. */
-mp_status mp_execute(mp_loan *loan, uint64_t statement, const mp_value *values, size_t rows,
-                     const mp_query_options *options, mp_wait *wait, mp_error *err) {
+mp_status mp_loan_execute(mp_loan *loan, uint64_t statement, const mp_value *values, size_t rows,
+                          const mp_query_options *options, mp_wait *wait, mp_error *err) {
   loan->prepared = statement;
   loan->values = values;
   loan->rows = rows;
@@ -333,11 +333,11 @@ mp_status mp_execute(mp_loan *loan, uint64_t statement, const mp_value *values, 
   return begin(loan, OP_EXECUTE, statement_deadline(loan, options->timeout_ns), wait, err);
 }
 
-mp_status mp_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *err) {
+mp_status mp_loan_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *err) {
   return begin(loan, OP_PING, deadline_in(loan, timeout_ns), wait, err);
 }
 
-mp_status mp_reset(mp_loan *loan, mp_wait *wait, mp_error *err) {
+mp_status mp_loan_reset(mp_loan *loan, mp_wait *wait, mp_error *err) {
   return begin(loan, OP_RESET, deadline_in(loan, loan->pool->config.reset_timeout_ns), wait, err);
 }
 
@@ -420,12 +420,12 @@ static mp_status look(mp_loan *loan, mp_wait *wait, mp_error *err) {
   return loan->pool->config.may_queue ? let_others_run(loan, now_ns, wait) : MP_DONE;
 }
 
-bool mp_has_row(const mp_loan *loan) {
+bool mp_loan_has_row(const mp_loan *loan) {
   return !is_look_due(loan) && loan->slot && !loan->slot->lost &&
          loan->pool->driver->has_row(loan->slot->session);
 }
 
-mp_status mp_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err) {
+mp_status mp_loan_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err) {
   if (begin_reading(loan, OP_FETCH, err) != MP_DONE)
     return MP_FAILED;
   mp_status status = is_look_due(loan) ? look(loan, wait, err) : MP_DONE;
@@ -438,7 +438,7 @@ mp_status mp_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err) {
   return read_on(loan, status, wait, err);
 }
 
-mp_status mp_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error *err) {
+mp_status mp_loan_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error *err) {
   if (begin_reading(loan, OP_NEXT_RESULT, err) != MP_DONE)
     return MP_FAILED;
   mp_status status = is_look_due(loan) ? look(loan, wait, err) : MP_DONE;

@@ -1,7 +1,7 @@
 /* A pause of the caller's, by the same waiting as everything else. */
 #include "pool.h"
 
-mp_status mp_pause(mp_loan *loan, int64_t duration_ns, mp_wait *wait, mp_error *err) {
+mp_status mp_loan_pause(mp_loan *loan, int64_t duration_ns, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   *err = (mp_error){0};
   if (loan->operation != OP_NONE)
