@@ -39,7 +39,7 @@ struct mp_driver {
   bool (*send_tells)(const mp_session *session);
 
   /* In the middle of nothing: no operation, no unread result. */
-  bool (*at_rest)(const mp_session *session);
+  bool (*is_at_rest)(const mp_session *session);
 
   /* Sends all that leads back to the baseline, without waiting, or, MP_WAIT, a part of it; reset_read
      begins to read the replies, and sends what is left. MP_FAILED: close the session. */
@@ -61,7 +61,7 @@ struct mp_driver {
 
   /* Prepared statements end with the loan. A number that is not known any more is an error. */
   mp_status (*prepare)(mp_session *session, const char *sql, size_t length, mp_error *err);
-  uint64_t (*prepared)(const mp_session *session);           /* just prepared */
+  uint64_t (*prepared_id)(const mp_session *session);        /* just prepared */
   int (*parameters)(const mp_session *session, uint64_t id); /* how many; -1: not known */
   mp_status (*execute)(mp_session *session, uint64_t id, const mp_value *values, size_t rows, mp_error *err);
   void (*close_prepared)(mp_session *session, uint64_t id);
@@ -72,12 +72,12 @@ struct mp_driver {
   mp_status (*ping)(mp_session *session, mp_error *err);
 
   /* A transaction that a helper has begun, and means to end: only it may. `watch` gives it a number, 0 when
-     the server does not tell of transactions; `is_watched`: MP_FAILED once it was rolled back by others (0:
-     when there is any), executed as for `unwatch`. `unwatch`, before it is ended: MP_FAILED says that it had
-     ended already, executed being MP_EXECUTED_UNKNOWN where it may have been committed. After `spoil`, as
+     the server does not tell of transactions; `check_watched`: MP_FAILED once it was rolled back by others
+     (0: when there is any), executed as for `unwatch`. `unwatch`, before it is ended: MP_FAILED says that it
+     had ended already, executed being MP_EXECUTED_UNKNOWN where it may have been committed. After `spoil`, as
      after such an end, only ROLLBACK is accepted. */
   uint64_t (*watch)(mp_session *session);
-  mp_status (*is_watched)(const mp_session *session, uint64_t number, mp_error *err);
+  mp_status (*check_watched)(const mp_session *session, uint64_t number, mp_error *err);
   mp_status (*unwatch)(mp_session *session, mp_error *err);
   void (*spoil)(mp_session *session);
 
@@ -113,9 +113,9 @@ struct mp_driver {
 
   /* Facts about a session. */
   uint64_t (*id)(const mp_session *session);
-  bool (*in_transaction)(const mp_session *session);
+  bool (*is_in_transaction)(const mp_session *session);
   uint64_t (*server)(const mp_session *session); /* the same for sessions of the same server; may be NULL */
-  bool (*read_only)(
+  bool (*is_read_only)(
       const mp_session *session); /* it began so, by the server's doing or init SQL's; may be NULL */
   int64_t (*idle_limit_ns)(const mp_session *session); /* the server closes it when idle for longer */
   mp_sql_mode (*sql_mode)(const mp_session *session);

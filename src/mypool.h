@@ -16,7 +16,7 @@ typedef struct mp_pool_config {
   unsigned min_idle;        /* idle sessions that idle_timeout leaves alone */
   unsigned retries;         /* further sessions tried before a brand-new one; 0: no retry at all */
   bool reset;               /* reset sessions at release */
-  bool hooked;              /* new sessions are shown to the user: see mp_loan_fresh */
+  bool hooked;              /* new sessions are shown to the user: see mp_loan_is_fresh */
   bool may_queue;           /* a checkout may wait for a release: false in plain blocking programs */
   int64_t idle_timeout_ns;  /* retire sessions idle for longer */
   int64_t max_lifetime_ns;  /* retire sessions older than this, minus up to 10 % at random */
@@ -59,7 +59,7 @@ void mp_pool_close(mp_pool *pool);
    fail with MP_ERR_CLOSED. */
 void mp_pool_abort(mp_pool *pool);
 
-bool mp_pool_closed(const mp_pool *pool);
+bool mp_pool_is_closed(const mp_pool *pool);
 
 /* Retires every session: idle ones now, lent ones at their release. */
 void mp_pool_evict(mp_pool *pool);
@@ -203,10 +203,10 @@ void mp_loan_cut(mp_loan *loan);
 /* Closes the session instead of giving it back. */
 void mp_loan_discard(mp_loan *loan);
 
-bool mp_loan_held(const mp_loan *loan);   /* lent, and neither released nor discarded */
-uint64_t mp_loan_id(const mp_loan *loan); /* the server's connection id; 0 when not held */
-bool mp_loan_in_transaction(const mp_loan *loan);
-bool mp_loan_queued(const mp_loan *loan); /* waits in line for what others hold */
+bool mp_loan_is_held(const mp_loan *loan); /* lent, and neither released nor discarded */
+uint64_t mp_loan_id(const mp_loan *loan);  /* the server's connection id; 0 when not held */
+bool mp_loan_is_in_transaction(const mp_loan *loan);
+bool mp_loan_is_queued(const mp_loan *loan); /* waits in line for what others hold */
 
 /* A transaction that is begun, and that only the caller is to end. Returns its number; 0 where the server
    does not tell of transactions. Of one that is watched already: that number. */
@@ -215,7 +215,7 @@ uint64_t mp_loan_watch(mp_loan *loan);
 /* Whether the transaction of this number is still the session's own: a reset, and ROLLBACK, end it. executed
    is not MP_EXECUTED_NO where it may have been committed before. MP_DONE when the session is lost: whatever
    is tried next tells that. 0: whether none is watched. */
-mp_status mp_loan_watches(const mp_loan *loan, uint64_t transaction, mp_error *err);
+mp_status mp_loan_check_watched(const mp_loan *loan, uint64_t transaction, mp_error *err);
 
 /* Before it is ended. MP_FAILED when it had ended before, undone or (executed is not MP_EXECUTED_NO) perhaps
    committed; until ROLLBACK all else is refused then. MP_DONE when the session is lost, as above. */
@@ -225,7 +225,7 @@ mp_status mp_loan_unwatch(mp_loan *loan, mp_error *err);
 void mp_loan_spoil(mp_loan *loan);
 
 /* Whether the session will be closed at its release because its server may not write. */
-bool mp_loan_retiring(const mp_loan *loan);
+bool mp_loan_is_retiring(const mp_loan *loan);
 
 /* The driver's clock. The loan keeps it running: who made the pool may have let go of that. */
 int64_t mp_loan_now(const mp_loan *loan);
@@ -236,7 +236,7 @@ int mp_loan_slot(const mp_loan *loan);
 /* Whether the session is new: with config.hooked the caller then runs what belongs to its
    baseline, between mp_loan_record(loan, true) and (loan, false). The statements between are
    sent again with each reset. */
-bool mp_loan_fresh(const mp_loan *loan);
+bool mp_loan_is_fresh(const mp_loan *loan);
 void mp_loan_record(mp_loan *loan, bool on);
 
 /* Whether the session is such that what a statement writes stays: else MP_FAILED, of kind CONNECT. */

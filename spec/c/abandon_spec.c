@@ -6,7 +6,7 @@
 
 /* It is as after a lost connection. */
 static void expect_of_no_use(mp_loan *loan) {
-  expect(mp_loan_held(loan));
+  expect(mp_loan_is_held(loan));
   expect_equal(mp_loan_id(loan), 0);
   expect_equal(query(loan), MP_FAILED);
   expect_equal(last.err.kind, MP_ERR_LOST);
@@ -114,7 +114,7 @@ it("gives up a place in line, and leaves the others theirs") {
   expect_equal(stats().waiting, 1);
   release(lent);
   expect_equal(step(waiting), MP_DONE);
-  expect(!mp_loan_held(gone));
+  expect(!mp_loan_is_held(gone));
 }
 
 it("passes on what was handed to a loan that had not looked yet") {
@@ -156,7 +156,7 @@ it("says of a loan whether it stands in line") {
   config.max_size = 1;
   open_pool();
   mp_loan *lent = lend(), *waiting = ask_and_wait();
-  expect(mp_loan_queued(waiting) && !mp_loan_queued(lent));
+  expect(mp_loan_is_queued(waiting) && !mp_loan_is_queued(lent));
   release(lent);
-  expect(!mp_loan_queued(waiting));
+  expect(!mp_loan_is_queued(waiting));
 }

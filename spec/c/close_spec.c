@@ -49,7 +49,7 @@ it("closes idle sessions at once when closed, and lent ones when they come back"
   make_idle(2, s);
   mp_loan *loan = lend();
   close_pool();
-  expect(mp_pool_closed(pool));
+  expect(mp_pool_is_closed(pool));
   expect(s[0]->closed && !s[1]->closed);
   expect_equal(query(loan), MP_DONE);
   release(loan);
@@ -60,10 +60,10 @@ it("closes idle sessions at once when closed, and lent ones when they come back"
 
 it("is quiet about being closed twice") {
   open_pool();
-  expect(!mp_pool_closed(pool));
+  expect(!mp_pool_is_closed(pool));
   close_pool();
   close_pool();
-  expect(mp_pool_closed(pool));
+  expect(mp_pool_is_closed(pool));
 }
 
 it("refuses checkouts after it was closed") {
@@ -72,7 +72,7 @@ it("refuses checkouts after it was closed") {
   mp_loan *loan = ask(5 * MP_SECOND);
   expect_equal(last.status, MP_FAILED);
   expect_equal(last.err.kind, MP_ERR_CLOSED);
-  expect(!mp_loan_held(loan));
+  expect(!mp_loan_is_held(loan));
   expect_equal(fake.opened, 0);
 }
 
@@ -147,7 +147,7 @@ it("ends a retry that was under way when the pool was closed") {
   expect_equal(step(loan), MP_FAILED);
   expect_equal(last.err.kind, MP_ERR_CLOSED);
   expect(last.err.fatal);
-  expect(mp_loan_held(loan));
+  expect(mp_loan_is_held(loan));
   release(loan);
 }
 

@@ -10,7 +10,7 @@ static void hooked_pool(void) {
 /* As a caller with an on_connect of one statement does. */
 static mp_loan *lend_prepared(void) {
   mp_loan *loan = lend();
-  if (mp_loan_fresh(loan)) {
+  if (mp_loan_is_fresh(loan)) {
     record(loan, true);
     expect_equal(query(loan), MP_DONE);
     record(loan, false);
@@ -21,15 +21,15 @@ static mp_loan *lend_prepared(void) {
 it("shows each session once, when it is new") {
   hooked_pool();
   mp_loan *loan = lend();
-  expect(mp_loan_fresh(loan));
+  expect(mp_loan_is_fresh(loan));
   record(loan, true);
-  expect(mp_loan_fresh(loan));
+  expect(mp_loan_is_fresh(loan));
   record(loan, false);
-  expect(!mp_loan_fresh(loan));
+  expect(!mp_loan_is_fresh(loan));
   query(loan);
   release(loan);
-  expect(!mp_loan_fresh(lend()));
-  expect(mp_loan_fresh(lend()));
+  expect(!mp_loan_is_fresh(lend()));
+  expect(mp_loan_is_fresh(lend()));
 }
 
 it("records what is run between, and nothing after") {
@@ -44,23 +44,23 @@ it("shows a session again that was given back before anything was run on it") {
   release(lend());
   mp_loan *loan = lend();
   expect(session_of(loan) == session_number(1));
-  expect(mp_loan_fresh(loan));
+  expect(mp_loan_is_fresh(loan));
 }
 
 it("shows the next session of a slot, although its last was shown") {
   config.max_size = 1;
   hooked_pool();
   discard(lend_prepared());
-  expect(mp_loan_fresh(lend()));
+  expect(mp_loan_is_fresh(lend()));
 }
 
 it("calls no session fresh of a loan that has none") {
   hooked_pool();
   mp_loan *loan = new_loan();
-  expect(!mp_loan_fresh(loan));
+  expect(!mp_loan_is_fresh(loan));
   checkout(loan, MP_SECOND);
   lose(loan);
-  expect(!mp_loan_fresh(loan));
+  expect(!mp_loan_is_fresh(loan));
   record(loan, true);
   expect(!session_number(1)->recording);
 }
@@ -114,7 +114,7 @@ it("leaves such a session to the next checkout, which shows it") {
   expect_equal(stats().lent, 0);
   mp_loan *next = lend();
   expect(session_of(next) == session_number(2));
-  expect(mp_loan_fresh(next));
+  expect(mp_loan_is_fresh(next));
   release(loan);
   expect_equal(stats().lent, 1);
 }
@@ -155,7 +155,7 @@ it("sends a retried statement to a new session of a pool without on_connect") {
   mp_loan *loan = lend();
   dies(session_number(1));
   expect_equal(query(loan), MP_DONE);
-  expect(mp_loan_fresh(loan));
+  expect(mp_loan_is_fresh(loan));
 }
 
 it("does not move a statement of on_connect to another session") {
@@ -190,7 +190,7 @@ it("does not lend a session whose on_connect timed out, though its statement was
   expect_equal(s->recoveries, 1);
   record(loan, false);
   answer(s, fine);
-  expect(mp_loan_fresh(lend()));
+  expect(mp_loan_is_fresh(lend()));
   expect(s->closed);
 }
 
@@ -201,7 +201,7 @@ it("shows no session again that was recovered") {
   answer(s, fine);
   mp_loan *next = lend();
   expect(session_of(next) == s);
-  expect(!mp_loan_fresh(next));
+  expect(!mp_loan_is_fresh(next));
 }
 
 it("does not hold a half-made session against the next one in its slot") {

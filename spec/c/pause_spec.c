@@ -13,7 +13,7 @@ it("pauses for as long as it is told, not less") {
   pass(1);
   expect_equal(step(loan), MP_DONE);
   expect_equal(fake.bells, 0);
-  expect(!mp_loan_held(loan));
+  expect(!mp_loan_is_held(loan));
 }
 
 it("does not wait at all for a pause of no length") {

@@ -26,7 +26,7 @@ static void continue_operation(mp_loan *loan) {
 }
 
 static bool is_at_rest(const mp_loan *loan) {
-  return mp_loan_held(loan) && !is_busy(loan) && mp_loan_id(loan) != 0;
+  return mp_loan_is_held(loan) && !is_busy(loan) && mp_loan_id(loan) != 0;
 }
 
 /* As a caller with an on_connect does, unless it is interrupted. */
@@ -43,7 +43,7 @@ static void prepare(mp_loan *loan) {
 }
 
 static void use(mp_loan *loan) {
-  if (config.hooked && is_at_rest(loan) && mp_loan_fresh(loan) && fake_random(8) > 0) {
+  if (config.hooked && is_at_rest(loan) && mp_loan_is_fresh(loan) && fake_random(8) > 0) {
     prepare(loan);
     return;
   }
@@ -87,7 +87,7 @@ static void act(mp_loan *loan) {
     abandon(loan);
   else if (is_busy(loan))
     continue_operation(loan);
-  else if (mp_loan_held(loan))
+  else if (mp_loan_is_held(loan))
     use(loan);
   else if (fake_random(10) == 0)
     pause_for(loan, (int64_t)fake_random(300) * MP_MILLISECOND);

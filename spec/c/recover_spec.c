@@ -21,14 +21,14 @@ it("leaves the loan without a session: only its release is of use") {
   open_pool();
   mp_loan *loan = lend();
   time_out(loan);
-  expect(mp_loan_held(loan) && !mp_loan_in_transaction(loan));
+  expect(mp_loan_is_held(loan) && !mp_loan_is_in_transaction(loan));
   expect_equal(mp_loan_id(loan), 0);
   expect_equal(query(loan), MP_FAILED);
   expect_equal(last.err.kind, MP_ERR_LOST);
   expect_equal(fetch(loan), MP_FAILED);
   expect_equal(reset(loan), MP_FAILED);
   release(loan);
-  expect(!mp_loan_held(loan));
+  expect(!mp_loan_is_held(loan));
   expect_equal(stats().discarded, 0);
   expect_equal(stats().recovering, 1);
 }

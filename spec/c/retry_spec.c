@@ -390,7 +390,7 @@ it("says that the loan's session is gone when a retry finds no other") {
   expect_equal(last.err.kind, MP_ERR_CONNECT);
   expect_equal(last.err.executed, MP_EXECUTED_NO);
   expect(last.err.fatal);
-  expect(mp_loan_held(loan));
+  expect(mp_loan_is_held(loan));
   expect_equal(query(loan), MP_FAILED);
   expect_equal(last.err.kind, MP_ERR_LOST);
   release(loan);
@@ -429,7 +429,7 @@ it("gives its slot back when a loan is released in the middle of a retry") {
   plan(ON_OPEN, waits);
   query(loan);
   release(loan);
-  expect(!mp_loan_held(loan));
+  expect(!mp_loan_is_held(loan));
   expect_equal(stats().opening, 1);
   answer(session_number(2), fine);
   expect(session_of(lend()) == session_number(2));
@@ -442,7 +442,7 @@ it("gives up a session in the middle of a retry without harm") {
   plan(ON_OPEN, waits);
   query(loan);
   lose(loan);
-  expect(mp_loan_held(loan) && !is_busy(loan));
+  expect(mp_loan_is_held(loan) && !is_busy(loan));
   expect_equal(query(loan), MP_FAILED);
   expect(last.err.fatal);
 }

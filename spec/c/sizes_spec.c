@@ -91,7 +91,7 @@ it("lets a blocking program check out again with the same loan after a failure")
   open_pool();
   mp_loan *holder = lend(), *loan = ask(5 * MP_SECOND);
   expect_equal(last.status, MP_FAILED);
-  expect(!mp_loan_held(loan));
+  expect(!mp_loan_is_held(loan));
   release(holder);
   expect_equal(checkout(loan, 5 * MP_SECOND), MP_DONE);
 }
@@ -158,7 +158,7 @@ it("leaves a released loan released when it is given up again") {
   mp_loan *loan = lend();
   release(loan);
   lose(loan);
-  expect(!mp_loan_held(loan));
+  expect(!mp_loan_is_held(loan));
   expect_equal(stats().idle, 1);
 }
 
@@ -166,7 +166,7 @@ it("leaves a loan that was never checked out as it is when it is given up") {
   open_pool();
   mp_loan *loan = new_loan();
   lose(loan);
-  expect(!mp_loan_held(loan));
+  expect(!mp_loan_is_held(loan));
   expect_equal(checkout(loan, 0), MP_DONE);
 }
 
@@ -251,15 +251,15 @@ it("tells a loan's session only while the loan has it") {
   open_pool();
   mp_loan *loan = new_loan();
   expect_equal(mp_loan_id(loan), 0);
-  expect(!mp_loan_held(loan));
+  expect(!mp_loan_is_held(loan));
   checkout(loan, 0);
   session_of(loan)->in_transaction = true;
   expect_equal(mp_loan_id(loan), 1001);
-  expect(mp_loan_held(loan) && mp_loan_in_transaction(loan));
+  expect(mp_loan_is_held(loan) && mp_loan_is_in_transaction(loan));
   expect(mp_loan_sql_mode(loan).reading.no_backslash_escapes && !mp_loan_sql_mode(loan).utf8);
   release(loan);
   expect_equal(mp_loan_id(loan), 0);
-  expect(!mp_loan_held(loan) && !mp_loan_in_transaction(loan));
+  expect(!mp_loan_is_held(loan) && !mp_loan_is_in_transaction(loan));
   expect(!mp_loan_sql_mode(loan).reading.no_backslash_escapes && mp_loan_sql_mode(loan).utf8);
 }
 

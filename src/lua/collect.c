@@ -10,7 +10,7 @@ void collect_later(connection *conn, int64_t timeout_ns) {
 }
 
 static bool may_collect(const connection *conn) {
-  return conn->activity == CHECKING_OUT && conn->collect_at_ns > 0 && mp_loan_queued(conn->loan);
+  return conn->activity == CHECKING_OUT && conn->collect_at_ns > 0 && mp_loan_is_queued(conn->loan);
 }
 
 int64_t collect_time(const connection *conn) {

@@ -163,7 +163,7 @@ int core_abandon(lua_State *L) {
 
 /* The end of a loan that the program has used as it pleased. */
 static void end_loan(lua_State *L, connection *conn, bool reset) {
-  uint64_t left_open = mp_loan_in_transaction(conn->loan) ? mp_loan_id(conn->loan) : 0;
+  uint64_t left_open = mp_loan_is_in_transaction(conn->loan) ? mp_loan_id(conn->loan) : 0;
   connection_give_back(L, conn, reset);
   if (left_open == 0)
     return;
@@ -270,7 +270,7 @@ static int connection_is_held(lua_State *L) {
 /* connection:in_transaction(): as the server last said. */
 static int connection_in_transaction(lua_State *L) {
   connection *conn = check_held(L, "in_transaction");
-  lua_pushboolean(L, mp_loan_in_transaction(conn->loan));
+  lua_pushboolean(L, mp_loan_is_in_transaction(conn->loan));
   return 1;
 }
 
@@ -296,7 +296,7 @@ static int connection_gc(lua_State *L) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
   if (!conn || !conn->loan)
     return 0;
-  bool forgotten = mp_loan_held(conn->loan) && !conn->abandoned && conn->activity != CHECKING_OUT;
+  bool forgotten = mp_loan_is_held(conn->loan) && !conn->abandoned && conn->activity != CHECKING_OUT;
   end_loan(L, conn, true);
   if (forgotten) {
     conn->pool->forgotten++;

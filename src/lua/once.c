@@ -23,7 +23,8 @@ static bool may_write(lua_State *L, const connection *conn, int index) {
    One that was open before is of somebody's doing who has said that sessions stay as they are. */
 void once_begin(lua_State *L, connection *conn, const char *function, int index) {
   check_locks(L, conn, function, index);
-  bool matters = conn->pool->autocommit_off ? may_write(L, conn, index) : !mp_loan_in_transaction(conn->loan);
+  bool matters =
+      conn->pool->autocommit_off ? may_write(L, conn, index) : !mp_loan_is_in_transaction(conn->loan);
   conn->once = matters ? function : NULL;
 }
 
@@ -31,7 +32,7 @@ void once_begin(lua_State *L, connection *conn, const char *function, int index)
    the session is closed. */
 void once_end(lua_State *L, connection *conn) {
   const char *function = conn->once;
-  if (!function || !conn->loan || !mp_loan_in_transaction(conn->loan))
+  if (!function || !conn->loan || !mp_loan_is_in_transaction(conn->loan))
     return;
   conn->once = NULL;
   conn->in_hand = false;

@@ -165,7 +165,7 @@ int core_query(lua_State *L) {
   mp_error err;
   if (lua_type(L, 4) != LUA_TSTRING)
     return raise_type(L, names[shape_asked], "sql", "string", 4);
-  if (!mp_loan_held(conn->loan))
+  if (!mp_loan_is_held(conn->loan))
     return luaL_error(L, "query: not checked out");
   if (conn->streaming)
     return refuse_within_stream(L);
@@ -183,7 +183,7 @@ int core_ping(lua_State *L) {
   connection *conn = check_held(L, "ping");
   mp_wait wait;
   mp_error err;
-  if (!mp_loan_held(conn->loan))
+  if (!mp_loan_is_held(conn->loan))
     return luaL_error(L, "ping: not checked out");
   connection_begin(L, conn, PINGING);
   mp_status status = mp_loan_ping(conn->loan, conn->pool->checkout_timeout_ns, &wait, &err);
@@ -195,7 +195,7 @@ int core_reset(lua_State *L) {
   connection *conn = check_held(L, "reset");
   mp_wait wait;
   mp_error err;
-  if (!mp_loan_held(conn->loan))
+  if (!mp_loan_is_held(conn->loan))
     return luaL_error(L, "reset: not checked out");
   connection_begin(L, conn, RESETTING);
   mp_status status = mp_loan_reset(conn->loan, &wait, &err);
@@ -224,7 +224,7 @@ int core_slot(lua_State *L) {
 
 /* fresh(connection): whether on_connect has not seen its session yet. */
 int core_fresh(lua_State *L) {
-  lua_pushboolean(L, mp_loan_fresh(check_held(L, "checkout")->loan));
+  lua_pushboolean(L, mp_loan_is_fresh(check_held(L, "checkout")->loan));
   return 1;
 }
 

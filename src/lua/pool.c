@@ -409,7 +409,7 @@ static int pool_tostring(lua_State *L) {
   mp_stats stats;
   mp_pool_stats(pool->pool, &stats);
   lua_pushfstring(L, "mypool.pool (%d idle, %d lent%s)", (int)stats.idle, (int)stats.lent,
-                  mp_pool_closed(pool->pool) ? ", closed" : "");
+                  mp_pool_is_closed(pool->pool) ? ", closed" : "");
   return 1;
 }
 

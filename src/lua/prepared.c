@@ -12,7 +12,7 @@ int core_prepare(lua_State *L) {
   size_t length;
   if (lua_type(L, 2) != LUA_TSTRING)
     return raise_type(L, "prepare", "sql", "string", 2);
-  if (!mp_loan_held(conn->loan))
+  if (!mp_loan_is_held(conn->loan))
     return luaL_error(L, "prepare: not checked out");
   if (conn->streaming)
     return refuse_within_stream(L);
@@ -119,7 +119,7 @@ int core_execute(lua_State *L) {
   int shape_asked = (int)luaL_checkinteger(L, 2);
   luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, 2, "no such shape");
   uint64_t id = (uint64_t)luaL_checkinteger(L, 4);
-  if (!mp_loan_held(conn->loan))
+  if (!mp_loan_is_held(conn->loan))
     return luaL_error(L, "execute: not checked out");
   if (conn->streaming)
     return refuse_within_stream(L);
@@ -240,7 +240,7 @@ int core_execute_many(lua_State *L) {
   mp_error err;
   if (conn->streaming)
     return refuse_within_stream(L);
-  int wanted = mp_loan_held(conn->loan) ? mp_loan_parameters(conn->loan, id) : -1;
+  int wanted = mp_loan_is_held(conn->loan) ? mp_loan_parameters(conn->loan, id) : -1;
   scrub_begin(conn);
   if (wanted > 0)
     read_cells(L, conn, rows, wanted);

@@ -29,7 +29,7 @@ int core_watches(lua_State *L) {
   connection *conn = of_loan(L);
   uint64_t number = (uint64_t)luaL_checkinteger(L, 2);
   mp_error err = {0};
-  return answer(L, conn ? mp_loan_watches(conn->loan, number, &err) : MP_DONE, &err);
+  return answer(L, conn ? mp_loan_check_watched(conn->loan, number, &err) : MP_DONE, &err);
 }
 
 /* unwatch(connection): true, or nil and an error when the transaction had ended before. */
@@ -50,7 +50,7 @@ int core_spoil(lua_State *L) {
 /* retiring(connection): whether its server was found to be one that may not write. */
 int core_retiring(lua_State *L) {
   connection *conn = of_loan(L);
-  lua_pushboolean(L, conn && mp_loan_retiring(conn->loan));
+  lua_pushboolean(L, conn && mp_loan_is_retiring(conn->loan));
   return 1;
 }
 

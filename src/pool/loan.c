@@ -44,11 +44,11 @@ bool loan_wait_here(const mp_loan *loan, int64_t until_ns) {
 
 /* ---- facts ---- */
 
-bool mp_loan_held(const mp_loan *loan) {
+bool mp_loan_is_held(const mp_loan *loan) {
   return loan->stage != LOAN_NEW && loan->stage != LOAN_ENDED;
 }
 
-bool mp_loan_queued(const mp_loan *loan) {
+bool mp_loan_is_queued(const mp_loan *loan) {
   return loan->stage == LOAN_QUEUED;
 }
 
@@ -64,19 +64,19 @@ uint64_t mp_loan_id(const mp_loan *loan) {
   return has_session(loan) ? loan->pool->driver->id(loan->slot->session) : 0;
 }
 
-bool mp_loan_in_transaction(const mp_loan *loan) {
-  return has_session(loan) && loan->pool->driver->in_transaction(loan->slot->session);
+bool mp_loan_is_in_transaction(const mp_loan *loan) {
+  return has_session(loan) && loan->pool->driver->is_in_transaction(loan->slot->session);
 }
 
 uint64_t mp_loan_watch(mp_loan *loan) {
   return has_session(loan) ? loan->pool->driver->watch(loan->slot->session) : 0;
 }
 
-mp_status mp_loan_watches(const mp_loan *loan, uint64_t transaction, mp_error *err) {
+mp_status mp_loan_check_watched(const mp_loan *loan, uint64_t transaction, mp_error *err) {
   *err = (mp_error){0};
   if (!has_session(loan))
     return MP_DONE;
-  return loan->pool->driver->is_watched(loan->slot->session, transaction, err);
+  return loan->pool->driver->check_watched(loan->slot->session, transaction, err);
 }
 
 mp_status mp_loan_unwatch(mp_loan *loan, mp_error *err) {
@@ -89,7 +89,7 @@ void mp_loan_spoil(mp_loan *loan) {
     loan->pool->driver->spoil(loan->slot->session);
 }
 
-bool mp_loan_retiring(const mp_loan *loan) {
+bool mp_loan_is_retiring(const mp_loan *loan) {
   return has_session(loan) && loan->slot->retire;
 }
 
@@ -109,12 +109,12 @@ int mp_loan_slot(const mp_loan *loan) {
   return has_session(loan) ? (int)(loan->slot - loan->pool->slots) : -1;
 }
 
-bool mp_loan_fresh(const mp_loan *loan) {
+bool mp_loan_is_fresh(const mp_loan *loan) {
   return has_session(loan) && loan->slot->fresh;
 }
 
 uint64_t mp_loan_prepared_id(const mp_loan *loan) {
-  return loan->pool->driver->prepared(loan->slot->session);
+  return loan->pool->driver->prepared_id(loan->slot->session);
 }
 
 int mp_loan_parameters(const mp_loan *loan, uint64_t statement) {
@@ -152,7 +152,7 @@ static bool may_be_lent_again(const mp_loan *loan, int64_t now_ns) {
   const mp_slot *slot = loan->slot;
   if (pool->closed || loan->operation != OP_NONE)
     return false;
-  return slot_reusable(pool, slot, now_ns) && pool->driver->at_rest(slot->session);
+  return slot_reusable(pool, slot, now_ns) && pool->driver->is_at_rest(slot->session);
 }
 
 /* A loan that sent nothing left nothing behind: it alone needs no reset. */
@@ -196,7 +196,7 @@ static void end(mp_loan *loan) {
 
 void mp_loan_release(mp_loan *loan, bool reset) {
   pause_end(loan);
-  if (!mp_loan_held(loan))
+  if (!mp_loan_is_held(loan))
     return;
   if (loan->stage != LOAN_HELD)
     acquire_abandon(loan);
@@ -210,7 +210,7 @@ void mp_loan_lose(mp_loan *loan) {
     pause_end(loan);
     return;
   }
-  if (!mp_loan_held(loan))
+  if (!mp_loan_is_held(loan))
     return;
   if (loan->stage != LOAN_HELD) {
     acquire_abandon(loan);
@@ -237,7 +237,7 @@ static void give_up_session(mp_loan *loan) {
 
 void mp_loan_abandon(mp_loan *loan) {
   pause_end(loan);
-  if (!mp_loan_held(loan))
+  if (!mp_loan_is_held(loan))
     return;
   if (loan->stage != LOAN_HELD)
     acquire_abandon(loan);
@@ -254,7 +254,7 @@ void mp_loan_cut(mp_loan *loan) {
 
 void mp_loan_discard(mp_loan *loan) {
   pause_end(loan);
-  if (!mp_loan_held(loan))
+  if (!mp_loan_is_held(loan))
     return;
   mp_loan_lose(loan);
   mp_loan_release(loan, false);

@@ -170,7 +170,7 @@ static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
 
 static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
   const mp_driver *driver = loan->pool->driver;
-  bool read_only = driver->read_only && driver->read_only(loan->slot->session);
+  bool read_only = driver->is_read_only && driver->is_read_only(loan->slot->session);
   mp_verdict verdict = judge(err, loan->idempotent || is_harmless(loan->operation), read_only);
   loan->slot->lost |= verdict.lost;
   if (verdict.retire && !loan->slot->retire)
@@ -243,7 +243,7 @@ static mp_status call_driver(mp_loan *loan, mp_error *err) {
 static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_driver *driver = loan->pool->driver;
   mp_session *session = loan->slot->session;
-  bool at_rest = driver->at_rest(session);
+  bool at_rest = driver->is_at_rest(session);
   mp_status status;
   if (at_rest && driver->patient)
     driver->patient(session, loan->deadline_ns);
@@ -274,7 +274,7 @@ static mp_status start_by(mp_loan *loan, int64_t deadline_ns, mp_wait *wait, mp_
 /* An operation that was never finished leaves its session in an unknown state. */
 static mp_status begin(mp_loan *loan, loan_operation operation, int64_t deadline_ns, mp_wait *wait,
                        mp_error *err) {
-  assert(mp_loan_held(loan));
+  assert(mp_loan_is_held(loan));
   *err = (mp_error){0};
   if (loan->operation != OP_NONE)
     mp_loan_lose(loan);

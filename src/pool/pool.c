@@ -96,7 +96,7 @@ void mp_pool_abort(mp_pool *pool) {
       pool->driver->abort(pool->slots[i].session);
 }
 
-bool mp_pool_closed(const mp_pool *pool) {
+bool mp_pool_is_closed(const mp_pool *pool) {
   return pool->closed;
 }
 
