@@ -102,14 +102,14 @@ struct mp_driver {
   int (*wait_fd)(mp_session *session);
 
   /* Makes that fd readable until the next step, for whoever waits for open or recover. */
-  void (*nudge)(mp_session *session);
+  void (*wake)(mp_session *session);
 
-  /* Wake-ups between loans: an fd that `ring` makes readable and `hush` unreadable; `give` takes
+  /* Wake-ups between loans: an fd that `notify` makes readable and `clear` unreadable; `give` takes
      it back. -1 when no descriptor could be had. */
-  int (*bell_take)(mp_driver *self);
-  void (*bell_ring)(mp_driver *self, int fd);
-  void (*bell_hush)(mp_driver *self, int fd);
-  void (*bell_give)(mp_driver *self, int fd);
+  int (*wakeup_take)(mp_driver *self);
+  void (*wakeup_notify)(mp_driver *self, int fd);
+  void (*wakeup_clear)(mp_driver *self, int fd);
+  void (*wakeup_give)(mp_driver *self, int fd);
 
   /* Facts about a session. */
   uint64_t (*id)(const mp_session *session);

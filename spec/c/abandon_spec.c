@@ -92,7 +92,7 @@ it("does so in a pause") {
   mp_loan *loan = lend();
   pause_for(loan, MP_SECOND);
   abandon(loan);
-  expect_equal(fake.bells, 0);
+  expect_equal(fake.wakeups, 0);
   expect_equal(stats().lent, 0);
   expect_of_no_use(loan);
 }

@@ -74,7 +74,7 @@ static void wait_for_server(mp_loan **waiting, unsigned count) {
   expect_equal(step(waiting[0]), MP_WAIT);
 }
 
-/* What the bells have woken goes on. */
+/* What the wake-ups have woken goes on. */
 static void step_woken(mp_loan **waiting, unsigned count) {
   for (unsigned i = 0; i < count; i++)
     if (waiting[i]->stage == LOAN_HANDED)

@@ -212,7 +212,7 @@ it("tells so too when what ended was a checkout or a retry") {
 
 it("can do without that fd") {
   open_pool();
-  fake.no_bells = true;
+  fake.no_wakeups = true;
   mp_loan *loan = lend();
   close_pool();
   expect_equal(mp_pool_ended_fd(pool), -1);

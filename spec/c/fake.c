@@ -9,13 +9,13 @@
 #define expect_manners(condition, words)                                                                     \
   ((condition) ? (void)0 : spec_fail(__FILE__, __LINE__, "the pool must not %s", words))
 
-enum { FIRST_BELL = 100, BELLS = 400, FIRST_SESSION_FD = 100000, PLANS = 256 };
+enum { FIRST_WAKEUP = 100, WAKEUPS = 400, FIRST_SESSION_FD = 100000, PLANS = 256 };
 
 const fake_answer fine = {.status = MP_DONE}, waits = {.status = MP_WAIT};
 struct fake fake;
 
 static mp_session **sessions;
-static bool bell_taken[BELLS], bell_loud[BELLS];
+static bool wakeup_taken[WAKEUPS], wakeup_notified[WAKEUPS];
 static fake_answer plans[FAKE_CALLS][PLANS];
 static unsigned planned[FAKE_CALLS], carried_out[FAKE_CALLS];
 static uint64_t random_state;
@@ -191,7 +191,7 @@ static mp_status fake_open(mp_driver *self, int64_t deadline_ns, mp_session **ou
 
 static mp_status fake_step(mp_session *session, mp_error *err) {
   check_usable(session);
-  session->nudged = false;
+  session->woken = false;
   expect_manners(session->busy, "step where nothing was begun");
   return session->answered ? settle(session, session->doing, session->answer, err) : MP_WAIT;
 }
@@ -335,60 +335,60 @@ static int fake_wait_fd(mp_session *session) {
   return FIRST_SESSION_FD + (int)session->number;
 }
 
-static void fake_nudge(mp_session *session) {
+static void fake_wake(mp_session *session) {
   check_usable(session);
   bool helped = session->busy && (session->doing == ON_OPEN || session->doing == ON_RECOVER);
-  expect_manners(helped, "nudge what nobody waits for");
-  session->nudged = true;
+  expect_manners(helped, "wake what nobody waits for");
+  session->woken = true;
 }
 
-/* ---- bells ---- */
+/* ---- wake-ups ---- */
 
-static int fake_bell_take(mp_driver *self) {
+static int fake_wakeup_take(mp_driver *self) {
   (void)self;
-  int bell = 0;
-  if (fake.no_bells)
+  int wakeup = 0;
+  if (fake.no_wakeups)
     return -1;
-  while (bell_taken[bell])
-    bell++;
-  expect(bell < BELLS - 1);
-  bell_taken[bell] = true;
-  fake.bells++;
-  return FIRST_BELL + bell;
+  while (wakeup_taken[wakeup])
+    wakeup++;
+  expect(wakeup < WAKEUPS - 1);
+  wakeup_taken[wakeup] = true;
+  fake.wakeups++;
+  return FIRST_WAKEUP + wakeup;
 }
 
 static void check_taken(int fd) {
-  expect_manners(fd >= FIRST_BELL && fd < FIRST_BELL + BELLS && bell_taken[fd - FIRST_BELL],
-                 "use a bell that it has not");
+  expect_manners(fd >= FIRST_WAKEUP && fd < FIRST_WAKEUP + WAKEUPS && wakeup_taken[fd - FIRST_WAKEUP],
+                 "use a wake-up that it has not");
 }
 
-static void fake_bell_ring(mp_driver *self, int fd) {
+static void fake_wakeup_notify(mp_driver *self, int fd) {
   (void)self;
   check_taken(fd);
-  bell_loud[fd - FIRST_BELL] = true;
+  wakeup_notified[fd - FIRST_WAKEUP] = true;
 }
 
-static void fake_bell_hush(mp_driver *self, int fd) {
+static void fake_wakeup_clear(mp_driver *self, int fd) {
   (void)self;
   check_taken(fd);
-  bell_loud[fd - FIRST_BELL] = false;
+  wakeup_notified[fd - FIRST_WAKEUP] = false;
 }
 
-static void fake_bell_give(mp_driver *self, int fd) {
-  fake_bell_hush(self, fd);
-  bell_taken[fd - FIRST_BELL] = false;
-  fake.bells--;
+static void fake_wakeup_give(mp_driver *self, int fd) {
+  fake_wakeup_clear(self, fd);
+  wakeup_taken[fd - FIRST_WAKEUP] = false;
+  fake.wakeups--;
 }
 
-bool bell_rung(int fd) {
-  return fd >= FIRST_BELL && fd < FIRST_BELL + BELLS && bell_loud[fd - FIRST_BELL];
+bool is_notified(int fd) {
+  return fd >= FIRST_WAKEUP && fd < FIRST_WAKEUP + WAKEUPS && wakeup_notified[fd - FIRST_WAKEUP];
 }
 
 bool readable(int fd) {
   if (fd < FIRST_SESSION_FD)
-    return bell_rung(fd);
+    return is_notified(fd);
   const mp_session *session = session_number((unsigned)(fd - FIRST_SESSION_FD));
-  return session->answered || session->dead || session->aborted || session->nudged;
+  return session->answered || session->dead || session->aborted || session->woken;
 }
 
 /* ---- facts ---- */
@@ -465,11 +465,11 @@ mp_driver *fake_driver(void) {
       .abort = fake_abort,
       .close = fake_close,
       .wait_fd = fake_wait_fd,
-      .nudge = fake_nudge,
-      .bell_take = fake_bell_take,
-      .bell_ring = fake_bell_ring,
-      .bell_hush = fake_bell_hush,
-      .bell_give = fake_bell_give,
+      .wake = fake_wake,
+      .wakeup_take = fake_wakeup_take,
+      .wakeup_notify = fake_wakeup_notify,
+      .wakeup_clear = fake_wakeup_clear,
+      .wakeup_give = fake_wakeup_give,
       .id = fake_id,
       .is_in_transaction = fake_in_transaction,
       .server = fake_server,
@@ -491,8 +491,8 @@ void fake_begin(void) {
   fake_end();
   fake = (struct fake){
       .now_ns = 1000 * MP_SECOND, .idle_limit_ns = MP_NEVER, .mode = {.reading.no_backslash_escapes = true}};
-  memset(bell_taken, 0, sizeof bell_taken);
-  memset(bell_loud, 0, sizeof bell_loud);
+  memset(wakeup_taken, 0, sizeof wakeup_taken);
+  memset(wakeup_notified, 0, sizeof wakeup_notified);
   memset(planned, 0, sizeof planned);
   memset(carried_out, 0, sizeof carried_out);
 }

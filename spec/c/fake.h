@@ -38,7 +38,7 @@ struct mp_session {
   fake_call doing;
   bool answered; /* ... and `answer` is what the next step says */
   fake_answer answer;
-  bool nudged;  /* until the next step */
+  bool woken;   /* until the next step */
   bool owes;    /* the replies to a reset */
   bool replied; /* ... which have arrived */
   bool dead, aborted, closed;
@@ -60,7 +60,7 @@ extern struct fake {
   uint64_t server;       /* of sessions opened from now on */
   bool read_only;        /* all sessions began so */
   bool slow_resets;      /* replies come when `reply` says so, not at once */
-  bool no_bells;
+  bool no_wakeups;
   mp_sql_mode mode;     /* of sessions opened from now on */
   unsigned rows;        /* of the results of queries */
   bool arrive;          /* ... each from the network */
@@ -69,7 +69,7 @@ extern struct fake {
   unsigned chaos;       /* percent of calls that go wrong on their own */
   unsigned calls[FAKE_CALLS];
   unsigned opened, closed; /* sessions */
-  unsigned bells;          /* taken and not given back */
+  unsigned wakeups;        /* taken and not given back */
   unsigned freed;          /* drivers */
   unsigned rests;          /* of drivers */
   void (*at_rest)(void);   /* what the program does while a driver rests; NULL: nothing */
@@ -93,7 +93,7 @@ mp_session *session_number(unsigned number); /* of all ever opened */
 
 /* Whether what is waited for has happened. */
 bool readable(int fd);
-bool bell_rung(int fd);
+bool is_notified(int fd);
 
 uint64_t fake_random(uint64_t below);
 void fake_seed(uint64_t seed);

@@ -12,7 +12,7 @@ it("pauses for as long as it is told, not less") {
   expect_equal(step(loan), MP_WAIT);
   pass(1);
   expect_equal(step(loan), MP_DONE);
-  expect_equal(fake.bells, 0);
+  expect_equal(fake.wakeups, 0);
   expect(!mp_loan_is_held(loan));
 }
 
@@ -20,7 +20,7 @@ it("does not wait at all for a pause of no length") {
   open_pool();
   mp_loan *loan = new_loan();
   expect_equal(pause_for(loan, 0), MP_DONE);
-  expect_equal(fake.bells, 0);
+  expect_equal(fake.wakeups, 0);
 }
 
 it("pauses on a loan that is held, on one that has ended, and after the close") {
@@ -50,7 +50,7 @@ it("ends a pause, and keeps the session, when the loan goes on with something el
   mp_loan *loan = lend();
   pause_for(loan, MP_SECOND);
   expect_equal(query(loan), MP_DONE);
-  expect_equal(fake.bells, 0);
+  expect_equal(fake.wakeups, 0);
   expect(!session_number(1)->aborted);
 }
 
@@ -59,7 +59,7 @@ it("ends a pause when another begins") {
   mp_loan *loan = lend();
   pause_for(loan, MP_SECOND);
   pause_for(loan, 2 * MP_SECOND);
-  expect_equal(fake.bells, 1);
+  expect_equal(fake.wakeups, 1);
   expect_equal(last.wait.until_ns, fake.now_ns + 2 * MP_SECOND);
 }
 
@@ -83,7 +83,7 @@ it("gives up a checkout that waits when a pause begins, and its place") {
   mp_loan *loan = ask_and_wait();
   pause_for(loan, MP_SECOND);
   expect_equal(stats().waiting, 0);
-  expect_equal(fake.bells, 1);
+  expect_equal(fake.wakeups, 1);
 }
 
 it("leaves the deadline of an open result alone") {
@@ -108,7 +108,7 @@ it("gives the session of a loan back that is released or freed in a pause") {
   release(a);
   free_loan(b);
   expect_equal(stats().idle, 2);
-  expect_equal(fake.bells, 0);
+  expect_equal(fake.wakeups, 0);
   expect(!is_busy(a));
 }
 
@@ -119,7 +119,7 @@ it("closes the session of a loan that is discarded in a pause") {
   pause_for(loan, MP_SECOND);
   discard(loan);
   expect(session_number(1)->closed);
-  expect_equal(fake.bells, 0);
+  expect_equal(fake.wakeups, 0);
 }
 
 it("ends the pause alone of a loan that is given up in it") {
@@ -131,10 +131,10 @@ it("ends the pause alone of a loan that is given up in it") {
   expect_equal(query(loan), MP_DONE);
 }
 
-it("fails when no bell can be had to pause with, and leaves the loan as it was") {
+it("fails when no wake-up can be had to pause with, and leaves the loan as it was") {
   open_pool();
   mp_loan *loan = lend();
-  fake.no_bells = true;
+  fake.no_wakeups = true;
   expect_equal(pause_for(loan, MP_SECOND), MP_FAILED);
   expect_equal(last.err.kind, MP_ERR_EXHAUSTED);
   expect_equal(query(loan), MP_DONE);

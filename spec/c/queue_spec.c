@@ -23,7 +23,7 @@ it("serves waiters in the order of their coming") {
   expect_equal(step(c), MP_DONE);
 }
 
-it("rings the bell of the waiter that it serves, and of no other") {
+it("notifies the waiter that it serves, and of no other") {
   one_slot();
   mp_loan *holder = lend();
   mp_loan *a = ask_and_wait(), *b = ask_and_wait();
@@ -274,10 +274,10 @@ it("keeps the place of a loan that was handed a dead session while none can be o
   expect_equal(step(a), MP_DONE);
 }
 
-it("fails, without losing anything, when no bell can be had to wait with") {
+it("fails, without losing anything, when no wake-up can be had to wait with") {
   one_slot();
   mp_loan *holder = lend();
-  fake.no_bells = true;
+  fake.no_wakeups = true;
   ask(5 * MP_SECOND);
   expect_equal(last.status, MP_FAILED);
   expect_equal(last.err.kind, MP_ERR_EXHAUSTED);
@@ -286,7 +286,7 @@ it("fails, without losing anything, when no bell can be had to wait with") {
   lend();
 }
 
-it("does not let the bell of a waiter stay rung after it looked") {
+it("clears the wake-up of a waiter that has looked") {
   open_pool();
   plan(ON_OPEN, fails(2002, MP_PHASE_CONNECT));
   mp_loan *a = ask_and_wait(), *b = ask_and_wait();

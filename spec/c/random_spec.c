@@ -238,6 +238,6 @@ it("can be dropped in the middle of anything") {
         free_loan(loans[i]);
     expect_equal(fake.freed, seed - 100);
     expect_equal(fake.opened, fake.closed);
-    expect_equal(fake.bells, 0);
+    expect_equal(fake.wakeups, 0);
   }
 }

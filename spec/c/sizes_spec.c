@@ -82,7 +82,7 @@ it("in a blocking program fails at once when every session is lent") {
   expect_equal(last.err.kind, MP_ERR_EXHAUSTED);
   expect_equal(last.err.executed, MP_EXECUTED_NO);
   expect(last.err.retryable);
-  expect_equal(fake.bells, 0);
+  expect_equal(fake.wakeups, 0);
 }
 
 it("lets a blocking program check out again with the same loan after a failure") {

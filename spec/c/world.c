@@ -88,7 +88,7 @@ static void check_queue(void) {
   for (const mp_loan *loan = pool->first; loan; previous = loan, loan = loan->next, count++) {
     expect(loan->stage == LOAN_QUEUED && loan->previous == previous && !loan->slot);
     expect(!previous || previous->ticket < loan->ticket);
-    expect(!pool->closed || bell_rung(loan->bell));
+    expect(!pool->closed || is_notified(loan->wakeup_fd));
   }
   expect(pool->last == previous);
   expect_equal(count, pool->waiting);
@@ -105,7 +105,7 @@ static void check_nothing_is_overlooked(void) {
   if (pool->counts[SLOT_EMPTY] == 0 || pool->counts[SLOT_OPENING] > 0)
     return;
   expect(pool->failures > 0);
-  expect(bell_rung(first->bell) || record_of(first)->wait.until_ns <= pool->retry_at_ns);
+  expect(is_notified(first->wakeup_fd) || record_of(first)->wait.until_ns <= pool->retry_at_ns);
 }
 
 static void check_loans(void) {
@@ -116,7 +116,7 @@ static void check_loans(void) {
     bool called = loan->left != NULL;
     bool queued = !called && (loan->stage == LOAN_QUEUED || loan->stage == LOAN_HANDED);
     bool listens = queued || loan->operation == OP_PAUSE;
-    expect((loan->bell >= 0) == listens);
+    expect((loan->wakeup_fd >= 0) == listens);
     expect(!called || (loan->stage == LOAN_HANDED && loan->left->loan == loan && loan->left != loan->slot));
     expect(loan->stage != LOAN_HANDED || readable(record_of(loan)->wait.fd));
     expect(!loan->parked || loan->stage == LOAN_OPENING);
@@ -183,7 +183,7 @@ static void end_well(void) {
   if (pool)
     drop_pool();
   expect_equal(fake.opened - fake.closed, 0);
-  expect_equal(fake.bells, 0);
+  expect_equal(fake.wakeups, 0);
   expect_equal(fake.freed, pools);
 }
 
@@ -235,7 +235,7 @@ static void in_the_name_of(const mp_loan *loan) {
 static void check_no_spin(const mp_loan *loan) {
   bool out_of_time = loan->deadline_ns <= fake.now_ns;
   if (loan->stage == LOAN_QUEUED && !out_of_time)
-    expect(last.wait.until_ns > fake.now_ns || bell_rung(loan->bell));
+    expect(last.wait.until_ns > fake.now_ns || is_notified(loan->wakeup_fd));
 }
 
 static mp_status answered(mp_loan *loan, mp_status status) {

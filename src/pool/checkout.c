@@ -70,7 +70,7 @@ static mp_status wait_in_queue(mp_loan *loan, mp_wait *wait) {
   int64_t until_ns = loan->deadline_ns;
   if (pool->first == loan && held_back(pool) && pool->counts[SLOT_OPENING] == 0)
     until_ns = earlier(until_ns, pool->retry_at_ns);
-  *wait = (mp_wait){.fd = loan->bell, .until_ns = until_ns};
+  *wait = (mp_wait){.fd = loan->wakeup_fd, .until_ns = until_ns};
   return MP_WAIT;
 }
 

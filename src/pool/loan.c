@@ -8,7 +8,7 @@ mp_loan *mp_loan_new(mp_pool *pool) {
   if (!loan)
     return NULL;
   loan->pool = pool;
-  loan->bell = -1;
+  loan->wakeup_fd = -1;
   loan->label = "";
   pool->loans++;
   return loan;

@@ -6,8 +6,8 @@ mp_status mp_loan_pause(mp_loan *loan, int64_t duration_ns, mp_wait *wait, mp_er
   *err = (mp_error){0};
   if (loan->operation != OP_NONE)
     mp_loan_lose(loan);
-  loan->bell = pool->driver->bell_take(pool->driver);
-  if (loan->bell < 0)
+  loan->wakeup_fd = pool->driver->wakeup_take(pool->driver);
+  if (loan->wakeup_fd < 0)
     return mp_fail(err, MP_ERR_EXHAUSTED, 0, "no file descriptor left to wait with");
   loan->operation = OP_PAUSE;
   loan->pause_until_ns = add_time(pool_now(pool), duration_ns);
@@ -15,7 +15,7 @@ mp_status mp_loan_pause(mp_loan *loan, int64_t duration_ns, mp_wait *wait, mp_er
 }
 
 mp_status pause_step(mp_loan *loan, mp_wait *wait) {
-  *wait = (mp_wait){.fd = loan->bell, .until_ns = loan->pause_until_ns};
+  *wait = (mp_wait){.fd = loan->wakeup_fd, .until_ns = loan->pause_until_ns};
   if (pool_now(loan->pool) < loan->pause_until_ns)
     return MP_WAIT;
   pause_end(loan);
@@ -26,7 +26,7 @@ void pause_end(mp_loan *loan) {
   mp_driver *driver = loan->pool->driver;
   if (loan->operation != OP_PAUSE)
     return;
-  driver->bell_give(driver, loan->bell);
-  loan->bell = -1;
+  driver->wakeup_give(driver, loan->wakeup_fd);
+  loan->wakeup_fd = -1;
   loan->operation = OP_NONE;
 }

@@ -16,8 +16,8 @@ int64_t add_time(int64_t a, int64_t b) {
 }
 
 static void pool_free(mp_pool *pool) {
-  if (pool->ended_bell >= 0)
-    pool->driver->bell_give(pool->driver, pool->ended_bell);
+  if (pool->ended_fd >= 0)
+    pool->driver->wakeup_give(pool->driver, pool->ended_fd);
   pool->driver->free(pool->driver);
   free(pool->slots);
   free(pool);
@@ -37,7 +37,7 @@ mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
   pool->slots = slots;
   pool->counts[SLOT_EMPTY] = config->max_size;
   pool->owned = true;
-  pool->ended_bell = -1;
+  pool->ended_fd = -1;
   pool->overdue_at_ns = pool->idle_ends_ns = MP_NEVER;
   pool->random = config->seed | 1; /* xorshift must not begin with 0 */
   return pool;
@@ -67,8 +67,8 @@ void pool_forget_loan(mp_pool *pool) {
 }
 
 void pool_tell_ended(mp_pool *pool) {
-  if (pool->ended_bell >= 0)
-    pool->driver->bell_ring(pool->driver, pool->ended_bell);
+  if (pool->ended_fd >= 0)
+    pool->driver->wakeup_notify(pool->driver, pool->ended_fd);
 }
 
 static void close_orphans(mp_pool *pool) {
@@ -105,14 +105,14 @@ void mp_pool_evict(mp_pool *pool) {
   idle_close_all(pool); /* nobody waits while there are any */
 }
 
-/* Who asks is about to look at what is still lent: earlier rings have told it all they can. The
-   last ring stays, for it is meant for everybody who waits. */
+/* Who asks is about to look at what is still lent: earlier wake-ups have told it all they can. The
+   last one stays, for it is meant for everybody who waits. */
 int mp_pool_ended_fd(mp_pool *pool) {
-  if (pool->ended_bell < 0)
-    pool->ended_bell = pool->driver->bell_take(pool->driver);
+  if (pool->ended_fd < 0)
+    pool->ended_fd = pool->driver->wakeup_take(pool->driver);
   else if (pool->counts[SLOT_LENT] + pool->counts[SLOT_OPENING] + pool->counts[SLOT_RECOVERING] > 0)
-    pool->driver->bell_hush(pool->driver, pool->ended_bell);
-  return pool->ended_bell;
+    pool->driver->wakeup_clear(pool->driver, pool->ended_fd);
+  return pool->ended_fd;
 }
 
 void mp_pool_stats(const mp_pool *pool, mp_stats *stats) {

@@ -73,7 +73,7 @@ struct mp_loan {
   loan_operation operation; /* unfinished; OP_NONE: at rest */
   mp_loan *next, *previous; /* in the queue */
   uint64_t ticket;          /* the order of the checkouts, and of the queue */
-  int bell;                 /* fd while queued or pausing, else -1 */
+  int wakeup_fd;            /* fd while queued or pausing, else -1 */
   int64_t deadline_ns;      /* of what goes on now */
   int64_t patience_ns;      /* how long the checkout was willing to wait */
   int64_t limit_ns;         /* of the replies to a reset */
@@ -118,7 +118,7 @@ struct mp_pool {
   unsigned loans; /* that hold the pool in memory */
   bool owned;     /* by its creator */
   bool closed, aborted;
-  int ended_bell;
+  int ended_fd;
   uint64_t generation, random, tickets;
   unsigned failures;   /* connects that failed in a row */
   unsigned successes;  /* connects that did not, since the last failure; 0: that is long ago */

@@ -38,15 +38,15 @@ static void unlink_loan(mp_pool *pool, mp_loan *loan) {
    is the first now must look at the clock. */
 void queue_wake_first(mp_pool *pool) {
   if (pool->first && pool->failures > 0)
-    pool->driver->bell_ring(pool->driver, pool->first->bell);
+    pool->driver->wakeup_notify(pool->driver, pool->first->wakeup_fd);
 }
 
 void queue_leave(mp_loan *loan) {
   mp_pool *pool = loan->pool;
   if (loan->stage == LOAN_QUEUED)
     unlink_loan(pool, loan);
-  pool->driver->bell_give(pool->driver, loan->bell);
-  loan->bell = -1;
+  pool->driver->wakeup_give(pool->driver, loan->wakeup_fd);
+  loan->wakeup_fd = -1;
 }
 
 /* What the first in the queue could use now: its state tells how. */
@@ -64,7 +64,7 @@ static void hand_over(mp_loan *loan, mp_slot *slot) {
   slot->loan = loan;
   loan->slot = slot;
   loan->stage = LOAN_HANDED;
-  pool->driver->bell_ring(pool->driver, loan->bell);
+  pool->driver->wakeup_notify(pool->driver, loan->wakeup_fd);
 }
 
 static void serve(mp_pool *pool) {
@@ -73,11 +73,11 @@ static void serve(mp_pool *pool) {
     hand_over(pool->first, slot);
 }
 
-/* Its bell is rung already when something was there to be had. */
+/* Its wake-up is there already when something was there to be had. */
 mp_status queue_enter(mp_loan *loan, mp_error *err) {
   mp_pool *pool = loan->pool;
-  loan->bell = pool->driver->bell_take(pool->driver);
-  if (loan->bell < 0)
+  loan->wakeup_fd = pool->driver->wakeup_take(pool->driver);
+  if (loan->wakeup_fd < 0)
     return mp_fail(err, MP_ERR_EXHAUSTED, 0, "no file descriptor left to wait with");
   link_loan(pool, loan);
   loan->stage = LOAN_QUEUED;
@@ -87,7 +87,7 @@ mp_status queue_enter(mp_loan *loan, mp_error *err) {
 
 bool queue_try(mp_loan *loan) {
   mp_pool *pool = loan->pool;
-  pool->driver->bell_hush(pool->driver, loan->bell);
+  pool->driver->wakeup_clear(pool->driver, loan->wakeup_fd);
   if (pool->first == loan)
     serve(pool);
   return loan->stage == LOAN_HANDED;
@@ -118,7 +118,7 @@ static void call_away(mp_loan *loan, mp_slot *slot) {
   slot->loan = loan;
   loan->slot = slot;
   loan->stage = LOAN_HANDED;
-  pool->driver->nudge(loan->left->session);
+  pool->driver->wake(loan->left->session);
 }
 
 static void serve_parked(mp_pool *pool) {
@@ -135,8 +135,8 @@ void queue_serve(mp_pool *pool) {
 
 void queue_wake_all(mp_pool *pool) {
   for (mp_loan *loan = pool->first; loan; loan = loan->next)
-    pool->driver->bell_ring(pool->driver, loan->bell);
+    pool->driver->wakeup_notify(pool->driver, loan->wakeup_fd);
   for (unsigned i = 0; i < pool->config.max_size; i++)
     if (pool->slots[i].loan && pool->slots[i].loan->parked)
-      pool->driver->nudge(pool->slots[i].session);
+      pool->driver->wake(pool->slots[i].session);
 }
