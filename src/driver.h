@@ -22,7 +22,7 @@ struct mp_driver {
   void (*free)(mp_driver *self);
 
   /* Lets go of what is kept for sessions to come: there will be none. May be NULL. */
-  void (*rest)(mp_driver *self);
+  void (*close_spare)(mp_driver *self);
   int64_t (*now_ns)(mp_driver *self);
 
   /* Makes a session and begins to connect it, until the deadline at most. *out is set
@@ -96,7 +96,7 @@ struct mp_driver {
   bool (*wait_here)(mp_session *session, int64_t deadline_ns);
 
   /* Until when the statement that comes next may wait in place; 0: not at all. May be NULL. */
-  void (*patient)(mp_session *session, int64_t until_ns);
+  void (*may_block_until)(mp_session *session, int64_t until_ns);
 
   /* What to wait for after MP_WAIT. */
   int (*wait_fd)(mp_session *session);

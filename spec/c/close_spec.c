@@ -232,22 +232,22 @@ it("lives as long as its last loan") {
   expect_equal(fake.closed, 1);
 }
 
-it("rests once it is closed, also while loans are out, and again when one has ended") {
+it("closes what the driver keeps once it is closed, also while loans are out, and again when one has ended") {
   open_pool();
   mp_loan *a = lend(), *b = lend();
   free_loan(a);
-  expect_equal(fake.rests, 0);
+  expect_equal(fake.spare_closed, 0);
   close_pool();
-  expect_equal(fake.rests, 1);
+  expect_equal(fake.spare_closed, 1);
   free_loan(b);
-  expect_equal(fake.rests, 2);
+  expect_equal(fake.spare_closed, 2);
 }
 
-it("bears being given up while it rests") {
+it("bears being given up while the driver closes what it kept") {
   open_pool();
   mp_loan *loan = lend();
   close_pool();
-  fake.at_rest = drop_pool;
+  fake.closing_spare = drop_pool;
   free_loan(loan);
   expect_equal(fake.freed, 1);
 }

@@ -432,12 +432,12 @@ static mp_column fake_column(const mp_session *session, unsigned index) {
   return (mp_column){.name = index == 0 ? "first" : "later"};
 }
 
-static void fake_rest(mp_driver *self) {
+static void fake_close_spare(mp_driver *self) {
   unsigned freed = fake.freed;
   (void)self;
-  fake.rests++;
-  if (fake.at_rest)
-    fake.at_rest();
+  fake.spare_closed++;
+  if (fake.closing_spare)
+    fake.closing_spare();
   expect_equal(fake.freed, freed);
 }
 
@@ -445,7 +445,7 @@ mp_driver *fake_driver(void) {
   mp_driver *driver = malloc(sizeof *driver);
   *driver = (mp_driver){
       .free = fake_free,
-      .rest = fake_rest,
+      .close_spare = fake_close_spare,
       .now_ns = fake_now,
       .open = fake_open,
       .step = fake_step,

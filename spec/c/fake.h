@@ -68,11 +68,11 @@ extern struct fake {
   bool unclean_allowed; /* specs of life without resets */
   unsigned chaos;       /* percent of calls that go wrong on their own */
   unsigned calls[FAKE_CALLS];
-  unsigned opened, closed; /* sessions */
-  unsigned wakeups;        /* taken and not given back */
-  unsigned freed;          /* drivers */
-  unsigned rests;          /* of drivers */
-  void (*at_rest)(void);   /* what the program does while a driver rests; NULL: nothing */
+  unsigned opened, closed;     /* sessions */
+  unsigned wakeups;            /* taken and not given back */
+  unsigned freed;              /* drivers */
+  unsigned spare_closed;       /* by drivers */
+  void (*closing_spare)(void); /* what the program does while a driver closes what it kept; NULL: nothing */
 } fake;
 
 /* Starts anew, forgetting all sessions. */

@@ -200,7 +200,7 @@ it("counts the time of a reset of which a part was sent from when somebody sends
   expect_equal(stats().resets_failed, 0);
 }
 
-it("gives the rest of a reset its patience, too, before another session is opened") {
+it("waits for the rest of a reset as long, too, before another session is opened") {
   config.max_size = 2;
   mp_session *s = make_one_half_sent();
   mp_loan *loan = ask(60 * MP_SECOND);

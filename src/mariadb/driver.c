@@ -120,7 +120,7 @@ static void rest(mp_driver *self) {
 
 static const mp_driver mariadb_face = {
     .free = free_driver,
-    .rest = rest,
+    .close_spare = rest,
     .now_ns = now_ns,
     .open = mp_session_open,
     .step = session_step,
@@ -150,7 +150,7 @@ static const mp_driver mariadb_face = {
     .abort = mp_session_abort,
     .close = mp_session_close,
     .wait_here = mp_task_wait_here,
-    .patient = mp_reading_patient,
+    .may_block_until = mp_reading_patient,
     .wait_fd = wait_fd,
     .wake = mp_helper_nudge,
     .wakeup_take = mp_bell_take,

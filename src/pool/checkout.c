@@ -115,7 +115,7 @@ static mp_status put_aside(mp_loan *loan, int64_t now_ns) {
 
 /* Put aside with a part of its replies there, it would be the first to be found again, for ever. */
 static bool slow(const mp_loan *loan, int64_t now_ns) {
-  return now_ns - loan->slot->reset_ns >= RESET_PATIENCE_NS &&
+  return now_ns - loan->slot->reset_ns >= RESET_SLOW_NS &&
          loan->pool->driver->peek(loan->slot->session) != MP_READY;
 }
 
@@ -126,7 +126,7 @@ static mp_status wait_for_reset(mp_loan *loan, mp_wait *wait) {
     return wait_on_session(loan, loan->limit_ns, wait);
   if (slow(loan, now_ns) && idle_other(loan->pool, now_ns))
     return put_aside(loan, now_ns);
-  return wait_on_session(loan, earlier(loan->limit_ns, now_ns + RESET_PATIENCE_NS), wait);
+  return wait_on_session(loan, earlier(loan->limit_ns, now_ns + RESET_SLOW_NS), wait);
 }
 
 static mp_status resetting(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
@@ -158,7 +158,7 @@ static mp_status read_reset(mp_driver *driver, mp_slot *slot, mp_error *err) {
 }
 
 static bool wait_here(const mp_loan *loan) {
-  return loan_wait_here(loan, earlier(loan->limit_ns, loan->since_ns + RESET_PATIENCE_NS));
+  return loan_wait_here(loan, earlier(loan->limit_ns, loan->since_ns + RESET_SLOW_NS));
 }
 
 static mp_status step_resetting(mp_loan *loan, mp_wait *wait, mp_error *err) {
@@ -451,7 +451,7 @@ mp_status mp_loan_checkout(mp_loan *loan, int64_t timeout_ns, const char *label,
   assert(loan->stage == LOAN_NEW && loan->operation == OP_NONE);
   *err = (mp_error){0};
   loan->operation = OP_CHECKOUT;
-  loan->patience_ns = timeout_ns;
+  loan->timeout_ns = timeout_ns;
   loan->deadline_ns = add_time(pool_now(loan->pool), timeout_ns);
   loan->ticket = loan->pool->tickets++;
   loan->tries = 0;

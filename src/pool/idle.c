@@ -123,13 +123,13 @@ static idle_finding look_at(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
 /* Waiting for a reset's reply beats opening a session, unless it takes its time. */
 static bool worth_waiting_for(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
   bool may_open = pool->counts[SLOT_EMPTY] > 0 && backoff_may_open(pool);
-  return !may_open || now_ns - slot->reset_ns < RESET_PATIENCE_NS;
+  return !may_open || now_ns - slot->reset_ns < RESET_SLOW_NS;
 }
 
 static bool promising(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
   if (slot->reset_slow)
     return false;
-  return !slot->reset_pending || now_ns - slot->reset_ns < RESET_PATIENCE_NS ||
+  return !slot->reset_pending || now_ns - slot->reset_ns < RESET_SLOW_NS ||
          pool->driver->peek(slot->session) == MP_READY;
 }
 

@@ -154,7 +154,7 @@ static mp_status acquired(mp_loan *loan, mp_status status, mp_wait *wait, mp_err
 /* Calls itself by way of start, at most `retries` + 1 deep. */
 static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
-  int64_t patient_until_ns = add_time(pool_now(pool), loan->patience_ns);
+  int64_t until_ns = add_time(pool_now(pool), loan->timeout_ns);
   slot_close(pool, loan->slot);
   loan->slot = NULL;
   loan->tries++;
@@ -162,8 +162,8 @@ static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
   loan->maybe_executed |= err->executed != MP_EXECUTED_NO;
   pool->stats.retries++;
   idle_sweep_dead(pool);
-  if (loan->deadline_ns > patient_until_ns)
-    loan->deadline_ns = patient_until_ns;
+  if (loan->deadline_ns > until_ns)
+    loan->deadline_ns = until_ns;
   *err = (mp_error){0};
   return acquired(loan, acquire(loan, wait, err), wait, err);
 }
@@ -245,8 +245,8 @@ static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_session *session = loan->slot->session;
   bool at_rest = driver->is_at_rest(session);
   mp_status status;
-  if (at_rest && driver->patient)
-    driver->patient(session, loan->deadline_ns);
+  if (at_rest && driver->may_block_until)
+    driver->may_block_until(session, loan->deadline_ns);
   if (at_rest && loan_is_dead(loan)) {
     err->phase = MP_PHASE_SEND;
     status = mp_fail(err, MP_ERR_LOST, 2006, "the server has closed the connection");

@@ -46,9 +46,9 @@ mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
 /* Once nobody is left who could need anything of it. A closed pool that is kept lets go of descriptors, also
    while there are handles of loans that have ended. */
 static void free_unless_needed(mp_pool *pool) {
-  if (pool->owned && pool->closed && pool->driver->rest) {
+  if (pool->owned && pool->closed && pool->driver->close_spare) {
     pool->loans++; /* what is told of a descriptor may end the pool */
-    pool->driver->rest(pool->driver);
+    pool->driver->close_spare(pool->driver);
     pool->loans--;
   }
   if (!pool->owned && pool->loans == 0)

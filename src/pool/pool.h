@@ -6,7 +6,7 @@
 #include "driver.h"
 
 /* How long a reset may stay unanswered before another session is taken, where there is one. */
-enum { RESET_PATIENCE_NS = 100 * MP_MILLISECOND };
+enum { RESET_SLOW_NS = 100 * MP_MILLISECOND };
 
 typedef enum slot_state {
   SLOT_EMPTY,      /* free to open */
@@ -75,7 +75,7 @@ struct mp_loan {
   uint64_t ticket;          /* the order of the checkouts, and of the queue */
   int wakeup_fd;            /* fd while queued or pausing, else -1 */
   int64_t deadline_ns;      /* of what goes on now */
-  int64_t patience_ns;      /* how long the checkout was willing to wait */
+  int64_t timeout_ns;       /* how long the checkout was willing to wait */
   int64_t limit_ns;         /* of the replies to a reset */
   int64_t since_ns;         /* when it got its session, or began to read a reset */
   int64_t pause_until_ns;
