@@ -44,8 +44,6 @@ static void set_options(MYSQL *mysql, const mp_server *server, int64_t deadline_
   mysql_options(mysql, MYSQL_OPT_RECONNECT, &no);
   mysql_options(mysql, MYSQL_SET_CHARSET_NAME, server->charset);
   mysql_options(mysql, MARIADB_OPT_RESTRICTED_AUTH, allowed_auth(server));
-  if (server->tls)
-    mp_tls_set_options(mysql, server);
 }
 
 /* A child of exec must not hold the connection open. libmariadb makes its sockets without the flag:
@@ -160,7 +158,10 @@ mp_status mp_session_login(mp_session *session, int64_t deadline_ns, mp_error *e
   session->mysql = mysql_init(NULL);
   if (!session->mysql)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
-  set_options(session->mysql, &session->driver->server, deadline_ns);
+  const mp_server *server = &session->driver->server;
+  set_options(session->mysql, server, deadline_ns);
+  if (server->tls && mp_tls_set_options(session->mysql, server, err) != MP_DONE)
+    return MP_FAILED;
   session->base.max_packet = SIZE_MAX; /* until the server has said it */
   return mp_task_run(session, handshake(session, err), deadline_ns, err);
 }

@@ -210,7 +210,7 @@ typedef enum mp_greeting { MP_GREETING_TO_COME, MP_GREETING_DEADLY, MP_GREETING_
 mp_greeting mp_greeting_look(mp_session *session);
 
 /* tls.c */
-void mp_tls_set_options(MYSQL *mysql, const mp_server *server);
+mp_status mp_tls_set_options(MYSQL *mysql, const mp_server *server, mp_error *err);
 mp_status mp_tls_check(mp_session *session, mp_error *err);
 mp_status mp_tls_explain(const mp_session *session, mp_error *err);
 void mp_set_nonblocking(MYSQL *mysql);

@@ -23,8 +23,14 @@ static const char *system_ca(void) {
   return NULL;
 }
 
-void mp_tls_set_options(MYSQL *mysql, const mp_server *server) {
+/* Without authorities libmariadb 3.4 takes the proof of the password for one of the server, and has then sent
+   the user's name and a hash to somebody unknown. */
+mp_status mp_tls_set_options(MYSQL *mysql, const mp_server *server, mp_error *err) {
   const char *ca = server->tls_ca || !server->tls_verify ? server->tls_ca : system_ca();
+  if (server->tls_verify && !ca)
+    return mp_fail(
+        err, MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
+        "tls = true: this system has no file of authorities to verify the server by: name one in tls.ca");
   my_bool yes = 1, verify = server->tls_verify;
   mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &yes);
   mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
@@ -35,6 +41,7 @@ void mp_tls_set_options(MYSQL *mysql, const mp_server *server) {
     mysql_options(mysql, MYSQL_OPT_SSL_KEY, server->tls_key);
     mysql_optionsv(mysql, MARIADB_OPT_TLS_PASSPHRASE, ""); /* else OpenSSL asks for one on the terminal */
   }
+  return MP_DONE;
 }
 
 /* Under TLS libmariadb's non-blocking calls block unless the socket itself does not. */
