@@ -1,5 +1,7 @@
 /* Cells of the text protocol as Lua values. */
-#include "binding.h"
+#include "cells.h"
+
+#include <math.h>
 
 void push_unsigned(lua_State *L, uint64_t value) {
   char text[24];
@@ -78,4 +80,27 @@ bool push_binary(lua_State *L, mp_type type, const mp_value *value) {
   default:
     return push_cell(L, type, value->as.text.bytes, value->as.text.length);
   }
+}
+
+/* number(text): what it says, read as SQL would; nil for what is no number. */
+static int core_number(lua_State *L) {
+  size_t length;
+  double number;
+  const char *text = luaL_checklstring(L, 1, &length);
+  if (!mp_read_float(text, length, &number))
+    return 0;
+  if (number == floor(number) && fabs(number) < 1e15)
+    lua_pushinteger(L, (lua_Integer)number);
+  else
+    lua_pushnumber(L, number);
+  return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"number", core_number},
+    {NULL, NULL},
+};
+
+void cells_open(lua_State *L) {
+  luaL_setfuncs(L, functions, 0);
 }

@@ -1,7 +1,7 @@
 /* Connections that the program has forgotten come back when their handles are collected. A full collection is
    dear, so a checkout has one after its first second in line, and the pool one a second at most. The checkout
    keeps its place, and has the rest of its time for what comes back. */
-#include "binding.h"
+#include "collect.h"
 
 /* One in a greater hurry must have some time left, too. */
 void collect_later(connection *conn, int64_t timeout_ns) {

@@ -1,7 +1,7 @@
 /* The garbage collector, while a large result is read: at work it would look at the growing table again and
    again, and find nothing to collect. So it rests, and makes up for it before the next large result, when
    this one may be garbage. */
-#include "binding.h"
+#include "collector.h"
 
 #ifdef LUA_GCISRUNNING
 

@@ -1,5 +1,11 @@
 /* The connection class: the handle of a loan. */
-#include "binding.h"
+#include "connection.h"
+
+#include "class.h"
+#include "left_open.h"
+#include "place.h"
+#include "pool.h"
+#include "state_end.h"
 
 /* ---- the state of a handle ---- */
 
@@ -12,7 +18,7 @@ connection *check_connection(lua_State *L, const char *function) {
 
 /* An operation that was begun and never finished: its coroutine was closed, or its wait function
    raised. Only its own coroutine can tell; to another it may still be going on. */
-static void settle_unfinished(lua_State *L, connection *conn, const char *function) {
+static void end_unfinished(lua_State *L, connection *conn, const char *function) {
   if (conn->activity == IDLE)
     return;
   if (conn->user != L)
@@ -40,14 +46,21 @@ static void check_outside_call(lua_State *L, connection *conn, const char *funct
     raise(L, "bad call of '%s' (this connection is in the middle of a call)", function);
 }
 
-connection *check_held(lua_State *L, const char *function) {
+connection *check_loan(lua_State *L, const char *function) {
   connection *conn = check_connection(L, function);
   check_outside_call(L, conn, function);
   if (!conn->loan)
     raise(L, "bad call of '%s' (this connection was released%s%s)", function, *conn->ended.text ? " at " : "",
           conn->ended.text);
-  settle_unfinished(L, conn, function);
+  end_unfinished(L, conn, function);
   conn->pool->L = L;
+  return conn;
+}
+
+connection *check_held(lua_State *L, const char *function) {
+  connection *conn = check_loan(L, function);
+  if (!mp_loan_is_held(conn->loan))
+    luaL_error(L, "%s: not checked out", function);
   return conn;
 }
 
@@ -55,7 +68,7 @@ static void report_what_was_left_open(lua_State *L, connection *conn) {
   if (!conn->pool->untold)
     return;
   lua_getiuservalue(L, 1, CONNECTION_POOL);
-  report_left_open(L, lua_gettop(L));
+  left_open_report(L, lua_gettop(L));
   lua_pop(L, 1);
 }
 
@@ -72,50 +85,25 @@ void connection_report(lua_State *L, connection *conn) {
 }
 
 /* held(connection, function): raises for what is no connection, or none any more. */
-int core_held(lua_State *L) {
+static int core_held(lua_State *L) {
   check_held(L, luaL_checkstring(L, 2));
   return 0;
 }
 
-/* ---- its making ---- */
-
-/* Pushes a handle without a session yet, of the pool at index 1. */
-connection *connection_new(lua_State *L, pool_data *pool) {
-  connection *conn = lua_newuserdatauv(L, sizeof *conn, CONNECTION_VALUES);
-  memset(conn, 0, sizeof *conn);
-  conn->self.class = CONNECTION_CLASS;
-  conn->pool = pool;
-  push_class(L, CONNECTION_CLASS);
-  lua_setmetatable(L, -2);
-  lua_pushvalue(L, 1);
-  lua_setiuservalue(L, -2, CONNECTION_POOL);
-  conn->loan = mp_loan_new(pool->pool);
-  if (!conn->loan)
-    luaL_error(L, "not enough memory");
-  leftover_join(&pool->all->connections, &conn->self);
-  return conn;
-}
-
-/* connection(pool, function): a handle without a session, for a call of this function. */
-int core_connection(lua_State *L) {
-  connection_new(L, check_pool(L, 1, luaL_checkstring(L, 2)));
-  return 1;
-}
-
 /* ---- its end ---- */
 
-static void forget(lua_State *L, int value) {
+static void drop(lua_State *L, int value) {
   lua_pushnil(L);
   lua_setiuservalue(L, 1, value);
 }
 
 /* A handle that is kept after its loan must not keep what the loan needed: a whole coroutine, for one. */
-static void let_go(lua_State *L, const connection *conn) {
-  forget(L, CONNECTION_OWNER);
+static void drop_values(lua_State *L, const connection *conn) {
+  drop(L, CONNECTION_OWNER);
   if (!conn->used)
     return;
-  forget(L, CONNECTION_SQL);
-  forget(L, CONNECTION_RESULTS);
+  drop(L, CONNECTION_SQL);
+  drop(L, CONNECTION_RESULTS);
 }
 
 /* The handle is at index 1. */
@@ -130,7 +118,7 @@ void connection_give_back(lua_State *L, connection *conn, bool reset) {
   mp_loan_free(conn->loan);
   conn->loan = NULL;
   leftover_leave(&conn->self);
-  let_go(L, conn);
+  drop_values(L, conn);
   mp_buffer_free(&conn->text);
   mp_buffer_free(&conn->literals);
   mp_buffer_free(&conn->described);
@@ -154,7 +142,7 @@ void connection_abandon(lua_State *L, connection *conn) {
 
 /* abandon(connection): its session goes back to the pool at once, in the middle of whatever goes on; the
    handle is then as after a lost connection. */
-int core_abandon(lua_State *L) {
+static int core_abandon(lua_State *L) {
   connection *conn = check_connection(L, "abandon");
   if (conn->loan)
     connection_abandon(L, conn);
@@ -168,14 +156,41 @@ static void end_loan(lua_State *L, connection *conn, bool reset) {
   if (left_open == 0)
     return;
   lua_getiuservalue(L, 1, CONNECTION_POOL);
-  note_left_open(L, lua_gettop(L), conn->taken.text, left_open);
+  left_open_note(L, lua_gettop(L), conn->taken.text, left_open);
   lua_pop(L, 1);
 }
 
-void connection_end(lua_State *L, connection *conn) {
+static void end(lua_State *L, leftover *self) {
+  connection *conn = (connection *)self;
   conn->pool->L = L;
   mp_loan_discard(conn->loan);
   connection_give_back(L, conn, false);
+}
+
+/* ---- its making ---- */
+
+/* Pushes a handle without a session yet, of the pool at index 1. */
+connection *connection_new(lua_State *L, pool_data *pool) {
+  connection *conn = lua_newuserdatauv(L, sizeof *conn, CONNECTION_VALUES);
+  memset(conn, 0, sizeof *conn);
+  conn->self.class = CONNECTION_CLASS;
+  conn->self.end = end;
+  conn->pool = pool;
+  push_class(L, CONNECTION_CLASS);
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, 1);
+  lua_setiuservalue(L, -2, CONNECTION_POOL);
+  conn->loan = mp_loan_new(pool->pool);
+  if (!conn->loan)
+    luaL_error(L, "not enough memory");
+  leftover_join(&pool->all->connections, &conn->self);
+  return conn;
+}
+
+/* connection(pool, function): a handle without a session, for a call of this function. */
+static int core_connection(lua_State *L) {
+  connection_new(L, check_pool(L, 1, luaL_checkstring(L, 2)));
+  return 1;
 }
 
 /* ---- methods ---- */
@@ -224,7 +239,7 @@ static int connection_release(lua_State *L) {
 
 /* give_back(connection, [lent]): as release, by the function of mypool's that checked it out; `lent`: for the
    program, which has used it as it pleased. */
-int core_give_back(lua_State *L) {
+static int core_give_back(lua_State *L) {
   connection *conn = check_connection(L, "release");
   bool lent = lua_toboolean(L, 2);
   if (!conn->loan)
@@ -246,7 +261,7 @@ static int connection_discard(lua_State *L) {
   conn->ended = place_of_caller(L);
   if (cut_other(L, conn))
     return 0;
-  connection_end(L, conn);
+  end(L, &conn->self);
   return 0;
 }
 
@@ -315,6 +330,14 @@ static int connection_tostring(lua_State *L) {
   return 1;
 }
 
+static const luaL_Reg functions[] = {
+    {"held", core_held},
+    {"connection", core_connection},
+    {"give_back", core_give_back},
+    {"abandon", core_abandon},
+    {NULL, NULL},
+};
+
 static const luaL_Reg methods[] = {
     {"release", connection_release},
     {"discard", connection_discard},
@@ -333,4 +356,5 @@ static const luaL_Reg metamethods[] = {
 
 void connection_open(lua_State *L) {
   open_class(L, CONNECTION_CLASS, methods, metamethods);
+  luaL_setfuncs(L, functions, 0);
 }

@@ -1,5 +1,7 @@
 /* The error tables that failed calls return. */
-#include "binding.h"
+#include "error.h"
+
+#include "class.h"
 
 static void set(lua_State *L, const char *field, const char *text) {
   lua_pushstring(L, text);
@@ -63,8 +65,9 @@ static const luaL_Reg metamethods[] = {
     {NULL, NULL},
 };
 
-void errors_open(lua_State *L) {
+/* Leaves the metatable where the Lua side finds it: in the table on top of the stack. */
+void error_open(lua_State *L) {
   new_class(L, ERROR_CLASS);
   luaL_setfuncs(L, metamethods, 0);
-  lua_pop(L, 1);
+  lua_setfield(L, -2, "error_metatable");
 }

@@ -1,6 +1,9 @@
 /* What ends an operation whose coroutine is closed while it waits: the Lua side holds the guard of its
    connection in a <close> variable meanwhile. It does nothing once the operation has come to its end. */
-#include "binding.h"
+#include "guard.h"
+
+#include "class.h"
+#include "connection.h"
 
 typedef struct guard {
   leftover self;    /* first; in no list */

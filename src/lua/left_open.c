@@ -1,8 +1,8 @@
 /* Loans that ended in a transaction, which the reset undoes: how many, and where they began. */
-#include "binding.h"
+#include "left_open.h"
 
 /* Places and ids, one behind the other. The user's function is not called here: this may be a finalizer. */
-void note_left_open(lua_State *L, int index, const char *place, uint64_t id) {
+void left_open_note(lua_State *L, int index, const char *place, uint64_t id) {
   pool_data *pool = lua_touserdata(L, index);
   pool->left_open++;
   if (lua_getiuservalue(L, index, POOL_LEFT_OPEN) == LUA_TNIL) {
@@ -26,7 +26,7 @@ void note_left_open(lua_State *L, int index, const char *place, uint64_t id) {
 }
 
 /* The function is one of lua/mypool/hooks.lua, as above. It may use the pool. */
-void report_left_open(lua_State *L, int index) {
+void left_open_report(lua_State *L, int index) {
   pool_data *pool = lua_touserdata(L, index);
   pool->untold = false;
   lua_getiuservalue(L, index, POOL_UNTOLD);

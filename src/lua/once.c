@@ -1,6 +1,10 @@
 /* Calls that a connection is lent for alone, as by pool:query: what their statement leaves behind in the
    session would be lost without a word. */
-#include "binding.h"
+#include "once.h"
+
+#include "call.h"
+#include "connection.h"
+#include "place.h"
 
 /* A lock would be gone before the program could use it. The SQL stands at this index of the stack. */
 static void check_locks(lua_State *L, connection *conn, const char *function, int index) {
@@ -38,7 +42,7 @@ void once_end(lua_State *L, connection *conn) {
   conn->in_hand = false;
   if (conn->pool->keeps_state)
     mp_loan_lose(conn->loan);
-  connection_settle(L, conn);
+  call_release_pending(L, conn);
   raise(L,
         "bad call of '%s' (it leaves a transaction open, which is undone as its connection goes back to the "
         "pool: "
@@ -48,7 +52,7 @@ void once_end(lua_State *L, connection *conn) {
 
 /* check_locks(connection, sql): the beginning of an execute_many, which ends its transaction itself. What is
    no SQL is refused later. */
-int core_check_locks(lua_State *L) {
+static int core_check_locks(lua_State *L) {
   connection *conn = check_held(L, "execute_many");
   if (lua_type(L, 2) == LUA_TSTRING)
     check_locks(L, conn, "execute_many", 2);
@@ -56,7 +60,17 @@ int core_check_locks(lua_State *L) {
 }
 
 /* end_once(connection): the end of a stream. */
-int core_end_once(lua_State *L) {
+static int core_end_once(lua_State *L) {
   once_end(L, check_connection(L, "rows"));
   return 0;
+}
+
+static const luaL_Reg functions[] = {
+    {"check_locks", core_check_locks},
+    {"end_once", core_end_once},
+    {NULL, NULL},
+};
+
+void once_open(lua_State *L) {
+  luaL_setfuncs(L, functions, 0);
 }

@@ -1,7 +1,10 @@
 /* A statement and its parameters as one text. */
+#include "parameters.h"
+
 #include <math.h>
 
-#include "binding.h"
+#include "class.h"
+#include "place.h"
 
 /* ---- one value ---- */
 
@@ -247,7 +250,7 @@ static int list_tostring(lua_State *L) {
 }
 
 /* Leaves the metatables where the Lua side finds them: in the table on top of the stack. */
-void classes_open(lua_State *L) {
+void parameters_open(lua_State *L) {
   const char *const classes[] = {LIST_CLASS, IDENTIFIER_CLASS, BINARY_CLASS};
   for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
     new_class(L, classes[i]);

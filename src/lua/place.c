@@ -1,7 +1,7 @@
 /* Where in the user's program a call comes from, and errors raised there. */
-#include <stdarg.h>
+#include "place.h"
 
-#include "binding.h"
+#include <stdarg.h>
 
 /* By this address the registry keeps mypool's own Lua files: by the addresses of their names, which stay
    where they are as long as a function of the file lives. */
@@ -71,8 +71,20 @@ int raise_type(lua_State *L, const char *function, const char *argument, const c
                type_name(L, index));
 }
 
+int64_t check_seconds(lua_State *L, int index, const char *function, const char *argument,
+                      int64_t absent_ns) {
+  if (lua_isnoneornil(L, index))
+    return absent_ns;
+  if (lua_type(L, index) != LUA_TNUMBER)
+    raise_type(L, function, argument, "number of seconds", index);
+  double seconds = lua_tonumber(L, index);
+  if (!(seconds >= 0 && seconds <= 1e9))
+    raise(L, "bad argument '%s' to '%s' (out of range: 0 to 1e9 seconds)", argument, function);
+  return (int64_t)(seconds * MP_SECOND);
+}
+
 /* internal(): declares the calling file to be one of mypool's own. */
-int core_internal(lua_State *L) {
+static int core_internal(lua_State *L) {
   lua_Debug frame;
   if (!lua_getstack(L, 1, &frame))
     return 0;
@@ -89,6 +101,16 @@ int core_internal(lua_State *L) {
 }
 
 /* raise(message): an error at the place of the caller of mypool. */
-int core_raise(lua_State *L) {
+static int core_raise(lua_State *L) {
   return raise(L, "%s", luaL_checkstring(L, 1));
+}
+
+static const luaL_Reg functions[] = {
+    {"internal", core_internal},
+    {"raise", core_raise},
+    {NULL, NULL},
+};
+
+void place_open(lua_State *L) {
+  luaL_setfuncs(L, functions, 0);
 }

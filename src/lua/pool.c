@@ -1,11 +1,13 @@
-/* The pool class. Options come from the Lua side, which has checked them; what a program hands
-   in past it is checked again as far as safety needs. */
-#include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
+/* The pool class. */
+#include "pool.h"
 
-#include "binding.h"
-#include "mariadb.h"
+#include <stdlib.h>
+
+#include "class.h"
+#include "left_open.h"
+#include "place.h"
+#include "pool_options.h"
+#include "state_end.h"
 
 pool_data *check_pool(lua_State *L, int index, const char *function) {
   pool_data *pool = test_class(L, index, POOL_CLASS);
@@ -13,132 +15,6 @@ pool_data *check_pool(lua_State *L, int index, const char *function) {
     raise_type(L, function, "self", "mypool.pool", index);
   pool->L = L;
   return pool;
-}
-
-int64_t check_seconds(lua_State *L, int index, const char *function, const char *argument,
-                      int64_t absent_ns) {
-  if (lua_isnoneornil(L, index))
-    return absent_ns;
-  if (lua_type(L, index) != LUA_TNUMBER)
-    raise_type(L, function, argument, "number of seconds", index);
-  double seconds = lua_tonumber(L, index);
-  if (!(seconds >= 0 && seconds <= 1e9))
-    raise(L, "bad argument '%s' to '%s' (out of range: 0 to 1e9 seconds)", argument, function);
-  return (int64_t)(seconds * MP_SECOND);
-}
-
-/* ---- options ----
-   None stays on the stack: an array of them may be of any length. */
-
-enum { OPTIONS = 1, NEW_POOL, KEPT_STRINGS };
-
-/* Lives as long as the table of kept strings, whatever becomes of the options. */
-static const char *take_string(lua_State *L) {
-  const char *text = lua_isnil(L, -1) ? NULL : luaL_checkstring(L, -1);
-  keep_string(L, KEPT_STRINGS);
-  return text;
-}
-
-static const char *string_option(lua_State *L, const char *name) {
-  lua_getfield(L, OPTIONS, name);
-  return take_string(L);
-}
-
-static int64_t seconds_option(lua_State *L, const char *name, int64_t absent_ns) {
-  lua_getfield(L, OPTIONS, name);
-  int64_t duration_ns = check_seconds(L, lua_gettop(L), "new", name, absent_ns);
-  lua_pop(L, 1);
-  return duration_ns;
-}
-
-static unsigned count_option(lua_State *L, const char *name, lua_Integer least) {
-  lua_getfield(L, OPTIONS, name);
-  lua_Integer count = luaL_checkinteger(L, -1);
-  luaL_argcheck(L, count >= least && count <= 100000, OPTIONS, name);
-  lua_pop(L, 1);
-  return (unsigned)count;
-}
-
-static bool flag_option(lua_State *L, const char *name, bool absent) {
-  lua_getfield(L, OPTIONS, name);
-  bool flag = lua_isnil(L, -1) ? absent : lua_toboolean(L, -1);
-  lua_pop(L, 1);
-  return flag;
-}
-
-/* 0: none is given. */
-static uint64_t size_option(lua_State *L, const char *name) {
-  lua_getfield(L, OPTIONS, name);
-  uint64_t bytes = (uint64_t)lua_tonumber(L, -1);
-  lua_pop(L, 1);
-  return bytes;
-}
-
-static bool is_word(lua_State *L, const char *name, const char *word) {
-  const char *text = string_option(L, name);
-  return text && strcmp(text, word) == 0;
-}
-
-/* Leaves a userdata on the stack that holds the array, as long as it is there. */
-static void read_init_sql(lua_State *L, mp_server *server) {
-  lua_getfield(L, OPTIONS, "init_sql");
-  if (lua_isnil(L, -1))
-    return;
-  luaL_checktype(L, -1, LUA_TTABLE);
-  size_t count = lua_rawlen(L, -1);
-  const char **statements = lua_newuserdatauv(L, (count + 1) * sizeof *statements, 0);
-  for (size_t i = 0; i < count; i++) {
-    lua_rawgeti(L, -2, (int)i + 1);
-    luaL_checkstring(L, -1);
-    statements[i] = take_string(L);
-  }
-  server->init_sql = statements;
-  server->init_sql_count = count;
-}
-
-static void read_tls(lua_State *L, mp_server *server) {
-  server->tls = flag_option(L, "tls", false);
-  server->tls_verify = flag_option(L, "tls_verify", true);
-  server->tls_cleartext = flag_option(L, "tls_cleartext_password", false);
-  server->tls_ca = string_option(L, "tls_ca");
-  server->tls_cert = string_option(L, "tls_cert");
-  server->tls_key = string_option(L, "tls_key");
-}
-
-static void read_server(lua_State *L, mp_server *server) {
-  server->host = string_option(L, "host");
-  server->port = count_option(L, "port", 1);
-  server->socket = string_option(L, "socket");
-  server->user = string_option(L, "user");
-  server->database = string_option(L, "database");
-  server->charset = string_option(L, "charset");
-  server->collation = string_option(L, "collation");
-  server->autocommit_off = !flag_option(L, "autocommit", true);
-  server->connect_timeout_ns = seconds_option(L, "connect_timeout", 5 * MP_SECOND);
-  luaL_argcheck(L, server->port <= 65535 && server->charset, 1, "port and charset");
-  read_tls(L, server);
-  read_init_sql(L, server);
-}
-
-static uint64_t seed(const void *address) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 20 ^ (uint64_t)getpid() << 40 ^
-         (uint64_t)(uintptr_t)address;
-}
-
-static void read_config(lua_State *L, mp_pool_config *config) {
-  config->max_size = count_option(L, "max_size", 1);
-  config->min_idle = count_option(L, "min_idle", 0);
-  config->retries = count_option(L, "retries", 0);
-  config->reset = !is_word(L, "reset", "never");
-  config->idle_timeout_ns = seconds_option(L, "idle_timeout", MP_NEVER);
-  config->max_lifetime_ns = seconds_option(L, "max_lifetime", MP_NEVER);
-  config->query_timeout_ns = seconds_option(L, "query_timeout", MP_NEVER);
-  config->leak_after_ns = seconds_option(L, "leak_after", MP_NEVER);
-  config->seed = seed(config);
-  const char *name = string_option(L, "name");
-  snprintf(config->name, sizeof config->name, "%s", name ? name : "");
 }
 
 /* ---- the password ---- */
@@ -199,13 +75,22 @@ void pool_forget_fd(void *context, int fd) {
 
 /* ---- new ---- */
 
-static void keep(lua_State *L, const char *option, int value) {
-  lua_getfield(L, OPTIONS, option);
-  lua_setiuservalue(L, NEW_POOL, value);
+static void end(lua_State *L, leftover *self) {
+  pool_data *pool = (pool_data *)self;
+  pool->L = L;
+  leftover_leave(&pool->self);
+  luaL_unref(L, LUA_REGISTRYINDEX, pool->password);
+  pool->password = LUA_NOREF;
+  mp_pool *ended = pool->pool;
+  pool->pool = NULL; /* `forget` must not find it half freed */
+  if (ended)
+    mp_pool_unref(ended);
+  luaL_unref(L, LUA_REGISTRYINDEX, pool->forget);
+  pool->forget = LUA_NOREF;
 }
 
 /* new(options): the options as lua/mypool/options.lua completes them. */
-int core_new(lua_State *L) {
+static int core_new(lua_State *L) {
   mp_server server = {0};
   mp_pool_config config = {0};
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -213,35 +98,15 @@ int core_new(lua_State *L) {
   pool_data *pool = lua_newuserdatauv(L, sizeof *pool, POOL_VALUES);
   memset(pool, 0, sizeof *pool);
   pool->self.class = POOL_CLASS;
+  pool->self.end = end;
   pool->L = L;
   pool->password = pool->forget = LUA_NOREF;
   push_class(L, POOL_CLASS);
   lua_setmetatable(L, -2);
-  keep(L, "wait", POOL_WAIT);
-  keep(L, "null", POOL_NULL);
-  keep(L, "overdue", POOL_OVERDUE);
-  keep(L, "types", POOL_TYPES);
-  keep(L, "left_open", POOL_LEFT_OPEN);
-  lua_getfield(L, OPTIONS, "password");
-  pool->password = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_getfield(L, OPTIONS, "forget");
-  server.forget = lua_isnil(L, -1) ? NULL : pool_forget_fd;
-  pool->forget = luaL_ref(L, LUA_REGISTRYINDEX);
-  lua_newtable(L); /* KEPT_STRINGS */
-  read_server(L, &server);
-  read_config(L, &config);
-  config.hooked = flag_option(L, "on_connect", false);
-  server.threads = config.may_queue = flag_option(L, "scheduler", false);
+  pool_options_read(L, pool, &server, &config);
   server.password = ask_password;
+  server.forget = pool->forget == LUA_REFNIL ? NULL : pool_forget_fd;
   server.context = pool;
-  config.reset_timeout_ns = server.connect_timeout_ns;
-  pool->array_rows = is_word(L, "rows", "array");
-  pool->keeps_state = !config.reset;
-  pool->autocommit_off = server.autocommit_off;
-  pool->converting = flag_option(L, "types", false);
-  pool->retries = (int)config.retries;
-  pool->max_result_bytes = size_option(L, "max_result_bytes");
-  pool->checkout_timeout_ns = seconds_option(L, "checkout_timeout", 5 * MP_SECOND);
   mp_driver *driver = mp_mariadb_new(&server);
   pool->pool = driver ? mp_pool_new(&config, driver) : NULL;
   if (!pool->pool)
@@ -301,7 +166,7 @@ static int pool_stats(lua_State *L) {
   while (mp_pool_next_overdue(pool->pool, &overdue))
     report_overdue(L, 1, &overdue);
   if (pool->untold)
-    report_left_open(L, 1);
+    left_open_report(L, 1);
   mp_pool_stats(pool->pool, &stats);
   lua_createtable(L, 0, 24);
   for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
@@ -326,7 +191,7 @@ static int pool_evict(lua_State *L) {
 
 /* shut(pool, waits): no more checkouts. Returns the number of loans out, the fd that becomes readable when
    one ends, for who waits for that, and the wait function. */
-int core_shut(lua_State *L) {
+static int core_shut(lua_State *L) {
   pool_data *pool = check_pool(L, 1, "close");
   bool waits = lua_toboolean(L, 2);
   mp_stats stats;
@@ -340,19 +205,19 @@ int core_shut(lua_State *L) {
 }
 
 /* abort(pool): cuts the loans that are still out. */
-int core_abort(lua_State *L) {
+static int core_abort(lua_State *L) {
   mp_pool_abort(check_pool(L, 1, "close")->pool);
   return 0;
 }
 
 /* now(pool): seconds of the clock of all deadlines. */
-int core_now(lua_State *L) {
+static int core_now(lua_State *L) {
   lua_pushnumber(L, (double)mp_pool_now(check_pool(L, 1, "close")->pool) / MP_SECOND);
   return 1;
 }
 
 /* wait(pool or connection): its wait function. */
-int core_wait(lua_State *L) {
+static int core_wait(lua_State *L) {
   if (test_class(L, 1, CONNECTION_CLASS)) {
     lua_getiuservalue(L, 1, CONNECTION_POOL);
     lua_replace(L, 1);
@@ -364,7 +229,7 @@ int core_wait(lua_State *L) {
 }
 
 /* events(pool): the bits of what happened since the last call, and why the last reset failed that did. */
-int core_events(lua_State *L) {
+static int core_events(lua_State *L) {
   mp_pool *pool = check_pool(L, 1, "events")->pool;
   lua_pushinteger(L, mp_pool_take_events(pool));
   lua_pushstring(L, mp_pool_reset_failure(pool));
@@ -373,7 +238,7 @@ int core_events(lua_State *L) {
 
 /* holders(pool): the places where those connections were checked out that are lent, the oldest first;
    at most 100. */
-int core_holders(lua_State *L) {
+static int core_holders(lua_State *L) {
   mp_holder holders[100];
   unsigned count = mp_pool_holders(check_pool(L, 1, "holders")->pool, holders, 100);
   lua_createtable(L, (int)count, 0);
@@ -384,23 +249,10 @@ int core_holders(lua_State *L) {
   return 1;
 }
 
-void pool_end(lua_State *L, pool_data *pool) {
-  pool->L = L;
-  leftover_leave(&pool->self);
-  luaL_unref(L, LUA_REGISTRYINDEX, pool->password);
-  pool->password = LUA_NOREF;
-  mp_pool *ended = pool->pool;
-  pool->pool = NULL; /* `forget` must not find it half freed */
-  if (ended)
-    mp_pool_unref(ended);
-  luaL_unref(L, LUA_REGISTRYINDEX, pool->forget);
-  pool->forget = LUA_NOREF;
-}
-
 static int pool_gc(lua_State *L) {
   pool_data *pool = test_class(L, 1, POOL_CLASS);
   if (pool)
-    pool_end(L, pool);
+    end(L, &pool->self);
   return 0;
 }
 
@@ -412,6 +264,11 @@ static int pool_tostring(lua_State *L) {
                   mp_pool_is_closed(pool->pool) ? ", closed" : "");
   return 1;
 }
+
+static const luaL_Reg functions[] = {
+    {"new", core_new},   {"shut", core_shut},     {"abort", core_abort},     {"now", core_now},
+    {"wait", core_wait}, {"events", core_events}, {"holders", core_holders}, {NULL, NULL},
+};
 
 static const luaL_Reg methods[] = {
     {"stats", pool_stats},
@@ -427,4 +284,5 @@ static const luaL_Reg metamethods[] = {
 
 void pool_open(lua_State *L) {
   open_class(L, POOL_CLASS, methods, metamethods);
+  luaL_setfuncs(L, functions, 0);
 }

@@ -1,29 +1,36 @@
 /* Prepared statements: Lua's values as parameters of the binary protocol. The Lua side wraps
    the number of a statement in an object. */
+#include "prepared.h"
+
 #include <math.h>
 
-#include "binding.h"
+#include "call.h"
+#include "class.h"
+#include "connection.h"
+#include "place.h"
+#include "query.h"
+#include "scrub.h"
+#include "step.h"
+#include "stream.h"
 
 /* prepare(connection, sql): its number */
-int core_prepare(lua_State *L) {
+static int core_prepare(lua_State *L) {
   connection *conn = check_held(L, "prepare");
   mp_wait wait;
   mp_error err;
   size_t length;
   if (lua_type(L, 2) != LUA_TSTRING)
     return raise_type(L, "prepare", "sql", "string", 2);
-  if (!mp_loan_is_held(conn->loan))
-    return luaL_error(L, "prepare: not checked out");
   if (conn->streaming)
-    return refuse_within_stream(L);
+    return busy_streaming(L);
   lua_settop(L, 2);
   lua_pushvalue(L, 2);
   lua_setiuservalue(L, 1, CONNECTION_SQL);
   const char *sql = lua_tolstring(L, 2, &length);
-  connection_begin(L, conn, PREPARING);
+  call_begin(L, conn, PREPARING);
   scrub_begin(conn);
   mp_status status = mp_loan_prepare(conn->loan, sql, length, 0, &wait, &err);
-  return connection_proceed(L, conn, status, &wait, &err);
+  return after_call(L, conn, status, &wait, &err);
 }
 
 /* Where a value stands, for messages: the row is 0 outside of execute_many. */
@@ -111,7 +118,7 @@ static void keep_parameters(lua_State *L, connection *conn, int last) {
 }
 
 /* execute(connection, shape, options or nil, number, ...) */
-int core_execute(lua_State *L) {
+static int core_execute(lua_State *L) {
   connection *conn = check_held(L, "execute");
   mp_query_options options = {0};
   mp_wait wait;
@@ -119,18 +126,16 @@ int core_execute(lua_State *L) {
   int shape_asked = (int)luaL_checkinteger(L, 2);
   luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, 2, "no such shape");
   uint64_t id = (uint64_t)luaL_checkinteger(L, 4);
-  if (!mp_loan_is_held(conn->loan))
-    return luaL_error(L, "execute: not checked out");
   if (conn->streaming)
-    return refuse_within_stream(L);
+    return busy_streaming(L);
   read_options(L, 3, conn, &options, "execute");
   scrub_begin(conn);
   read_values(L, conn, 5, mp_loan_parameters(conn->loan, id));
   conn->shape = (shape)shape_asked;
-  connection_begin(L, conn, QUERYING);
+  call_begin(L, conn, QUERYING);
   const mp_value *values = (const mp_value *)(const void *)conn->values.data;
   mp_status status = mp_loan_execute(conn->loan, id, values, 0, &options, &wait, &err);
-  int last = lua_gettop(L), results = connection_proceed(L, conn, status, &wait, &err);
+  int last = lua_gettop(L), results = after_call(L, conn, status, &wait, &err);
   keep_parameters(L, conn, last);
   return results;
 }
@@ -188,7 +193,7 @@ static void fill_with_nulls(lua_State *L, int cells, int at, int count) {
 /* row(cells, row, parameters, at, number): puts the values of the array `row`, in which NULLs may be missing,
    into `cells` behind the first `at`, for as many parameters. Returns about how many bytes they have. The
    number is for messages. */
-int core_row(lua_State *L) {
+static int core_row(lua_State *L) {
   int wanted = (int)luaL_checkinteger(L, 3), at = (int)luaL_checkinteger(L, 4);
   int number = (int)luaL_checkinteger(L, 5), count = 0;
   size_t size = 0;
@@ -227,7 +232,7 @@ static void read_cells(lua_State *L, connection *conn, int rows, int wanted) {
 
 /* execute_many(connection, number, cells, at, rows, first): so many rows of the cells that `row` filled,
    behind the first `at`; `first` is the number of their first row, for messages. */
-int core_execute_many(lua_State *L) {
+static int core_execute_many(lua_State *L) {
   luaL_checktype(L, MANY_CELLS, LUA_TTABLE);
   int rows = (int)luaL_checkinteger(L, MANY_ROWS);
   luaL_argcheck(L, rows > 0, MANY_ROWS, "out of range");
@@ -239,8 +244,8 @@ int core_execute_many(lua_State *L) {
   mp_wait wait;
   mp_error err;
   if (conn->streaming)
-    return refuse_within_stream(L);
-  int wanted = mp_loan_is_held(conn->loan) ? mp_loan_parameters(conn->loan, id) : -1;
+    return busy_streaming(L);
+  int wanted = mp_loan_parameters(conn->loan, id);
   scrub_begin(conn);
   if (wanted > 0)
     read_cells(L, conn, rows, wanted);
@@ -248,14 +253,14 @@ int core_execute_many(lua_State *L) {
     return luaL_error(L, "not enough memory");
   lua_setiuservalue(L, 1, CONNECTION_SQL);
   conn->shape = SHAPE_RESULT;
-  connection_begin(L, conn, QUERYING);
+  call_begin(L, conn, QUERYING);
   const mp_value *values = (const mp_value *)(const void *)conn->values.data;
   mp_status status = mp_loan_execute(conn->loan, id, values, (size_t)rows, &options, &wait, &err);
-  return connection_proceed(L, conn, status, &wait, &err);
+  return after_call(L, conn, status, &wait, &err);
 }
 
 /* parameters(connection, number): how many the statement has; -1 when it is gone. */
-int core_parameters(lua_State *L) {
+static int core_parameters(lua_State *L) {
   connection *conn = check_held(L, "execute_many");
   lua_pushinteger(L, mp_loan_parameters(conn->loan, (uint64_t)luaL_checkinteger(L, 2)));
   return 1;
@@ -263,10 +268,24 @@ int core_parameters(lua_State *L) {
 
 /* close_prepared(connection, number): on a released connection too, where there is nothing left
    to close. */
-int core_close_prepared(lua_State *L) {
+static int core_close_prepared(lua_State *L) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
   uint64_t id = (uint64_t)luaL_checkinteger(L, 2);
   if (conn && conn->loan && conn->activity == IDLE)
     mp_loan_close_prepared(conn->loan, id);
   return 0;
+}
+
+static const luaL_Reg functions[] = {
+    {"prepare", core_prepare},
+    {"execute", core_execute},
+    {"row", core_row},
+    {"execute_many", core_execute_many},
+    {"parameters", core_parameters},
+    {"close_prepared", core_close_prepared},
+    {NULL, NULL},
+};
+
+void prepared_open(lua_State *L) {
+  luaL_setfuncs(L, functions, 0);
 }

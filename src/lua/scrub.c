@@ -1,8 +1,8 @@
 /* Takes the values of parameters out of the server's messages, which quote them: a message
    ends in logs, where a value may not be. */
-#include <ctype.h>
+#include "scrub.h"
 
-#include "binding.h"
+#include <ctype.h>
 
 typedef struct message {
   char text[sizeof((mp_error *)0)->message];

@@ -1,5 +1,11 @@
 /* Rows as the server sends them: whatever their number, few are held at a time. */
-#include "binding.h"
+#include "stream.h"
+
+#include "call.h"
+#include "connection.h"
+#include "error.h"
+#include "read.h"
+#include "row.h"
 
 static bool is_row(const mp_row *row) {
   return row->cells || row->values;
@@ -37,10 +43,10 @@ static void begin_draining(connection *conn, uint64_t limit) {
 
 static int end_stream(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
   if (status == MP_WAIT)
-    return connection_waits(L, conn, wait);
+    return call_waits(L, conn, wait);
   conn->streaming = false;
   if (status == MP_FAILED)
-    return connection_failed(L, conn, err);
+    return call_failed(L, conn, err);
   conn->activity = IDLE;
   lua_pushnil(L);
   return 1;
@@ -76,7 +82,7 @@ static int push_rows(lua_State *L, connection *conn, const mp_row *row, mp_wait 
   lua_settop(L, rows);
   conn->activity = IDLE;
   if (conn->rejected)
-    return results_refuse(L, conn, err);
+    return reject_result(L, conn, err);
   return status == MP_FAILED ? end_stream(L, conn, status, wait, err) : 2;
 }
 
@@ -104,7 +110,7 @@ int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
 
 /* While a stream is open its connection can do nothing else. Returns what an operation that was
    refused returns. */
-int refuse_within_stream(lua_State *L) {
+int busy_streaming(lua_State *L) {
   mp_error err = {.phase = MP_PHASE_SEND, .executed = MP_EXECUTED_NO};
   mp_fail(&err, MP_ERR_PROTOCOL, 2014, "rows are being read one by one: end that loop first");
   lua_pushnil(L);
@@ -113,24 +119,34 @@ int refuse_within_stream(lua_State *L) {
 
 /* fetch(connection): the next rows of the stream that query began. Where it was given up that is an error,
    not its end. */
-int core_fetch(lua_State *L) {
+static int core_fetch(lua_State *L) {
   connection *conn = check_held(L, "rows");
   mp_wait wait;
   mp_error err;
   if (!conn->streaming && mp_loan_id(conn->loan) != 0)
     return 0;
-  connection_begin(L, conn, STREAMING);
+  call_begin(L, conn, STREAMING);
   return stream_step(L, conn, &wait, &err);
 }
 
 /* drain(connection): the end of a stream that is left early. */
-int core_drain(lua_State *L) {
+static int core_drain(lua_State *L) {
   connection *conn = check_held(L, "rows");
   mp_wait wait;
   mp_error err;
   if (!conn->streaming)
     return 0;
-  connection_begin(L, conn, DRAINING);
+  call_begin(L, conn, DRAINING);
   begin_draining(conn, WORTH_DRAINING);
   return stream_step(L, conn, &wait, &err);
+}
+
+static const luaL_Reg functions[] = {
+    {"fetch", core_fetch},
+    {"drain", core_drain},
+    {NULL, NULL},
+};
+
+void stream_open(lua_State *L) {
+  luaL_setfuncs(L, functions, 0);
 }

@@ -1,6 +1,10 @@
 /* What the Lua side must know of the transaction that a connection is in. Nothing here talks to the server.
  */
-#include "binding.h"
+#include "transactions.h"
+
+#include "class.h"
+#include "error.h"
+#include "pool.h"
 
 /* What a method of the connection refuses, it refuses by itself: nothing is raised here. */
 static connection *of_loan(lua_State *L) {
@@ -18,14 +22,14 @@ static int answer(lua_State *L, mp_status status, const mp_error *err) {
 
 /* watch(connection): the number of the transaction that it is in, which only a helper is to end from now on.
  */
-int core_watch(lua_State *L) {
+static int core_watch(lua_State *L) {
   connection *conn = of_loan(L);
   lua_pushinteger(L, conn ? (lua_Integer)mp_loan_watch(conn->loan) : 0);
   return 1;
 }
 
 /* watches(connection, number): true while that transaction is the session's own; else nil and an error. */
-int core_watches(lua_State *L) {
+static int core_watches(lua_State *L) {
   connection *conn = of_loan(L);
   uint64_t number = (uint64_t)luaL_checkinteger(L, 2);
   mp_error err = {0};
@@ -33,14 +37,14 @@ int core_watches(lua_State *L) {
 }
 
 /* unwatch(connection): true, or nil and an error when the transaction had ended before. */
-int core_unwatch(lua_State *L) {
+static int core_unwatch(lua_State *L) {
   connection *conn = of_loan(L);
   mp_error err = {0};
   return answer(L, conn ? mp_loan_unwatch(conn->loan, &err) : MP_DONE, &err);
 }
 
 /* spoil(connection): from now on only ROLLBACK is accepted. */
-int core_spoil(lua_State *L) {
+static int core_spoil(lua_State *L) {
   connection *conn = of_loan(L);
   if (conn)
     mp_loan_spoil(conn->loan);
@@ -48,16 +52,26 @@ int core_spoil(lua_State *L) {
 }
 
 /* retiring(connection): whether its server was found to be one that may not write. */
-int core_retiring(lua_State *L) {
+static int core_retiring(lua_State *L) {
   connection *conn = of_loan(L);
   lua_pushboolean(L, conn && mp_loan_is_retiring(conn->loan));
   return 1;
 }
 
 /* retries(pool or connection): the option. */
-int core_retries(lua_State *L) {
+static int core_retries(lua_State *L) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
   pool_data *pool = conn ? conn->pool : check_pool(L, 1, "transaction");
   lua_pushinteger(L, pool->retries);
   return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"watch", core_watch}, {"watches", core_watches},   {"unwatch", core_unwatch},
+    {"spoil", core_spoil}, {"retiring", core_retiring}, {"retries", core_retries},
+    {NULL, NULL},
+};
+
+void transactions_open(lua_State *L) {
+  luaL_setfuncs(L, functions, 0);
 }

@@ -1,5 +1,5 @@
 /* The names of SQL's types. */
-#include "binding.h"
+#include "types.h"
 
 static const char *const names[MP_SQL_TYPES] = {
     [MP_SQL_NULL] = "null",           [MP_SQL_TINYINT] = "tinyint",   [MP_SQL_SMALLINT] = "smallint",

@@ -1,0 +1,60 @@
+/* The classes of userdata, and of the tables that the Lua side wraps values in: their metatables, by the
+   addresses of their names. */
+#include "class.h"
+
+const char POOL_CLASS[] = "mypool.pool";
+const char CONNECTION_CLASS[] = "mypool.connection";
+const char GUARD_CLASS[] = "mypool.operation";
+const char ERROR_CLASS[] = "mypool.error";
+const char LIST_CLASS[] = "mypool.list";
+const char IDENTIFIER_CLASS[] = "mypool.ident";
+const char BINARY_CLASS[] = "mypool.binary";
+
+void new_class(lua_State *L, const char *class) {
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, class);
+}
+
+void push_class(lua_State *L, const char *class) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, class);
+}
+
+bool is_class(lua_State *L, int index, const char *class) {
+  if (!lua_getmetatable(L, index))
+    return false;
+  push_class(L, class);
+  bool same = lua_rawequal(L, -1, -2);
+  lua_pop(L, 2);
+  return same;
+}
+
+/* By what it holds: a metatable can be changed, by the debug library. */
+void *test_class(lua_State *L, int index, const char *class) {
+  if (lua_type(L, index) != LUA_TUSERDATA || lua_rawlen(L, index) < sizeof(leftover))
+    return NULL;
+  leftover *data = lua_touserdata(L, index);
+  return data->class == class ? data : NULL;
+}
+
+void open_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods) {
+  new_class(L, name);
+  luaL_setfuncs(L, metamethods, 0);
+  lua_pushstring(L, name);
+  lua_setfield(L, -2, "__name");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable");
+  lua_newtable(L);
+  luaL_setfuncs(L, methods, 0);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, -3, "__index");
+  lua_setfield(L, -3, name);
+  lua_pop(L, 1);
+}
+
+void keep_string(lua_State *L, int kept) {
+  if (lua_type(L, -1) == LUA_TSTRING)
+    lua_rawseti(L, kept, (int)lua_rawlen(L, kept) + 1);
+  else
+    lua_pop(L, 1);
+}

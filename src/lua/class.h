@@ -1,0 +1,26 @@
+#ifndef MYPOOL_LUA_CLASS_H
+#define MYPOOL_LUA_CLASS_H
+
+#include "binding.h"
+
+/* The names of the classes; by their addresses the registry keeps the metatables. */
+extern const char POOL_CLASS[], CONNECTION_CLASS[], ERROR_CLASS[];
+extern const char GUARD_CLASS[];
+extern const char LIST_CLASS[], IDENTIFIER_CLASS[], BINARY_CLASS[];
+
+/* Makes the metatable of a class and pushes it; push_class pushes it again. */
+void new_class(lua_State *L, const char *class);
+void push_class(lua_State *L, const char *class);
+bool is_class(lua_State *L, int index, const char *class);
+
+/* The userdata of that class, or NULL. */
+void *test_class(lua_State *L, int index, const char *class);
+
+/* Leaves the table of methods, to which the Lua side adds, in the table on top of the stack. */
+void open_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods);
+
+/* Takes the value on top of the stack away; a string goes into the array at index `kept`, and lives as long
+   as that. */
+void keep_string(lua_State *L, int kept);
+
+#endif

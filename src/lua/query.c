@@ -1,0 +1,125 @@
+/* A statement of the text protocol: its options, its text with the parameters in it, its sending. */
+#include "query.h"
+
+#include "call.h"
+#include "connection.h"
+#include "parameters.h"
+#include "scrub.h"
+#include "stream.h"
+
+static void read_given(lua_State *L, int index, connection *conn, mp_query_options *options) {
+  lua_getfield(L, index, "timeout");
+  if (lua_isnumber(L, -1))
+    options->timeout_ns = (int64_t)(lua_tonumber(L, -1) * MP_SECOND);
+  lua_getfield(L, index, "idempotent");
+  options->idempotent = lua_toboolean(L, -1);
+  lua_getfield(L, index, "rows");
+  if (lua_isstring(L, -1))
+    conn->array_rows = strcmp(lua_tostring(L, -1), "array") == 0;
+  lua_getfield(L, index, "max_result_bytes");
+  if (lua_isnumber(L, -1))
+    conn->max_result_bytes = (uint64_t)lua_tonumber(L, -1);
+  lua_pushliteral(L, "raw"); /* of our own statements: values as the server has them, all of them */
+  lua_rawget(L, index);
+  if (lua_toboolean(L, -1)) {
+    conn->converting = false;
+    conn->max_result_bytes = 0;
+  }
+  lua_pop(L, 5);
+}
+
+/* Per-call options; the Lua side has looked at their names and types. A metamethod of theirs may do anything,
+   so nothing that was read before still counts, not even that the connection is held. */
+void read_options(lua_State *L, int index, connection *conn, mp_query_options *options,
+                  const char *function) {
+  conn->array_rows = conn->pool->array_rows;
+  conn->converting = conn->pool->converting;
+  conn->max_result_bytes = conn->pool->max_result_bytes;
+  if (!lua_istable(L, index))
+    return;
+  read_given(L, index, conn, options);
+  check_held(L, function);
+}
+
+/* Without a parameter and without a question mark the text goes out as it is. */
+static const char *plain_text(lua_State *L, connection *conn, size_t *length) {
+  const char *sql = lua_tolstring(L, 4, length);
+  scrub_begin(conn);
+  if (lua_gettop(L) > 4 || memchr(sql, '?', *length))
+    return NULL;
+  lua_pushvalue(L, 4);
+  lua_setiuservalue(L, 1, CONNECTION_SQL);
+  return sql;
+}
+
+static mp_status send_encoded(connection *conn, mp_query_options options, const mp_sql_mode *mode,
+                              mp_wait *wait, mp_error *err) {
+  options.mode = mode;
+  return mp_loan_query(conn->loan, conn->text.data, conn->text.length, &options, wait, err);
+}
+
+/* Keeps text and parameters until the session has answered. To make a table may run finalizers, which may use
+   this connection: nothing has begun yet, and nothing that was known before still counts. */
+static void keep_statement(lua_State *L, connection *conn) {
+  int last = lua_gettop(L);
+  lua_createtable(L, last - 3, 0);
+  for (int i = 4; i <= last; i++) {
+    lua_pushvalue(L, i);
+    lua_rawseti(L, last + 1, i - 3);
+  }
+  lua_setiuservalue(L, 1, CONNECTION_SQL);
+  conn->kept = last - 3;
+  check_held(L, "query");
+  if (conn->streaming)
+    busy_streaming(L);
+}
+
+static mp_status ask_first(lua_State *L, connection *conn, const mp_query_options *options, mp_wait *wait,
+                           mp_error *err) {
+  keep_statement(L, conn);
+  conn->asked_for = *options;
+  conn->asked_for.asked = true;
+  call_begin(L, conn, ASKING);
+  return mp_loan_ask(conn->loan, options, wait, err);
+}
+
+/* Leaves on the stack, which begins with the connection, what was kept. */
+static void restore_statement(lua_State *L, const connection *conn) {
+  lua_getiuservalue(L, 1, CONNECTION_SQL);
+  int kept = lua_gettop(L);
+  luaL_checkstack(L, conn->kept, "too many parameters");
+  for (int i = 1; i <= conn->kept; i++)
+    lua_rawgeti(L, kept, i);
+}
+
+/* The session has told how it reads SQL text: sends the statement. May raise as a query does, with the
+   connection at rest. */
+mp_status query_after_asking(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
+  int top = lua_gettop(L);
+  mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
+  conn->activity = IDLE;
+  conn->in_hand = false;
+  call_release_pending(L, conn); /* another coroutine may have released it meanwhile */
+  check_held(L, "query");
+  restore_statement(L, conn);
+  encode_statement(L, conn, top + 2, top + 3, lua_gettop(L), &mode);
+  lua_settop(L, top);
+  conn->in_hand = true;
+  conn->activity = QUERYING;
+  return send_encoded(conn, conn->asked_for, &mode, wait, err);
+}
+
+mp_status query_send(lua_State *L, connection *conn, const mp_query_options *options, mp_wait *wait,
+                     mp_error *err) {
+  size_t length;
+  const char *sql = plain_text(L, conn, &length);
+  if (sql) {
+    call_begin(L, conn, QUERYING);
+    return mp_loan_query(conn->loan, sql, length, options, wait, err);
+  }
+  mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
+  if (!encode_statement(L, conn, 4, 5, lua_gettop(L), &mode))
+    return ask_first(L, conn, options, wait, err);
+  call_begin(L, conn, QUERYING);
+  return send_encoded(conn, *options, &mode, wait, err);
+}
