@@ -92,7 +92,7 @@ $(CORE): $(OBJECTS)
 
 $(C_SPEC): $(C_SPEC_SOURCES) $(wildcard spec/c/*.h src/*.h src/*/*.h) Makefile
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -Isrc -Isrc/pool $(C_SPEC_SOURCES) -lm -o $@
+	$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -Isrc -iquote src/pool $(C_SPEC_SOURCES) -lm -o $@
 
 $(RELAY): $(wildcard spec/support/relay/*.c spec/support/relay/*.h) Makefile
 	@mkdir -p $(@D)

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "slots.h"
+
 mp_pool_config config;
 mp_pool *pool;
 struct last last;

@@ -1,6 +1,10 @@
 /* Servers that may not write any more, after a failover as a rule, or have left their cluster. Each session
    in the pool that leads to one would fail one write. */
-#include "pool.h"
+#include "distrust.h"
+
+#include "server.h"
+#include "sweep.h"
+#include "time.h"
 
 /* A server that was written to for so long is met anew when it is met again. */
 static const int64_t memory_ns = 60 * MP_SECOND;
@@ -25,25 +29,25 @@ void distrust_begin(mp_pool *pool, mp_slot *slot) {
     d->owed++;
   if (known)
     return;
-  mp_pool_evict(pool);
+  sweep_evict(pool);
   slot->generation = pool->generation; /* it is closed for a reason of its own */
 }
 
 bool distrust_wants_new(const mp_pool *pool) {
-  return pool->distrust.owed > 0 && pool->counts[SLOT_EMPTY] > 0 && backoff_may_open(pool);
+  return pool->distrust.owed > 0 && pool->counts[SLOT_EMPTY] > 0 && server_may_open(pool);
 }
 
-void distrust_opening(mp_pool *pool) {
+void distrust_before_open(mp_pool *pool) {
   if (pool->distrust.owed > 0)
     pool->distrust.owed--;
 }
 
 /* The address leads elsewhere now: what was opened before leads to the old server. */
-void distrust_opened(mp_pool *pool, mp_slot *slot) {
+void distrust_after_open(mp_pool *pool, mp_slot *slot) {
   distrust *d = &pool->distrust;
   if (d->until_ns <= pool_now(pool) || d->server == server_of(pool, slot))
     return;
   *d = (distrust){0};
-  mp_pool_evict(pool);
+  sweep_evict(pool);
   slot->generation = pool->generation;
 }

@@ -1,9 +1,10 @@
 /* Says why a pool cannot serve: all busy, by whom and since when; server down; closed. */
-#include <inttypes.h>
+#include "explain.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "pool.h"
+#include "time.h"
 
 static const mp_loan *next_oldest(const mp_pool *pool, const mp_loan *after) {
   const mp_loan *found = NULL;

@@ -3,7 +3,19 @@
 #include <assert.h>
 #include <string.h>
 
-#include "pool.h"
+#include "checkout.h"
+#include "distrust.h"
+#include "explain.h"
+#include "loan.h"
+#include "pause.h"
+#include "queue.h"
+#include "recover.h"
+#include "reset.h"
+#include "retry.h"
+#include "server.h"
+#include "slots.h"
+#include "sweep.h"
+#include "time.h"
 
 static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err);
 
@@ -12,7 +24,7 @@ static mp_status finish(mp_loan *loan, mp_status status) {
       loan->operation == OP_ASK)
     loan->statements++;
   if (loan->operation == OP_RESET && status == MP_DONE) {
-    reset_answered(loan->pool, loan->slot);
+    server_after_reset(loan->pool, loan->slot);
     loan->statements = 0;
     loan->touched = false;
   }
@@ -32,31 +44,9 @@ static mp_status fail_closed(mp_error *err) {
   return explain_closed(err);
 }
 
-static bool has_statement(const mp_loan *loan) {
-  return loan->operation != OP_NONE && loan->operation != OP_PING && loan->operation != OP_RESET;
-}
-
-/* The statement is stopped on the server, behind the back of the loan: until that is done the
-   session is nobody's. */
-bool operation_recover(mp_loan *loan) {
-  mp_pool *pool = loan->pool;
-  mp_slot *slot = loan->slot;
-  mp_error ignored = {0};
-  if (pool->closed || slot->lost || !has_statement(loan))
-    return false;
-  if (pool->driver->recover(slot->session, &ignored) != MP_WAIT)
-    return false;
-  if (pool->closed) /* by the password function */
-    return false;
-  loan->slot = NULL;
-  slot_move(pool, slot, SLOT_RECOVERING);
-  queue_serve(pool);
-  return true;
-}
-
 /* What the server makes of the statement can no longer be learnt by this loan. */
 static mp_status time_out(mp_loan *loan, mp_error *err) {
-  bool statement = has_statement(loan), stopping = operation_recover(loan);
+  bool statement = loan_has_statement(loan), stopping = recover_begin(loan);
   loan->pool->stats.timeouts++;
   err->executed = MP_EXECUTED_UNKNOWN;
   mp_fail(err, MP_ERR_TIMEOUT, 0, "no answer within the time limit%s",
@@ -64,7 +54,7 @@ static mp_status time_out(mp_loan *loan, mp_error *err) {
           : statement ? " (the statement may go on in the server)"
                       : "");
   if (loan->operation == OP_RESET)
-    reset_failed(loan->pool, loan->slot, err);
+    server_after_failed_reset(loan->pool, loan->slot, err);
   if (!stopping) {
     loan->pool->driver->abort(loan->slot->session);
     loan->slot->lost = true;
@@ -87,7 +77,7 @@ static bool is_harmless(loan_operation operation) {
 
 /* Refused before anything was sent, for the result of an earlier statement is open: statements
    are refused by the driver. */
-static bool out_of_turn(const mp_error *err) {
+static bool is_out_of_turn(const mp_error *err) {
   return err->phase == MP_PHASE_SEND && err->code == 2014;
 }
 
@@ -130,7 +120,7 @@ static bool reads_otherwise(const mp_loan *loan) {
 
 /* A new session must be shown to the user's on_connect first, which only a checkout does: it is
    left to the next. */
-static mp_status unprepared(mp_loan *loan, mp_error *err) {
+static mp_status leave_to_checkout(mp_loan *loan, mp_error *err) {
   slot_make_idle(loan->pool, loan->slot);
   loan->slot = NULL;
   loan->operation = OP_NONE;
@@ -140,12 +130,12 @@ static mp_status unprepared(mp_loan *loan, mp_error *err) {
   return mp_fail(err, MP_ERR_LOST, 2006, "the connection was lost before the statement was sent");
 }
 
-static mp_status acquired(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
+static mp_status after_acquire(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
   if (status != MP_DONE)
     return status;
   loan->deadline_ns = loan->statement_deadline_ns;
   if ((loan->pool->config.hooked && loan->slot->fresh) || reads_otherwise(loan))
-    return unprepared(loan, err);
+    return leave_to_checkout(loan, err);
   if (pool_now(loan->pool) >= loan->deadline_ns)
     return time_out_unsent(loan, err);
   return start(loan, wait, err);
@@ -161,11 +151,11 @@ static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
   loan->touched = false;
   loan->maybe_executed |= err->executed != MP_EXECUTED_NO;
   pool->stats.retries++;
-  idle_sweep_dead(pool);
+  sweep_dead(pool);
   if (loan->deadline_ns > until_ns)
     loan->deadline_ns = until_ns;
   *err = (mp_error){0};
-  return acquired(loan, acquire(loan, wait, err), wait, err);
+  return after_acquire(loan, acquire(loan, wait, err), wait, err);
 }
 
 static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
@@ -176,9 +166,9 @@ static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
   if (verdict.retire && !loan->slot->retire)
     distrust_begin(loan->pool, loan->slot);
   loan->slot->retire |= verdict.retire;
-  if (loan->operation == OP_RESET && !out_of_turn(err)) {
+  if (loan->operation == OP_RESET && !is_out_of_turn(err)) {
     loan->slot->lost = true;
-    reset_failed(loan->pool, loan->slot, err);
+    server_after_failed_reset(loan->pool, loan->slot, err);
   }
   if (loan->pool->aborted && verdict.lost)
     err->kind = MP_ERR_CLOSED;
@@ -207,18 +197,6 @@ static mp_status progress(mp_loan *loan, mp_status status, mp_wait *wait, mp_err
   return status == MP_DONE ? finish(loan, MP_DONE) : fail(loan, wait, err);
 }
 
-static mp_status start_reset(mp_loan *loan, mp_error *err) {
-  mp_driver *driver = loan->pool->driver;
-  mp_session *session = loan->slot->session;
-  err->phase = MP_PHASE_RESET;
-  if (!reset_is_due(loan->pool))
-    return mp_fail(err, MP_ERR_PROTOCOL, 0, "the server does not know how to reset a session");
-  if (driver->reset_send(session, err) == MP_FAILED)
-    return MP_FAILED;
-  loan->pool->stats.resets_sent++;
-  return driver->reset_read(session, err);
-}
-
 static mp_status call_driver(mp_loan *loan, mp_error *err) {
   mp_driver *driver = loan->pool->driver;
   mp_session *session = loan->slot->session;
@@ -227,7 +205,7 @@ static mp_status call_driver(mp_loan *loan, mp_error *err) {
   case OP_PING:
     return driver->ping(session, err);
   case OP_RESET:
-    return start_reset(loan, err);
+    return reset_start(loan, err);
   case OP_ASK:
     return driver->ask(session, err);
   case OP_PREPARE:
@@ -266,7 +244,7 @@ static mp_status start_by(mp_loan *loan, int64_t deadline_ns, mp_wait *wait, mp_
   int64_t deadline_before_ns = loan->statement_deadline_ns;
   loan->deadline_ns = loan->statement_deadline_ns = deadline_ns;
   mp_status status = start(loan, wait, err);
-  if (status == MP_FAILED && out_of_turn(err))
+  if (status == MP_FAILED && is_out_of_turn(err))
     loan->deadline_ns = loan->statement_deadline_ns = deadline_before_ns;
   return status;
 }
@@ -349,11 +327,11 @@ mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
   if (operation == OP_PAUSE)
     return pause_step(loan, wait);
   if (operation == OP_CHECKOUT)
-    return checkout_done(loan, acquire_step(loan, wait, err));
+    return checkout_end(loan, acquire_step(loan, wait, err));
   if (loan->stage == LOAN_HELD)
     status = progress(loan, loan->pool->driver->step(loan->slot->session, err), wait, err);
   else
-    status = acquired(loan, acquire_step(loan, wait, err), wait, err);
+    status = after_acquire(loan, acquire_step(loan, wait, err), wait, err);
   return report(loan, operation, status, err);
 }
 

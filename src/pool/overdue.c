@@ -1,5 +1,8 @@
 /* Loans that are out for too long. There is no timer: whoever calls asks whether there are any. */
-#include "pool.h"
+#include "overdue.h"
+
+#include "explain.h"
+#include "time.h"
 
 static bool is_held(const mp_slot *slot) {
   return slot->state == SLOT_LENT && slot->loan && slot->loan->stage == LOAN_HELD;

@@ -1,5 +1,8 @@
 /* A pause of the caller's, by the same waiting as everything else. */
-#include "pool.h"
+#include "pause.h"
+
+#include "loan.h"
+#include "time.h"
 
 mp_status mp_loan_pause(mp_loan *loan, int64_t duration_ns, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
@@ -18,15 +21,6 @@ mp_status pause_step(mp_loan *loan, mp_wait *wait) {
   *wait = (mp_wait){.fd = loan->wakeup_fd, .until_ns = loan->pause_until_ns};
   if (pool_now(loan->pool) < loan->pause_until_ns)
     return MP_WAIT;
-  pause_end(loan);
+  loan_end_pause(loan);
   return MP_DONE;
-}
-
-void pause_end(mp_loan *loan) {
-  mp_driver *driver = loan->pool->driver;
-  if (loan->operation != OP_PAUSE)
-    return;
-  driver->wakeup_give(driver, loan->wakeup_fd);
-  loan->wakeup_fd = -1;
-  loan->operation = OP_NONE;
 }

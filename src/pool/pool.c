@@ -3,16 +3,13 @@
 
 #include <stdlib.h>
 
-int64_t pool_now(const mp_pool *pool) {
-  return pool->driver->now_ns(pool->driver);
-}
+#include "queue.h"
+#include "slots.h"
+#include "sweep.h"
+#include "time.h"
 
 int64_t mp_pool_now(const mp_pool *pool) {
   return pool_now(pool);
-}
-
-int64_t add_time(int64_t a, int64_t b) {
-  return a >= MP_NEVER - b ? MP_NEVER : a + b;
 }
 
 static void pool_free(mp_pool *pool) {
@@ -83,7 +80,7 @@ void mp_pool_close(mp_pool *pool) {
   if (pool->closed)
     return;
   pool->closed = true;
-  idle_close_all(pool);
+  sweep_all(pool);
   close_orphans(pool);
   queue_wake_all(pool);
   free_unless_needed(pool);
@@ -101,8 +98,7 @@ bool mp_pool_is_closed(const mp_pool *pool) {
 }
 
 void mp_pool_evict(mp_pool *pool) {
-  pool->generation++;
-  idle_close_all(pool); /* nobody waits while there are any */
+  sweep_evict(pool); /* nobody waits while there are any */
 }
 
 /* Who asks is about to look at what is still lent: earlier wake-ups have told it all they can. The

@@ -5,9 +5,6 @@
 
 #include "driver.h"
 
-/* How long a reset may stay unanswered before another session is taken, where there is one. */
-enum { RESET_SLOW_NS = 100 * MP_MILLISECOND };
-
 typedef enum slot_state {
   SLOT_EMPTY,      /* free to open */
   SLOT_OPENING,    /* reserved, being connected; without a loan when that gave up waiting */
@@ -134,92 +131,10 @@ struct mp_pool {
   mp_stats stats;
 };
 
-/* slots.c: the only place that changes a slot's state */
-void slot_move(mp_pool *pool, mp_slot *slot, slot_state state);
-mp_slot *slot_find(mp_pool *pool, slot_state state); /* one without a loan, or NULL */
-mp_slot *slot_find_other(mp_pool *pool);             /* what there is to use besides idle sessions */
-void slot_opened(mp_pool *pool, mp_slot *slot);
-void slot_make_idle(mp_pool *pool, mp_slot *slot); /* from now on */
-void slot_close(mp_pool *pool, mp_slot *slot);     /* ends in SLOT_EMPTY */
-void slot_discard(mp_pool *pool, mp_slot *slot);   /* ... for a session that was used */
-bool slot_expired(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
-bool slot_reusable(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
-
-/* idle.c */
-mp_slot *idle_pick(mp_pool *pool, int64_t now_ns);
-bool idle_other(const mp_pool *pool, int64_t now_ns);
-void idle_expect(mp_pool *pool, const mp_slot *slot); /* it becomes idle */
-void idle_sweep(mp_pool *pool, int64_t now_ns);       /* closes what has outlived its time */
-void idle_sweep_dead(mp_pool *pool);
-void idle_close_all(mp_pool *pool);
-
-/* queue.c */
-mp_status queue_enter(mp_loan *loan, mp_error *err);
-void queue_leave(mp_loan *loan);
-bool queue_try(mp_loan *loan);   /* woken: true when the loan was handed a slot */
-void queue_serve(mp_pool *pool); /* call whenever a slot may have become of use */
-void queue_wake_first(mp_pool *pool);
-void queue_wake_all(mp_pool *pool);
-
-/* server.c */
-bool backoff_may_open(const mp_pool *pool);
-void backoff_failed(mp_pool *pool, const mp_error *err);
-void backoff_succeeded(mp_pool *pool);
-uint64_t pool_random(mp_pool *pool, uint64_t below);
-
-/* checkout.c */
-mp_status acquire(mp_loan *loan, mp_wait *wait, mp_error *err);
-mp_status acquire_step(mp_loan *loan, mp_wait *wait, mp_error *err);
-void acquire_abandon(mp_loan *loan);
-mp_status checkout_done(mp_loan *loan, mp_status status);
-
-/* loan.c */
-bool loan_is_dead(const mp_loan *loan);
-bool loan_wait_here(const mp_loan *loan, int64_t until_ns); /* true: go on */
-
-/* operation.c: stops the statement of the loan, which has no session then. False: close it. */
-bool operation_recover(mp_loan *loan);
-
-/* reset.c: whether resets work */
-void reset_answered(mp_pool *pool, mp_slot *slot); /* well */
-void reset_failed(mp_pool *pool, const mp_slot *slot, const mp_error *err);
-bool reset_is_due(mp_pool *pool); /* false: the server does not know how; call it before each that is sent */
-/* The replies to the reset of its release have had all the time they may take. */
-bool reset_overdue(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
-mp_status reset_silent(mp_error *err); /* fails for that */
-
-/* distrust.c: of servers that may not write */
-void distrust_begin(mp_pool *pool, mp_slot *slot); /* a write on it failed */
-bool distrust_wants_new(const mp_pool *pool);      /* before an idle one is lent */
-void distrust_opening(mp_pool *pool);
-void distrust_opened(mp_pool *pool, mp_slot *slot);
-
-/* explain.c */
-mp_status explain_exhausted(const mp_loan *loan, mp_error *err);
-mp_status explain_closed(mp_error *err);
-mp_status explain_expired(mp_loan *loan, mp_error *err);
-mp_holder holder_of(const mp_loan *loan, int64_t now_ns);
-
-/* overdue.c */
-void overdue_expect(mp_pool *pool, const mp_loan *loan); /* it begins now */
-
-/* pause.c */
-mp_status pause_step(mp_loan *loan, mp_wait *wait);
-void pause_end(mp_loan *loan);
-
-/* retry.c: what a failure means. Completes *err and says what to do with the session. */
-typedef struct mp_verdict {
-  bool lost;   /* of no more use */
-  bool retire; /* of use to this loan only: its server may not write */
-  bool again;  /* the statement is proven not to have run, or declared harmless */
-} mp_verdict;
-/* `read_only`: the session began with transactions that may only read, which its server had it do. */
-mp_verdict judge(mp_error *err, bool idempotent, bool read_only);
-
-/* pool.c */
-int64_t pool_now(const mp_pool *pool);
-int64_t add_time(int64_t a, int64_t b); /* MP_NEVER absorbs */
+/* A handle of a loan is gone. */
 void pool_forget_loan(mp_pool *pool);
-void pool_tell_ended(mp_pool *pool); /* to whoever waits for the last loan */
+
+/* Wakes whoever waits for the last loan to end. */
+void pool_tell_ended(mp_pool *pool);
 
 #endif

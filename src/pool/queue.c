@@ -1,6 +1,8 @@
 /* The queue: loans that wait, served in the order of their coming. A slot is handed to the
    first directly, so that nobody who comes later can take it. */
-#include "pool.h"
+#include "queue.h"
+
+#include "slots.h"
 
 /* In the order of the checkouts: who comes back, because what it was given proved of no use,
    has its old place again. */
@@ -50,7 +52,7 @@ void queue_leave(mp_loan *loan) {
 }
 
 /* What the first in the queue could use now: its state tells how. */
-static mp_slot *usable(mp_pool *pool) {
+static mp_slot *find_usable(mp_pool *pool) {
   return pool->newest ? pool->newest : slot_find_other(pool);
 }
 
@@ -69,7 +71,7 @@ static void hand_over(mp_loan *loan, mp_slot *slot) {
 
 static void serve(mp_pool *pool) {
   mp_slot *slot;
-  while (pool->first && !pool->closed && (slot = usable(pool)))
+  while (pool->first && !pool->closed && (slot = find_usable(pool)))
     hand_over(pool->first, slot);
 }
 
@@ -95,7 +97,7 @@ bool queue_try(mp_loan *loan) {
 
 /* ---- those that wait for a connect or a recovery: there is nothing else that would wake them ---- */
 
-static bool may_be_called(const mp_pool *pool, const mp_slot *slot) {
+static bool may_be_reassigned(const mp_pool *pool, const mp_slot *slot) {
   const mp_loan *loan = slot->loan;
   return loan && loan->parked && loan->slot == slot && loan->tries <= pool->config.retries;
 }
@@ -105,12 +107,12 @@ static mp_loan *find_parked(const mp_pool *pool) {
   mp_loan *found = NULL;
   unsigned count = pool->counts[SLOT_OPENING] + pool->counts[SLOT_RECOVERING];
   for (unsigned i = 0; count > 0 && i < pool->config.max_size; i++)
-    if (may_be_called(pool, &pool->slots[i]) && (!found || pool->slots[i].loan->ticket < found->ticket))
+    if (may_be_reassigned(pool, &pool->slots[i]) && (!found || pool->slots[i].loan->ticket < found->ticket))
       found = pool->slots[i].loan;
   return found;
 }
 
-static void call_away(mp_loan *loan, mp_slot *slot) {
+static void reassign(mp_loan *loan, mp_slot *slot) {
   mp_pool *pool = loan->pool;
   loan->parked = false;
   loan->left = loan->slot;
@@ -124,7 +126,7 @@ static void call_away(mp_loan *loan, mp_slot *slot) {
 static void serve_parked(mp_pool *pool) {
   mp_loan *loan;
   while (pool->newest && !pool->closed && (loan = find_parked(pool)))
-    call_away(loan, pool->newest);
+    reassign(loan, pool->newest);
 }
 
 void queue_serve(mp_pool *pool) {

@@ -1,75 +1,144 @@
-/* Resets that fail. A server or proxy that knows none says so: then sessions are closed where they
-   would have been reset. Resets that fail for other reasons are sent all the same, and the pool's
-   user is told. No such verdict lasts: the server may be another one by now. */
-#include "pool.h"
+/* When a reset is sent, waited for, put aside and believed. */
+#include "reset.h"
 
-static const int64_t ask_again_ns = 60 * MP_SECOND;
+#include "loan.h"
+#include "server.h"
+#include "time.h"
 
-enum {
-  REFUSALS_TOLD = 2, /* in a row, by new sessions, say that the server knows no reset */
-  FAILURES_TOLD = 3  /* ... by any, that something is wrong */
-};
+/* ---- sent ---- */
 
-/* A Galera node says 1047 too while it may not serve, in other words. */
-static bool is_refusal(const mp_slot *slot, const mp_error *err) {
-  return err->code == 1047 && strstr(err->message, "Unknown command") && !slot->reset_answered;
-}
-
-/* What was not told yet has not happened for the user: that it worked meanwhile. */
-static void tell(mp_pool *pool, unsigned event) {
-  pool->events = (pool->events & ~(unsigned)MP_EVENT_RESET_WORKS) | event;
-}
-
-void reset_answered(mp_pool *pool, mp_slot *slot) {
-  slot->reset_answered = true;
-  if (pool->reset_refused || pool->reset_failures >= FAILURES_TOLD)
-    tell(pool, MP_EVENT_RESET_WORKS);
-  pool->reset_refused = false;
-  pool->reset_refusals = pool->reset_failures = 0;
-}
-
-static void count_refusal(mp_pool *pool) {
-  if (++pool->reset_refusals < REFUSALS_TOLD)
-    return;
-  pool->reset_refused = true;
-  pool->reset_ask_at_ns = add_time(pool_now(pool), ask_again_ns);
-  tell(pool, MP_EVENT_RESET_REFUSED);
-}
-
-static void count_failure(mp_pool *pool, const mp_error *err) {
-  memcpy(pool->reset_failure, err->message, sizeof pool->reset_failure);
-  if (++pool->reset_failures == FAILURES_TOLD)
-    tell(pool, MP_EVENT_RESET_FAILING);
-}
-
-void reset_failed(mp_pool *pool, const mp_slot *slot, const mp_error *err) {
-  pool->stats.resets_failed++;
-  if (pool->reset_refused)
-    return;
-  if (is_refusal(slot, err))
-    count_refusal(pool);
-  else
-    count_failure(pool, err);
-}
-
-bool reset_is_due(mp_pool *pool) {
-  if (!pool->reset_refused)
+/* A loan that sent nothing left nothing behind: it alone needs no reset. */
+bool reset_send(mp_loan *loan, int64_t now_ns) {
+  mp_pool *pool = loan->pool;
+  mp_slot *slot = loan->slot;
+  mp_error err = {0};
+  if (!pool->config.reset || !loan->touched)
     return true;
-  int64_t now_ns = pool_now(pool);
-  if (now_ns < pool->reset_ask_at_ns)
+  if (!server_may_reset(pool))
     return false;
-  pool->reset_ask_at_ns = add_time(now_ns, ask_again_ns);
+  mp_status status = pool->driver->reset_send(slot->session, &err);
+  if (status == MP_FAILED) {
+    server_after_failed_reset(pool, slot, &err);
+    return false;
+  }
+  pool->stats.resets_sent++;
+  slot->reset_pending = true;
+  slot->reset_partial = status == MP_WAIT;
+  slot->reset_ns = now_ns;
   return true;
 }
 
-bool reset_overdue(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
+mp_status reset_start(mp_loan *loan, mp_error *err) {
+  mp_driver *driver = loan->pool->driver;
+  mp_session *session = loan->slot->session;
+  err->phase = MP_PHASE_RESET;
+  if (!server_may_reset(loan->pool))
+    return mp_fail(err, MP_ERR_PROTOCOL, 0, "the server does not know how to reset a session");
+  if (driver->reset_send(session, err) == MP_FAILED)
+    return MP_FAILED;
+  loan->pool->stats.resets_sent++;
+  return driver->reset_read(session, err);
+}
+
+/* ---- waited for ---- */
+
+bool reset_is_late(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
   return now_ns - slot->reset_ns >= pool->config.reset_timeout_ns;
 }
 
-mp_status reset_silent(mp_error *err) {
+mp_status reset_fail_late(mp_error *err) {
   return mp_fail(err, MP_ERR_TIMEOUT, 0, "the server did not answer a reset in time");
 }
 
-const char *mp_pool_reset_failure(const mp_pool *pool) {
-  return pool->reset_failure;
+/* Put aside with a part of its replies there, it would be the first to be found again, for ever. */
+static bool is_slow(const mp_loan *loan, int64_t now_ns) {
+  return now_ns - loan->slot->reset_ns >= RESET_SLOW_NS &&
+         loan->pool->driver->peek(loan->slot->session) != MP_READY;
+}
+
+/* Nobody tells the checkout of another session that comes back meanwhile, so it looks from time to time. */
+static reset_answer wait_on(mp_loan *loan, mp_wait *wait) {
+  int64_t now_ns = pool_now(loan->pool);
+  *wait = (mp_wait){.fd = loan->pool->driver->wait_fd(loan->slot->session), .until_ns = loan->limit_ns};
+  if (loan->pool->config.max_size == 1)
+    return RESET_WAIT;
+  wait->until_ns = earlier(loan->limit_ns, now_ns + RESET_SLOW_NS);
+  return is_slow(loan, now_ns) ? RESET_SLOW : RESET_WAIT;
+}
+
+/* A server that does not answer a reset must leave time to try another session. */
+static int64_t limit_ns(const mp_loan *loan, int64_t now_ns) {
+  int64_t latest_ns = add_time(loan->slot->reset_ns, loan->pool->config.reset_timeout_ns);
+  if (loan->deadline_ns == MP_NEVER)
+    return latest_ns;
+  return earlier(latest_ns, now_ns + (loan->deadline_ns - now_ns) / 2);
+}
+
+static bool wait_here(const mp_loan *loan) {
+  return loan_wait_here(loan, earlier(loan->limit_ns, loan->since_ns + RESET_SLOW_NS));
+}
+
+/* ---- believed ---- */
+
+static reset_answer conclude(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
+  mp_slot *slot = loan->slot;
+  if (status == MP_WAIT)
+    return wait_on(loan, wait);
+  slot->reset_pending = slot->reset_begun = slot->reset_slow = false;
+  if (status == MP_DONE) {
+    server_after_reset(loan->pool, slot);
+    return RESET_DONE;
+  }
+  server_after_failed_reset(loan->pool, slot, err);
+  err->kind = MP_ERR_LOST;
+  err->retryable = true;
+  return RESET_FAILED;
+}
+
+reset_answer reset_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  mp_status status;
+  do
+    status = pool->driver->step(loan->slot->session, err);
+  while (status == MP_WAIT && wait_here(loan));
+  int64_t now_ns = pool_now(pool);
+  if (status == MP_WAIT && now_ns >= loan->deadline_ns)
+    return RESET_EXPIRED;
+  if (status == MP_WAIT && now_ns >= loan->limit_ns)
+    status = reset_fail_late(err);
+  if (status != MP_WAIT)
+    pool->stats.reset_wait_ns += now_ns - loan->since_ns;
+  return conclude(loan, status, wait, err);
+}
+
+/* A loan that gave up waiting may have begun to read. */
+static mp_status begin_or_step(mp_driver *driver, mp_slot *slot, mp_error *err) {
+  if (slot->reset_begun)
+    return driver->step(slot->session, err);
+  slot->reset_begun = true;
+  return driver->reset_read(slot->session, err);
+}
+
+reset_answer reset_read(mp_loan *loan, int64_t now_ns, mp_wait *wait, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  if (loan->slot->reset_partial)
+    loan->slot->reset_ns = now_ns; /* nobody could answer before the rest was sent */
+  mp_status status = begin_or_step(pool->driver, loan->slot, err);
+  if (status == MP_DONE)
+    pool->stats.resets_hidden++;
+  if (status == MP_WAIT) {
+    pool->stats.resets_waited++;
+    loan->since_ns = now_ns;
+    loan->limit_ns = limit_ns(loan, now_ns);
+    if (wait_here(loan))
+      return reset_step(loan, wait, err);
+  }
+  return conclude(loan, status, wait, err);
+}
+
+/* ---- put aside ---- */
+
+void reset_put_aside(mp_loan *loan) {
+  loan->pool->stats.reset_wait_ns += pool_now(loan->pool) - loan->since_ns;
+  loan->slot->reset_slow = true;
 }

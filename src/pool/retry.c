@@ -1,9 +1,9 @@
 /* The retry table: what a failure proves about the statement, and what becomes of the
    session. Only a send that failed, and a connect that failed, prove that nothing ran. The
    numbers are those of errmsg.h and mysqld_error.h. */
-#include <string.h>
+#include "retry.h"
 
-#include "pool.h"
+#include <string.h>
 
 typedef struct retry_rule {
   unsigned code;

@@ -1,29 +1,11 @@
-/* Slots: the places of sessions in the pool, and their states. */
+/* Slots, and their states. */
+#include "slots.h"
+
 #include <assert.h>
 
-#include "pool.h"
-
-static void idle_push(mp_pool *pool, mp_slot *slot) {
-  slot->older = pool->newest;
-  slot->newer = NULL;
-  if (pool->newest)
-    pool->newest->newer = slot;
-  else
-    pool->oldest = slot;
-  pool->newest = slot;
-}
-
-static void idle_remove(mp_pool *pool, mp_slot *slot) {
-  if (slot->newer)
-    slot->newer->older = slot->older;
-  else
-    pool->newest = slot->older;
-  if (slot->older)
-    slot->older->newer = slot->newer;
-  else
-    pool->oldest = slot->newer;
-  slot->newer = slot->older = NULL;
-}
+#include "idle.h"
+#include "server.h"
+#include "time.h"
 
 void slot_move(mp_pool *pool, mp_slot *slot, slot_state state) {
   assert(state != SLOT_EMPTY || !slot->session);
@@ -34,10 +16,8 @@ void slot_move(mp_pool *pool, mp_slot *slot, slot_state state) {
   pool->counts[state]++;
   if (state == SLOT_IDLE || state == SLOT_EMPTY || state == SLOT_RECOVERING)
     slot->loan = NULL;
-  if (state == SLOT_IDLE) {
+  if (state == SLOT_IDLE)
     idle_push(pool, slot);
-    idle_expect(pool, slot);
-  }
 }
 
 void slot_make_idle(mp_pool *pool, mp_slot *slot) {
@@ -55,14 +35,14 @@ mp_slot *slot_find(mp_pool *pool, slot_state state) {
 /* A connect that is under way is nearest; a statement that is being stopped may take longest. */
 mp_slot *slot_find_other(mp_pool *pool) {
   mp_slot *slot = slot_find(pool, SLOT_OPENING);
-  if (!slot && backoff_may_open(pool))
+  if (!slot && server_may_open(pool))
     slot = slot_find(pool, SLOT_EMPTY);
   return slot ? slot : slot_find(pool, SLOT_RECOVERING);
 }
 
 /* The lifetime differs by up to a tenth, so that sessions which were opened together do not
    all end together. */
-void slot_opened(mp_pool *pool, mp_slot *slot) {
+void slot_after_open(mp_pool *pool, mp_slot *slot) {
   int64_t now_ns = pool_now(pool), lifetime_ns = pool->config.max_lifetime_ns;
   if (lifetime_ns != MP_NEVER)
     lifetime_ns -= (int64_t)pool_random(pool, (uint64_t)lifetime_ns / 10 + 1);
@@ -73,7 +53,6 @@ void slot_opened(mp_pool *pool, mp_slot *slot) {
   slot->lost = slot->retire = slot->recording = false;
   slot->fresh = true;
   pool->stats.opened++;
-  distrust_opened(pool, slot);
 }
 
 void slot_close(mp_pool *pool, mp_slot *slot) {
@@ -88,17 +67,17 @@ void slot_close(mp_pool *pool, mp_slot *slot) {
 }
 
 void slot_discard(mp_pool *pool, mp_slot *slot) {
-  if (slot_expired(pool, slot, pool_now(pool)))
+  if (slot_has_expired(pool, slot, pool_now(pool)))
     pool->stats.retired++;
   else
     pool->stats.discarded++;
   slot_close(pool, slot);
 }
 
-bool slot_expired(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
+bool slot_has_expired(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
   return slot->generation != pool->generation || now_ns >= slot->expires_ns;
 }
 
-bool slot_reusable(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
-  return !slot->lost && !slot->retire && !slot->recording && !slot_expired(pool, slot, now_ns);
+bool slot_is_reusable(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
+  return !slot->lost && !slot->retire && !slot->recording && !slot_has_expired(pool, slot, now_ns);
 }

@@ -1,0 +1,16 @@
+/* Servers that may not write any more. */
+#ifndef MYPOOL_POOL_DISTRUST_H
+#define MYPOOL_POOL_DISTRUST_H
+
+#include "pool.h"
+
+/* A write on its session failed because the server may not write. */
+void distrust_begin(mp_pool *pool, mp_slot *slot);
+
+/* Whether a session should be opened before an idle one is lent. */
+bool distrust_wants_new(const mp_pool *pool);
+
+void distrust_before_open(mp_pool *pool);
+void distrust_after_open(mp_pool *pool, mp_slot *slot);
+
+#endif

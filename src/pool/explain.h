@@ -1,0 +1,16 @@
+/* Says why a pool cannot serve. */
+#ifndef MYPOOL_POOL_EXPLAIN_H
+#define MYPOOL_POOL_EXPLAIN_H
+
+#include "pool.h"
+
+/* `loan`: the one that got no session. */
+mp_status explain_exhausted(const mp_loan *loan, mp_error *err);
+mp_status explain_closed(mp_error *err);
+
+/* The deadline of its checkout has passed. */
+mp_status explain_expired(mp_loan *loan, mp_error *err);
+
+mp_holder holder_of(const mp_loan *loan, int64_t now_ns);
+
+#endif

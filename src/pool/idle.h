@@ -1,0 +1,16 @@
+/* The idle list, from the newest to the oldest, and when the time of one of its sessions will be over. Only
+   slot_move puts a slot there and takes it away. */
+#ifndef MYPOOL_POOL_IDLE_H
+#define MYPOOL_POOL_IDLE_H
+
+#include "pool.h"
+
+void idle_push(mp_pool *pool, mp_slot *slot);
+void idle_remove(mp_pool *pool, mp_slot *slot);
+
+/* The time of no idle session is over before this. It may be too early: look, and say again what is expected.
+ */
+void idle_expect_nothing(mp_pool *pool);
+void idle_expect(mp_pool *pool, const mp_slot *slot);
+
+#endif

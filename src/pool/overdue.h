@@ -1,0 +1,10 @@
+/* Loans that are out for too long. */
+#ifndef MYPOOL_POOL_OVERDUE_H
+#define MYPOOL_POOL_OVERDUE_H
+
+#include "pool.h"
+
+/* The loan has its session from now on. */
+void overdue_expect(mp_pool *pool, const mp_loan *loan);
+
+#endif

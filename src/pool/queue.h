@@ -1,0 +1,23 @@
+/* The queue: loans that wait, served in the order of their coming. */
+#ifndef MYPOOL_POOL_QUEUE_H
+#define MYPOOL_POOL_QUEUE_H
+
+#include "pool.h"
+
+/* Puts the loan in line, and serves it at once where there is something. MP_WAIT, or MP_FAILED for want of a
+   descriptor. */
+mp_status queue_enter(mp_loan *loan, mp_error *err);
+
+/* Takes the loan out of line, if it still is in it, and gives its wake-up back. */
+void queue_leave(mp_loan *loan);
+
+/* Woken: true when the loan was handed a slot. */
+bool queue_try(mp_loan *loan);
+
+/* Call it whenever a slot may have become of use. */
+void queue_serve(mp_pool *pool);
+
+void queue_wake_first(mp_pool *pool);
+void queue_wake_all(mp_pool *pool);
+
+#endif

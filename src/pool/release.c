@@ -1,0 +1,115 @@
+/* The six endings of a loan: released, discarded, lost, abandoned, cut, freed. */
+#include <stdlib.h>
+
+#include "checkout.h"
+#include "loan.h"
+#include "queue.h"
+#include "recover.h"
+#include "reset.h"
+#include "slots.h"
+#include "sweep.h"
+#include "time.h"
+
+static bool may_be_lent_again(const mp_loan *loan, int64_t now_ns) {
+  const mp_pool *pool = loan->pool;
+  const mp_slot *slot = loan->slot;
+  if (pool->closed || loan->operation != OP_NONE)
+    return false;
+  return slot_is_reusable(pool, slot, now_ns) && pool->driver->is_at_rest(slot->session);
+}
+
+static void give_back(mp_loan *loan, bool reset) {
+  mp_pool *pool = loan->pool;
+  int64_t now_ns = pool_now(pool);
+  if (may_be_lent_again(loan, now_ns) && (!reset || reset_send(loan, now_ns))) {
+    loan->slot->released_ns = now_ns;
+    slot_move(pool, loan->slot, SLOT_IDLE);
+  } else {
+    slot_discard(pool, loan->slot);
+  }
+  queue_serve(pool);
+  sweep_outlived(pool, now_ns);
+}
+
+/* ---- the six endings ---- */
+
+static void end(mp_loan *loan) {
+  loan->slot = NULL;
+  loan->operation = OP_NONE;
+  loan->stage = LOAN_ENDED;
+  pool_tell_ended(loan->pool);
+}
+
+void mp_loan_release(mp_loan *loan, bool reset) {
+  loan_end_pause(loan);
+  if (!mp_loan_is_held(loan))
+    return;
+  if (loan->stage != LOAN_HELD)
+    acquire_abandon(loan);
+  else if (loan->slot)
+    give_back(loan, reset);
+  end(loan);
+}
+
+void mp_loan_lose(mp_loan *loan) {
+  if (loan->operation == OP_PAUSE) {
+    loan_end_pause(loan);
+    return;
+  }
+  if (!mp_loan_is_held(loan))
+    return;
+  if (loan->stage != LOAN_HELD) {
+    acquire_abandon(loan);
+  } else if (loan->slot) {
+    loan->pool->driver->abort(loan->slot->session);
+    loan->slot->lost = true;
+  }
+  loan->operation = OP_NONE;
+}
+
+/* A session at rest is given back as by a release, but never as it is: who was in the middle of something
+   may have left a transaction open. A statement would go on in the server, on a connection that the pool no
+   longer counts: it is stopped. */
+static void give_up_session(mp_loan *loan) {
+  mp_pool *pool = loan->pool;
+  if (loan->operation == OP_NONE && pool->config.reset) {
+    give_back(loan, true);
+  } else if (!recover_begin(loan)) {
+    slot_discard(pool, loan->slot);
+    queue_serve(pool);
+  }
+  loan->slot = NULL;
+}
+
+void mp_loan_abandon(mp_loan *loan) {
+  loan_end_pause(loan);
+  if (!mp_loan_is_held(loan))
+    return;
+  if (loan->stage != LOAN_HELD)
+    acquire_abandon(loan);
+  else if (loan->slot)
+    give_up_session(loan);
+  loan->operation = OP_NONE;
+  pool_tell_ended(loan->pool);
+}
+
+void mp_loan_cut(mp_loan *loan) {
+  if (loan->stage == LOAN_HELD && loan->slot)
+    loan->pool->driver->abort(loan->slot->session);
+}
+
+void mp_loan_discard(mp_loan *loan) {
+  loan_end_pause(loan);
+  if (!mp_loan_is_held(loan))
+    return;
+  mp_loan_lose(loan);
+  mp_loan_release(loan, false);
+}
+
+void mp_loan_free(mp_loan *loan) {
+  if (!loan)
+    return;
+  mp_loan_release(loan, true);
+  pool_forget_loan(loan->pool);
+  free(loan);
+}

@@ -1,0 +1,35 @@
+/* When a reset is sent, waited for, put aside and believed. Decides; checkout.c acts on the answer. */
+#ifndef MYPOOL_POOL_RESET_H
+#define MYPOOL_POOL_RESET_H
+
+#include "pool.h"
+
+/* How long a reset may stay unanswered before another session is taken, where there is one. */
+enum { RESET_SLOW_NS = 100 * MP_MILLISECOND };
+
+typedef enum reset_answer {
+  RESET_DONE,   /* the session is clean */
+  RESET_WAIT,   /* *wait says for what */
+  RESET_SLOW,   /* likewise; another session would be better, where there is one */
+  RESET_FAILED, /* *err says how: close the session */
+  RESET_EXPIRED /* the deadline of the checkout has passed; the reset goes on */
+} reset_answer;
+
+/* At a release: sends the reset, unless the loan needs none. False: the session must be closed. */
+bool reset_send(mp_loan *loan, int64_t now_ns);
+
+/* In the middle of a loan: sends a reset and begins to read its replies, as a driver's operation. */
+mp_status reset_start(mp_loan *loan, mp_error *err);
+
+/* Reads the replies that the session of a checkout owes. */
+reset_answer reset_read(mp_loan *loan, int64_t now_ns, mp_wait *wait, mp_error *err);
+reset_answer reset_step(mp_loan *loan, mp_wait *wait, mp_error *err);
+
+/* The reset goes on, for whoever takes the session next. */
+void reset_put_aside(mp_loan *loan);
+
+/* Whether the replies have had all the time they may take; fails for that. */
+bool reset_is_late(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
+mp_status reset_fail_late(mp_error *err);
+
+#endif

@@ -1,0 +1,33 @@
+/* Slots: the places of sessions in the pool, and their states. */
+#ifndef MYPOOL_POOL_SLOTS_H
+#define MYPOOL_POOL_SLOTS_H
+
+#include "pool.h"
+
+/* The only function that changes a slot's state. Keeps the counts and the idle list; a slot that is empty,
+   idle or recovering has no loan. */
+void slot_move(mp_pool *pool, mp_slot *slot, slot_state state);
+
+/* One of this state without a loan, or NULL. */
+mp_slot *slot_find(mp_pool *pool, slot_state state);
+
+/* What there is to use besides idle sessions: a slot that is being opened or may be, or a recovery; or NULL.
+ */
+mp_slot *slot_find_other(mp_pool *pool);
+
+/* Its session is new. */
+void slot_after_open(mp_pool *pool, mp_slot *slot);
+
+/* Its idle time begins now. */
+void slot_make_idle(mp_pool *pool, mp_slot *slot);
+
+/* Closes the session if there is one; the slot is empty then. slot_discard: counts it as one that was used.
+ */
+void slot_close(mp_pool *pool, mp_slot *slot);
+void slot_discard(mp_pool *pool, mp_slot *slot);
+
+/* Whether its lifetime is over, or it was evicted. */
+bool slot_has_expired(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
+bool slot_is_reusable(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
+
+#endif

@@ -1,0 +1,78 @@
+/* Closing idle sessions. The newest is lent first, so that the others may grow old and be closed. */
+#include "sweep.h"
+
+#include "idle.h"
+#include "slots.h"
+
+void sweep_close_dead(mp_pool *pool, mp_slot *slot) {
+  pool->stats.stale++;
+  slot_close(pool, slot);
+}
+
+/* One dead session seldom comes alone: a restart or a failover ends them all. */
+void sweep_dead(mp_pool *pool) {
+  for (mp_slot *slot = pool->newest, *older; slot; slot = older) {
+    older = slot->older;
+    if (pool->driver->peek(slot->session) == MP_DEAD)
+      sweep_close_dead(pool, slot);
+  }
+}
+
+/* Past the server's own limit it may close the session at any moment. */
+bool sweep_has_ended(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
+  return slot_has_expired(pool, slot, now_ns) || now_ns - slot->released_ns >= slot->idle_limit_ns;
+}
+
+static bool has_outlived(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
+  if (sweep_has_ended(pool, slot, now_ns))
+    return true;
+  return pool->counts[SLOT_IDLE] > pool->config.min_idle &&
+         now_ns - slot->released_ns >= pool->config.idle_timeout_ns;
+}
+
+void sweep_close_outlived(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
+  if (slot_has_expired(pool, slot, now_ns))
+    pool->stats.retired++;
+  else
+    pool->stats.expired++;
+  slot_close(pool, slot);
+}
+
+static void close_idle(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
+  if (pool->driver->peek(slot->session) == MP_DEAD)
+    sweep_close_dead(pool, slot);
+  else
+    sweep_close_outlived(pool, slot, now_ns);
+}
+
+/* Those that time has overtaken, and when to look again. */
+static void close_ended(mp_pool *pool, int64_t now_ns) {
+  idle_expect_nothing(pool);
+  for (mp_slot *slot = pool->oldest, *newer; slot; slot = newer) {
+    newer = slot->newer;
+    if (sweep_has_ended(pool, slot, now_ns))
+      close_idle(pool, slot, now_ns);
+    else
+      idle_expect(pool, slot);
+  }
+}
+
+/* By idle_timeout the oldest go first, so the first that may stay ends the search. */
+void sweep_outlived(mp_pool *pool, int64_t now_ns) {
+  if (now_ns >= pool->idle_ends_ns)
+    close_ended(pool, now_ns);
+  while (pool->oldest && has_outlived(pool, pool->oldest, now_ns))
+    close_idle(pool, pool->oldest, now_ns);
+}
+
+void sweep_all(mp_pool *pool) {
+  while (pool->newest) {
+    pool->stats.retired++;
+    slot_close(pool, pool->newest);
+  }
+}
+
+void sweep_evict(mp_pool *pool) {
+  pool->generation++;
+  sweep_all(pool);
+}
