@@ -605,10 +605,10 @@ describe("relay", function()
     end)
   end)
 
-  describe("strip_tls", function()
-    -- A greeting with all low capability flags set or, in `flags`, others.
-    local function greeting(flags)
-      local payload = "\10" .. "5.5.5-10.11.9-MariaDB\0" .. ("\8"):rep(4) .. ("\8"):rep(8) .. "\0"
+  describe("in the greeting", function()
+    -- With these low capability flags, and this number of the connection.
+    local function greeting(flags, number)
+      local payload = "\10" .. "5.5.5-10.11.9-MariaDB\0" .. string.pack("<I4", number or 0x08080808) .. ("\8"):rep(8) .. "\0"
       payload = payload .. string.pack("<I2", flags) .. "\8\8\8\8\8"
       return string.pack("<I3B", #payload, 0) .. payload
     end
@@ -619,7 +619,7 @@ describe("relay", function()
       return client:xread(#bytes)
     end
 
-    it("clears CLIENT_SSL in the greeting, and nothing else", function()
+    it("strip_tls clears CLIENT_SSL, and nothing else", function()
       assert.equal(greeting(0xffff), through(greeting(0xffff)))
       r:strip_tls(true)
       assert.equal(greeting(0xf7ff), through(greeting(0xffff)))
@@ -628,18 +628,32 @@ describe("relay", function()
       assert.equal(greeting(0xffff), through(greeting(0xffff)))
     end)
 
-    it("finds it in a greeting that comes in pieces", function()
+    it("renumber gives numbers from 1, again and again", function()
+      r:renumber(2)
+      local given = {}
+      for i = 1, 4 do
+        given[i] = ("<I4"):unpack(through(greeting(0xffff, 70000)), 5 + #"5.5.5-10.11.9-MariaDB" + 2)
+      end
+      table.sort(given)
+      assert.same({ 1, 1, 2, 2 }, given)
+      r:renumber(0)
+      assert.equal(greeting(0xffff, 70000), through(greeting(0xffff, 70000)))
+    end)
+
+    it("both are found in one that comes in pieces", function()
       r:strip_tls(true)
+      r:renumber(1)
       local client, server = session()
       for byte in greeting(0xffff):gmatch "." do
         server:xwrite(byte)
         cqueues.sleep(0.0005)
       end
-      assert.equal(greeting(0xf7ff), client:xread(#greeting(0xffff)))
+      assert.equal(greeting(0xf7ff, 1), client:xread(#greeting(0xffff)))
     end)
 
-    it("leaves an error packet in place of the greeting alone", function()
+    it("an error packet in its place is left alone", function()
       r:strip_tls(true)
+      r:renumber(1)
       local packet = "\x46\0\0\0\xff\x10\x04" .. ("Too many connections\0\xff"):rep(3)
       assert.equal(packet, through(packet))
     end)

@@ -176,6 +176,11 @@ function relay:strip_tls(on)
   self:command("strip_tls", switch(on))
 end
 
+-- New connections are told that they have the numbers 1 to `count`, again and again; 0: those of the server.
+function relay:renumber(count)
+  self:command("renumber", count)
+end
+
 -- From now on all that clients send is kept, the first 64 KiB of it.
 function relay:record()
   self:command("record", "on")

@@ -243,6 +243,10 @@ static const char *command_strip_tls(struct relay *r, char **words) {
   return read_switch(words[0], &r->settings.strip_tls) ? NULL : not_a_switch;
 }
 
+static const char *command_renumber(struct relay *r, char **words) {
+  return read_number(words[0], &r->settings.numbers) ? NULL : not_a_number;
+}
+
 static const char *command_record(struct relay *r, char **words) {
   r->recorded = 0;
   return read_switch(words[0], &r->recording) ? NULL : not_a_switch;
@@ -286,7 +290,7 @@ static const char *command_reset(struct relay *r, char **words) {
   r->next[UP] = r->next[DOWN] = no_faults;
   r->recording = false;
   for (struct connection *c = r->open; c != NULL; c = c->next) {
-    c->held = c->answering = c->replacing = c->stream[DOWN].strip_tls = false;
+    c->held = c->answering = c->replacing = c->stream[DOWN].in_greeting = false;
     c->stream[UP].faults = c->stream[DOWN].faults = no_faults;
   }
   return listen_again(r);
@@ -309,6 +313,7 @@ static const struct {
     {"answer", command_answer},       /* HEX, or off */
     {"replace", command_replace},     /* HEX */
     {"strip_tls", command_strip_tls}, /* on|off */
+    {"renumber", command_renumber},   /* COUNT of numbers for new connections; 0: the server's */
     {"record", command_record},       /* on|off: keep what clients send, from now on */
     {"heard", command_heard},         /* a line of it before the answer */
     {"stats", command_stats},

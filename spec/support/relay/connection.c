@@ -28,6 +28,13 @@ static void add_to_open(struct relay *r, struct connection *c) {
   r->accepted++;
 }
 
+static void expect_greeting(const struct relay *r, struct stream *s) {
+  s->strip_tls = r->settings.strip_tls;
+  if (r->settings.numbers != 0)
+    s->number = r->accepted % r->settings.numbers + 1;
+  s->in_greeting = s->strip_tls || s->number != 0;
+}
+
 void connection_open(struct relay *r, int client, int server) {
   struct connection *c = calloc(1, sizeof *c);
   if (c == NULL)
@@ -36,7 +43,7 @@ void connection_open(struct relay *r, int client, int server) {
   take_over(r, &c->server, server);
   stream_init(&c->stream[UP], &c->client, &c->server, &r->next[UP]);
   stream_init(&c->stream[DOWN], &c->server, &c->client, &r->next[DOWN]);
-  c->stream[DOWN].strip_tls = r->settings.strip_tls;
+  expect_greeting(r, &c->stream[DOWN]);
   r->next[UP] = r->next[DOWN] = no_faults;
   add_to_open(r, c);
 }

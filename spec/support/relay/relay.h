@@ -54,7 +54,8 @@ struct settings {
   uint64_t throttle; /* bytes per second and direction; 0: no limit */
   uint64_t chunk;    /* bytes per write; 0: no limit */
   bool strip_tls;
-  bool held; /* forward and accept nothing */
+  uint64_t numbers; /* connections are given these, from 1, again and again; 0: the server's */
+  bool held;        /* forward and accept nothing */
 };
 
 struct bytes {
@@ -73,7 +74,9 @@ struct stream {
   enum cut end;               /* how the source ended; CUT_NONE if it has not */
   int64_t end_ns;             /* when that is to be passed on */
   bool ended;                 /* it was passed on */
-  bool strip_tls;             /* the greeting is still to be changed */
+  bool in_greeting;           /* it is still to be changed: */
+  bool strip_tls;             /* without TLS */
+  uint64_t number;            /* with this number of the connection; 0: the server's */
   uint64_t version_end;       /* where the greeting's version string ends; 0: not seen */
 };
 

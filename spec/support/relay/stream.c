@@ -11,8 +11,9 @@
 
 /* The protocol 10 greeting: a header of 4 bytes, the protocol's number, the version
    up to a NUL, then the low capability flags after 13 bytes of id, scramble and filler.
-   CLIENT_SSL, 0x0800, is in their second byte. */
+   The id has 4 bytes. CLIENT_SSL, 0x0800, is in the second byte of the flags. */
 #define GREETING_PROTOCOL 4
+#define GREETING_ID_BYTES 4
 #define GREETING_NUL_TO_FLAGS 15
 #define CLIENT_SSL_HIGH 0x08
 
@@ -33,24 +34,34 @@ bool stream_has_room(const struct stream *s) {
   return s->waiting < ROOM;
 }
 
-static void strip_tls_at(struct stream *s, uint64_t at, unsigned char *byte) {
+/* `at` counts from the end of the version. */
+static void change_behind_version(struct stream *s, uint64_t at, unsigned char *byte) {
+  if (at <= GREETING_ID_BYTES && s->number != 0)
+    *byte = (unsigned char)(s->number >> 8 * (at - 1));
+  if (at < GREETING_NUL_TO_FLAGS)
+    return;
+  if (s->strip_tls)
+    *byte &= (unsigned char)~CLIENT_SSL_HIGH;
+  s->in_greeting = false;
+}
+
+static void change_greeting_at(struct stream *s, uint64_t at, unsigned char *byte) {
   if (at < GREETING_PROTOCOL)
     return;
   if (at == GREETING_PROTOCOL) {
-    s->strip_tls = *byte == 10; /* else an error packet stands in its place */
+    s->in_greeting = *byte == 10; /* else an error packet stands in its place */
   } else if (s->version_end == 0) {
     if (*byte == 0)
       s->version_end = at;
-  } else if (at == s->version_end + GREETING_NUL_TO_FLAGS) {
-    *byte &= (unsigned char)~CLIENT_SSL_HIGH;
-    s->strip_tls = false;
+  } else {
+    change_behind_version(s, at - s->version_end, byte);
   }
 }
 
 /* Byte by byte, since the greeting may arrive in any pieces. */
-static void strip_tls(struct stream *s, struct chunk *c) {
-  for (size_t i = 0; i < c->size && s->strip_tls; i++)
-    strip_tls_at(s, s->entered + i, &c->bytes[i]);
+static void change_greeting(struct stream *s, struct chunk *c) {
+  for (size_t i = 0; i < c->size && s->in_greeting; i++)
+    change_greeting_at(s, s->entered + i, &c->bytes[i]);
 }
 
 static void corrupt(const struct stream *s, struct chunk *c) {
@@ -73,7 +84,7 @@ static struct chunk *chunk_new(const void *bytes, size_t size, int64_t due_ns) {
 
 void stream_push(struct stream *s, const void *bytes, size_t size, int64_t due_ns) {
   struct chunk *c = chunk_new(bytes, size, due_ns);
-  strip_tls(s, c);
+  change_greeting(s, c);
   corrupt(s, c);
   if (s->last != NULL)
     s->last->next = c;
