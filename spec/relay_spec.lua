@@ -608,7 +608,8 @@ describe("relay", function()
   describe("in the greeting", function()
     -- With these low capability flags, and this number of the connection.
     local function greeting(flags, number)
-      local payload = "\10" .. "5.5.5-10.11.9-MariaDB\0" .. string.pack("<I4", number or 0x08080808) .. ("\8"):rep(8) .. "\0"
+      local payload = "\10" .. "5.5.5-10.11.9-MariaDB\0" .. string.pack("<I4", number or 0x08080808)
+      payload = payload .. ("\8"):rep(8) .. "\0"
       payload = payload .. string.pack("<I2", flags) .. "\8\8\8\8\8"
       return string.pack("<I3B", #payload, 0) .. payload
     end

@@ -10,12 +10,32 @@ local ledger = {}
 
 -- faults: damages done; statements: those sent that had to run once or not at all; twice: those that ran more
 -- than once; half: transactions of which a part was reported as all, or as nothing;
--- lost: reported as done without their effect, or neither reported nor explained; sessions_lost:
--- sessions or slots that a pool no longer knew of, or the server no longer had; crashes: processes that a
--- signal or a sanitizer ended.
-local columns = { "faults", "statements", "twice", "half", "lost", "sessions_lost", "crashes" }
-local headings = { "faults tried", "statements sent", "executed twice", "half", "lost", "sessions lost", "crashes" }
-local must_be_zero = { twice = true, half = true, lost = true, sessions_lost = true, crashes = true }
+-- lost: reported as done without their effect, or neither reported nor explained; strangers: statements of
+-- others that were stopped; slots_lost: places of a pool that nobody got again, or not at once; sessions_lost:
+-- sessions that a pool no longer knew of, or the server no longer had; crashes: processes that a signal or a
+-- sanitizer ended.
+local columns =
+  { "faults", "statements", "twice", "half", "lost", "strangers", "slots_lost", "sessions_lost", "crashes" }
+local headings = {
+  "faults tried",
+  "statements sent",
+  "executed twice",
+  "half",
+  "lost",
+  "strangers stopped",
+  "slots lost",
+  "sessions lost",
+  "crashes",
+}
+local must_be_zero = {
+  twice = true,
+  half = true,
+  lost = true,
+  strangers = true,
+  slots_lost = true,
+  sessions_lost = true,
+  crashes = true,
+}
 
 local function numbers_of(counts)
   local numbers = {}

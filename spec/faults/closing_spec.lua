@@ -22,6 +22,7 @@ it("random programs whose coroutines end in the middle of calls leave every plac
     title = "coroutines ended in the middle",
     module = "spec.support.closed_coroutines",
     counts = "%d+ programs, (%d+) coroutines ended",
+    column = "slots_lost",
     seconds = 5,
     given = { socket = s.socket },
   }

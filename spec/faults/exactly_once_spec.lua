@@ -1,5 +1,6 @@
 -- No statement runs twice, and none is reported as done that did not run: INSERTs whose connection is cut at each
--- byte of the exchange, both ways, by FIN and by RST.
+-- byte of the exchange, both ways, by FIN and by RST, and INSERTs whose coroutine is closed, or whose wait raises, at
+-- each of its waits.
 --
 -- `make test-faults` tries every byte over TCP: the handshake's with `query`, a part of them in the other ways, which
 -- have nothing to send there. Over TLS, where a connection costs much more and the lengths differ from one handshake
@@ -10,22 +11,26 @@ local exactly_once = require "spec.support.exactly_once"
 local ledger = require "tools.ledger"
 
 local every_byte = os.getenv "MYPOOL_EVERY_BYTE"
-local least = os.getenv "MYPOOL_THOROUGH" and 1 or 5
+local thorough = os.getenv "MYPOOL_THOROUGH"
+local least = thorough and 1 or 5
 local fresh, pooled, resetting, later = table.unpack(exactly_once.states)
 
--- Distances of the bytes cut at: in the handshake, and behind it with query and the other ways.
+-- Distances of the bytes cut at: in the handshake, and behind it with query and the other ways; and the states in
+-- which `make test`, too, ends coroutines.
 local transports = {
   {
     name = "TCP",
     tls = false,
     strides = { [fresh] = { 13, 1, 1 }, [pooled] = { 0, 1, 1 }, [resetting] = { 0, 1, 1 }, [later] = { 0, 1, 1 } },
     plain = { [fresh] = true, [pooled] = true, [resetting] = true, [later] = true },
+    ended = { pooled },
   },
   {
     name = "TLS",
     tls = true,
     strides = { [fresh] = { 131, 5, 7 }, [pooled] = { 0, 1, 4 }, [resetting] = { 0, 7, 11 }, [later] = { 0, 1, 4 } },
     plain = { [pooled] = true },
+    ended = {},
   },
 }
 
@@ -83,6 +88,17 @@ for _, transport in ipairs(transports) do
             check_aim(run({ way = way, state = state }, 97, 23), "done, present")
           end)
         end
+      end
+    end
+
+    for _, state in ipairs(thorough and exactly_once.states or transport.ended) do
+      for _, way in ipairs(exactly_once.ways) do
+        it(("%s, %s, is all or nothing wherever its coroutine ends"):format(way.name, state.name), function()
+          local found = trial:run_ended { way = way, state = state }
+          ledger.enter(("coroutines ended: %s over %s"):format(way.name, transport.name), found.counts)
+          assert.same({}, found.violations)
+          assert.is_true(found.counts.faults > 1 and found.outcomes["done, present"] > 0)
+        end)
       end
     end
 

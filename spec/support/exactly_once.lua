@@ -1,15 +1,16 @@
--- INSERTs through relays that cut their connection at a byte, each from a pool of its own, compared with the rows
--- that the server has when all its sessions have ended.
+-- INSERTs through relays that cut their connection at a byte, or whose coroutine ends at one of its waits, each from
+-- a pool of its own, compared with the rows that the server has when all its sessions have ended.
 --
 --     local trial = exactly_once.start { tls = true }
 --     local plan = { way = exactly_once.ways[1], state = exactly_once.states[2], stride = { up = 1, down = 1 } }
---     local found = trial:run(plan)
+--     local found = trial:run(plan) -- or trial:run_ended(plan)
 --     assert.same({}, found.violations)
 --     trial:stop()
 
 local mypool = require "mypool"
 local monotime = require("cqueues").monotime
 local plain = require "spec.plain"
+local poll = require("mypool.core").poll
 local relay = require "spec.support.relay"
 local schedulers = require "spec.support.schedulers"
 local server = require "spec.support.server"
@@ -146,7 +147,7 @@ local function is_whole(stats)
 end
 
 local function arm(r, state, case)
-  if case.how then
+  if case.way then
     r[state.fresh and "cut" or "cut_here"](r, case.way, case.after, case.how)
   end
   if state.go then
@@ -184,6 +185,64 @@ local function attempt(self, r, plan, case)
   local pool, before = new_pool(self, r, plan.scheduler), r:stats()
   insert_through(pool, r, plan, case)
   case.cut = r:stats().cuts > before.cuts
+  case.whole = is_whole(pool:stats())
+  pool:close()
+end
+
+-- ---- ends of coroutines ----
+
+-- What ends at its wait number case.after: as it begins or, `late`, when what it waits for has come.
+local function ending_wait(case)
+  local count = 0
+  return function(fd, seconds)
+    if coroutine.running() ~= case.co then
+      return poll(fd, seconds)
+    end
+    count = count + 1
+    if count ~= case.after or case.late then
+      local ready = poll(fd, seconds)
+      if count ~= case.after then
+        return ready
+      end
+    end
+    case.ended = true
+    if case.how == "raised" then
+      error("on purpose", 0)
+    end
+    coroutine.yield()
+  end
+end
+
+-- The only place of the pool is free at once, though nobody has released or collected anything.
+local function is_served(pool)
+  if pool:stats().lent > 0 then
+    return false
+  end
+  return pool:value { "SELECT 1", timeout = 5 } == 1 and pool:stats().forgotten == 0
+end
+
+local function end_coroutine(pool, r, plan, case)
+  local owner = plan.state.prepare(pool, r)
+  arm(r, plan.state, case)
+  case.co = coroutine.create(call)
+  assert(coroutine.resume(case.co, plan.way, owner, case))
+  assert(coroutine.close(case.co))
+  if owner ~= pool and not case.ended then
+    owner:release()
+  end
+  case.served = is_served(pool)
+  if owner ~= pool then
+    owner:release()
+  end
+end
+
+local function attempt_ended(self, plan, case)
+  local r = self.relays[1]
+  r:reset()
+  local pool = new_pool(self, r, { wait = ending_wait(case) })
+  collectgarbage "stop"
+  end_coroutine(pool, r, plan, case)
+  collectgarbage "restart"
   case.whole = is_whole(pool:stats())
   pool:close()
 end
@@ -265,6 +324,23 @@ local function attempt_all(self, plan, cases)
   plan.scheduler.run(table.unpack(tasks))
 end
 
+-- At each wait until there are no more of them.
+local function attempt_all_ended(self, plan)
+  local cases = {}
+  for _, how in ipairs { "closed", "raised" } do
+    for _, late in ipairs { false, true } do
+      local after = 0
+      repeat
+        after = after + 1
+        local case = { id = self:next_id(), how = how, late = late, after = after }
+        cases[#cases + 1] = case
+        attempt_ended(self, plan, case)
+      until not case.ended
+    end
+  end
+  return cases
+end
+
 -- ---- the truth ----
 
 -- The server may carry out what it has got after its client has gone.
@@ -291,12 +367,18 @@ end
 -- What is wrong with an outcome: a column of the ledger and a sentence; nil when all is well.
 local function verdict(way, case, rows)
   local err = case.err
-  if case.raised then
+  if case.raised and not (case.how == "raised" and case.raised == "on purpose") then
     return "lost", "it raised " .. case.raised
   elseif rows > way.rows then
     return "twice", "it ran more than once"
   elseif rows ~= 0 and rows ~= way.rows then
-    return "lost", "a part of it took effect"
+    return "half", "a part of it took effect"
+  elseif case.served == false then
+    return "slots_lost", "the next checkout was not served"
+  elseif not case.whole then
+    return "slots_lost", "the pool is not whole"
+  elseif case.ended then
+    return (case.result or err) and "lost", "it did not end"
   elseif case.result and (rows == 0 or case.result.affected_rows ~= way.rows) then
     return "lost", "it was reported as done"
   elseif not case.result and not mypool.is_error(err) then
@@ -305,23 +387,22 @@ local function verdict(way, case, rows)
     return "lost", ("the error said %q"):format(tostring(err.executed))
   elseif err and err.retryable and err.executed ~= "no" then
     return "twice", "the error asked for a retry of what may have run"
-  elseif not case.whole then
-    return "sessions_lost", "the pool is not whole"
   end
 end
 
 local function outcome(case, rows)
-  local reported = case.result and "done" or case.err.executed
+  local reported = case.ended and case.how or case.result and "done" or case.err.executed
   return reported .. (rows > 0 and ", present" or ", absent")
 end
 
 local function describe_case(case, rows, sentence)
-  return ("%s with %d rows after %s at byte %d %s: %s"):format(
+  local place = case.way and case.way .. " byte" or case.late and "end of wait" or "wait"
+  return ("%s with %d rows after %s at %s %d: %s"):format(
     sentence,
     rows,
     case.how,
+    place,
     case.after,
-    case.way,
     tostring(case.err or "no error")
   )
 end
@@ -335,7 +416,22 @@ local function judge(found, way, case, rows)
     local name = outcome(case, rows)
     found.outcomes[name] = (found.outcomes[name] or 0) + 1
   end
-  found.counts.faults = found.counts.faults + (case.cut and 1 or 0)
+  found.counts.faults = found.counts.faults + ((case.cut or case.ended) and 1 or 0)
+end
+
+local function judge_all(self, way, cases)
+  local ended = await_end_of_sessions(self)
+  local rows = rows_by_id(self)
+  local counts = { faults = 0, statements = #cases, twice = 0, half = 0, lost = 0, slots_lost = 0, sessions_lost = 0 }
+  local found = { violations = {}, outcomes = {}, counts = counts }
+  for _, case in ipairs(cases) do
+    judge(found, way, case, rows[case.id] or 0)
+  end
+  if not ended then
+    counts.sessions_lost = 1
+    found.violations[#found.violations + 1] = "sessions are left on the server"
+  end
+  return found
 end
 
 -- plan: way, state; stride, the distances of the bytes cut at, { up =, down = }; handshake_stride, that in the
@@ -345,18 +441,13 @@ function trial:run(plan)
   assert(self.observer:query "TRUNCATE once")
   local cases = cases_of(self, plan)
   attempt_all(self, plan, cases)
-  local ended = await_end_of_sessions(self)
-  local rows = rows_by_id(self)
-  local counts = { faults = 0, statements = #cases, twice = 0, lost = 0, sessions_lost = 0 }
-  local found = { violations = {}, outcomes = {}, counts = counts }
-  for _, case in ipairs(cases) do
-    judge(found, plan.way, case, rows[case.id] or 0)
-  end
-  if not ended then
-    counts.sessions_lost = 1
-    found.violations[#found.violations + 1] = "sessions are left on the server"
-  end
-  return found
+  return judge_all(self, plan.way, cases)
+end
+
+-- As run, for coroutines that are closed, or whose wait raises, at each of their waits: plan has way and state.
+function trial:run_ended(plan)
+  assert(self.observer:query "TRUNCATE once")
+  return judge_all(self, plan.way, attempt_all_ended(self, plan))
 end
 
 function trial:next_id()
