@@ -5,8 +5,10 @@
 --
 -- In the end it checks its pool and prints numbers as name=value; it raises when something does not hold.
 
+local auxlib = require "cqueues.auxlib"
 local cqueues = require "cqueues"
 local mypool = require "mypool"
+local strangers = require "spec.support.strangers"
 
 local function chance(n)
   return math.random(n) == 1
@@ -24,9 +26,11 @@ local function new_key()
   return name .. keys
 end
 
+-- Of keys that come and go together.
 local function report(outcome, ...)
+  local first = ...
   for _, key in ipairs { ... } do
-    assert(record:write(key, " ", outcome, "\n"))
+    assert(record:write(key, " ", outcome, " ", first, "\n"))
   end
 end
 
@@ -124,6 +128,62 @@ local function timed_out()
   report_statement(key, pool:query({ sql, timeout = 0.02 }, key, math.random() * 0.04))
 end
 
+-- A text that others are sending, too.
+local function timed_out_among_others()
+  forgive(pool:query { strangers.texts[math.random(#strangers.texts)], timeout = math.random() * 0.25 })
+end
+
+-- What fails and, where a lock wait that times out undoes everything, all before it.
+local harms = {
+  "UPDATE soak_locked SET n = n + 1",
+  "SELECT * FROM missing",
+  "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'a deadlock'",
+}
+
+-- By key, what was said of its statement; and what the transaction's COMMIT returned.
+local function report_parts(outcomes, ok, err)
+  local doubtful, together = not ok and err.kind == "commit_unknown", {}
+  for key, outcome in pairs(outcomes) do
+    if outcome == "yes" then
+      together[#together + 1] = key
+    else
+      report((ok or doubtful) and outcome or "no", key)
+    end
+  end
+  report(ok and "yes" or doubtful and "unknown" or "no", table.unpack(together))
+end
+
+-- Its caller looks at no error.
+local function careless()
+  local list, half, outcomes = { new_key(), new_key(), new_key() }, new_key(), {}
+  local function note(key, result, err)
+    outcomes[key] = result and "yes" or err.executed
+  end
+  local ok, err = pool:transaction(function(tx)
+    for _, key in ipairs(list) do
+      note(key, tx:query(INSERT, key, "careless"))
+      if chance(2) then
+        tx:query(harms[math.random(#harms)])
+      end
+    end
+    outcomes[half] = "no" -- as long as it does not run
+    if chance(2) then
+      note(half, tx:query("CALL half(?)", half))
+    end
+    return true
+  end)
+  if not ok then
+    count(err)
+  end
+  report_parts(outcomes, ok, err)
+end
+
+-- Half of it may be there, which its error says.
+local function failing_call()
+  local key = new_key()
+  report_statement(key, pool:query("CALL half(?)", key))
+end
+
 local function stream()
   pcall(function() -- a loop has no place for an error but to raise it
     for row in assert(pool:rows "SELECT seq, REPEAT('y', 100) AS y FROM seq_1_to_5000") do
@@ -155,8 +215,8 @@ local function ping()
   forgive(pool:ping())
 end
 
-local loads = { query, query, several_in_a_loan, transaction, rolled_back, prepared, bulk, timed_out, stream, state,
-  unread, ping }
+local loads = { query, query, several_in_a_loan, transaction, rolled_back, prepared, bulk, timed_out,
+  timed_out_among_others, careless, failing_call, stream, state, unread, ping }
 
 local function one_load()
   loads[math.random(#loads)]()
@@ -178,10 +238,50 @@ local function abandoned()
   inner:step(math.random() * 0.03)
 end
 
-local function work_until(deadline, may_abandon)
+-- Of what is interrupted nobody knows whether it took effect; but all of it did, or nothing.
+local function two_in_a_transaction(list)
+  return pool:transaction(function(tx)
+    for _, key in ipairs(list) do
+      assert(tx:query(INSERT, key, "interrupted"))
+    end
+    return true
+  end)
+end
+
+local function closed()
+  local list = { new_key(), new_key() }
+  report("unknown", table.unpack(list))
+  local co = coroutine.create(two_in_a_transaction)
+  cqueues.running():wrap(auxlib.resume, co, list)
+  cqueues.sleep(math.random() * 0.02)
+  assert(coroutine.close(co))
+end
+
+local adapter = require "mypool.wait.cqueues"
+local interrupted = setmetatable({}, { __mode = "k" }) -- coroutines
+
+local function wait_or_raise(fd, seconds)
+  if interrupted[coroutine.running()] and chance(4) then
+    error("on purpose", 0)
+  end
+  return adapter.wait(fd, seconds)
+end
+
+local function raised()
+  local list, co = { new_key(), new_key() }, coroutine.running()
+  report("unknown", table.unpack(list))
+  interrupted[co] = true
+  local ok, err = pcall(two_in_a_transaction, list)
+  interrupted[co] = nil
+  assert(ok or err == "on purpose", err)
+end
+
+local ends = { abandoned, closed, raised }
+
+local function work_until(deadline, may_end)
   while cqueues.monotime() < deadline do
-    if may_abandon and chance(40) then
-      abandoned()
+    if may_end and chance(15) then
+      ends[math.random(#ends)]()
     else
       one_load()
     end
@@ -263,7 +363,7 @@ return function(given)
   pool = mypool.new {
     host = "127.0.0.1", port = given.port, user = "app", password = "secret", database = "app",
     max_size = 6, checkout_timeout = 2, connect_timeout = 2, query_timeout = 2,
-    wait = given.cqueues and require "mypool.wait.cqueues" or nil,
+    wait = given.cqueues and { wait = wait_or_raise, forget = adapter.forget } or nil,
   }
   local run = given.cqueues and run_in_coroutines or work_until
   run(began + math.max(given.seconds / 4, math.min(given.seconds / 2, WARM_SECONDS)))

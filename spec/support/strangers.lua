@@ -10,14 +10,14 @@
 -- `strangers.texts` are what they send: with the same text nothing but number and server tell one from another. Half
 -- of them keep their sessions, whose numbers are low, and half of them do not, whose numbers are everywhere.
 
+local cqueues = require "cqueues"
+local monotime = cqueues.monotime
 local mypool = require "mypool"
-local monotime = require("cqueues").monotime
+local wait = require "mypool.wait.cqueues"
 
 local strangers = {}
 local crowd = {}
 crowd.__index = crowd
-
-local wait = require "mypool.wait.cqueues"
 
 strangers.texts = { "SELECT SLEEP(0.2)", "CALL a_moment()" }
 
@@ -57,7 +57,7 @@ function crowd:live(deadline, restless)
     if conn then
       conn:discard()
     else
-      require("cqueues").sleep(0.1)
+      cqueues.sleep(0.1)
     end
   end
 end
