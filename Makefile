@@ -72,7 +72,7 @@ LOCALES = $(patsubst %,build/locale/%.UTF-8,de_DE ps_AF tr_TR)
 CHECKED = build/checked/lua5.4
 # Programs that embed Lua.
 EMBEDDED = $(BUILD)/spec/allocator $(BUILD)/spec/states
-SOAKED = spec/faults/random_spec.lua spec/faults/packets_spec.lua spec/faults/process_spec.lua
+SOAKED = $(patsubst %,spec/faults/%_spec.lua,random packets process closing half strangers)
 
 all: $(CORE)
 
@@ -207,7 +207,8 @@ test-checked: install-build install-server install-test install-checked
 	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) $(CHECKED) test-c >/dev/null
 	LUA=$(CURDIR)/$(CHECKED) $(CHECKED) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) $(SPECS)
 
-# What takes long: load with a fault every second, then random programs and damaged packets, with new seeds.
+# What takes long: load with a fault every second, then random programs, transactions, ended coroutines, time limits and
+# damaged packets, with new seeds.
 soak: install-build install-server install-test
 	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) >/dev/null
 	@rm -f build/soak.ledger
