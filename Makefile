@@ -181,7 +181,7 @@ fuzz-client: install-build install-server install-fuzz all build/fuzz/client
 	@$(call FUZZ,client,$(FUZZ_OPTIONS)) -max_len=30000 -malloc_limit_mb=1000000 \
 	  build/fuzz/corpus-client build/fuzz/seeds-client
 
-build/fuzz/client: spec/fuzz/client.c spec/fuzz/fuzz.h $(RULES) $(wildcard src/*.h src/*/*.h src/pool/*.c src/mariadb/*.c) Makefile
+build/fuzz/client: spec/fuzz/client.c spec/fuzz/fuzz.h $(RULES) $(wildcard src/*.h src/*/*.h src/os/*.c src/pool/*.c src/mariadb/*.c) Makefile
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(MARIADB_CFLAGS) $(filter %.c,$^) $(MARIADB_LIBS) -lm -rdynamic -o $@
 

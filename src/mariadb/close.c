@@ -1,13 +1,11 @@
 /* Whether a session lives, and how it ends. */
-#include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "ending.h"
 #include "helper.h"
+#include "os/socket.h"
 
 /* What libmariadb has read ahead and nobody has asked for yet. */
 bool mp_session_has_cached(const mp_session *session) {
@@ -36,20 +34,18 @@ bool mp_session_has_row(const mp_session *session) {
 
 /* Whether something has come that nobody asked for, the end of the connection apart. */
 bool mp_session_has_more(const mp_session *session) {
-  struct pollfd socket = {.fd = mysql_get_socket(session->mysql), .events = POLLIN | POLLRDHUP};
-  return mp_session_has_cached(session) || (poll(&socket, 1, 0) > 0 && socket.revents == POLLIN);
+  return mp_session_has_cached(session) ||
+         mp_socket_look(mysql_get_socket(session->mysql)) == MP_SOCKET_READABLE;
 }
 
-/* With no reply owed, anything to read is the server's farewell. POLLRDHUP tells of the end
-   also behind replies that have not been read. */
+/* With no reply owed, anything to read is the server's farewell. */
 mp_liveness mp_session_peek(mp_session *session) {
   if (session->fork_generation != mp_fork_generation() || !session->mysql || !session->mysql->net.pvio)
     return MP_DEAD;
-  struct pollfd socket = {.fd = mysql_get_socket(session->mysql), .events = POLLIN | POLLRDHUP};
-  poll(&socket, 1, 0);
-  if (socket.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL))
+  mp_socket_state state = mp_socket_look(mysql_get_socket(session->mysql));
+  if (state == MP_SOCKET_CLOSING || state == MP_SOCKET_BROKEN)
     return MP_DEAD;
-  if (socket.revents == 0 && !mp_session_has_cached(session))
+  if (state == MP_SOCKET_QUIET && !mp_session_has_cached(session))
     return MP_QUIET;
   return session->owed > 0 ? MP_READY : MP_DEAD;
 }
@@ -78,22 +74,10 @@ bool mp_session_at_rest(const mp_session *session) {
    whose COM_QUIT is followed by a RST, which is what closing a socket over unread bytes comes to, and what
    answers those that arrive later. */
 
-static bool has_room(int fd) {
-  struct pollfd socket = {.fd = fd, .events = POLLOUT};
-  return poll(&socket, 1, 0) > 0 && (socket.revents & POLLOUT);
-}
-
 /* Behind an unfinished exchange it would be of no use, and where there is no room it would block. */
 static bool may_say_quit(const mp_session *session) {
   return session->mysql->net.pvio && is_between_statements(session) && session->unsent == 0 &&
-         has_room(mysql_get_socket(session->mysql));
-}
-
-/* Whatever has arrived. A server that goes on and on is not read to its end. */
-static void drain(int fd) {
-  char waste[4096];
-  for (int i = 0; i < 64 && recv(fd, waste, sizeof waste, MSG_DONTWAIT) > 0; i++)
-    ;
+         mp_socket_has_room(mysql_get_socket(session->mysql));
 }
 
 static void say_quit(MYSQL *mysql) {
@@ -113,7 +97,7 @@ void mp_session_abort(mp_session *session) {
 void mp_session_take_leave(mp_session *session) {
   if (session->helper || !session->mysql || !may_say_quit(session))
     return;
-  drain(mysql_get_socket(session->mysql));
+  mp_socket_drain(mysql_get_socket(session->mysql));
   mp_leaving_add(session);
   say_quit(session->mysql);
 }
@@ -121,17 +105,8 @@ void mp_session_take_leave(mp_session *session) {
 /* Puts a dead end in the place of the socket, so that the farewell of mysql_close reaches
    nobody: not the parent's server. */
 static void detach_socket(MYSQL *mysql) {
-  int pair[2];
-  if (!mysql->net.pvio)
-    return;
-  int fd = mysql_get_socket(mysql);
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-    close(fd); /* no descriptor is left: mysql_close finds it closed */
-    return;
-  }
-  dup3(pair[0], fd, O_CLOEXEC);
-  close(pair[0]);
-  close(pair[1]);
+  if (mysql->net.pvio)
+    mp_socket_replace(mysql_get_socket(mysql));
 }
 
 /* mysql_close says COM_QUIT. */
@@ -139,7 +114,7 @@ static void say_goodbye(mp_session *session) {
   if (session->fork_generation != mp_fork_generation())
     detach_socket(session->mysql);
   else if (may_say_quit(session))
-    drain(mysql_get_socket(session->mysql));
+    mp_socket_drain(mysql_get_socket(session->mysql));
   else
     mp_session_abort(session);
   if (session->fork_generation == mp_fork_generation() && !session->stop_with)
@@ -165,7 +140,7 @@ void mp_session_close(mp_session *session) {
   if (session->helper)
     mp_helper_stop(session);
   mp_ending_leave(session);
-  mp_port_give(session->driver, session->port); /* while its socket has its number */
+  mp_pollsets_give(session->driver->pollsets, session->pollset); /* while its socket has its number */
   if (session->mysql && !mp_program_has_ended()) {
     say_goodbye(session);
     drop_result(session);

@@ -1,14 +1,11 @@
 /* From nothing to a session at its baseline. Blocks until the deadline at most, but for name
    resolution and the TLS handshake, which libmariadb offers in no other form. */
 #include <errmsg.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "helper.h"
+#include "os/socket.h"
 
 /* 13.5 KiB were the most that was ever seen in use. */
 static const size_t context_stack = 64 * 1024;
@@ -49,18 +46,7 @@ static void set_options(MYSQL *mysql, const mp_server *server, int64_t deadline_
 /* A child of exec must not hold the connection open. libmariadb makes its sockets without the flag:
    what another thread runs between the two calls does inherit it. */
 static void close_on_exec(MYSQL *mysql) {
-  fcntl(mysql_get_socket(mysql), F_SETFD, FD_CLOEXEC);
-}
-
-/* A peer that is gone for good must be noticed also while a long statement runs, which only
-   keepalive does. */
-static void set_socket_options(MYSQL *mysql) {
-  int fd = mysql_get_socket(mysql);
-  int on = 1, idle = 60, interval = 10, probes = 6;
-  setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+  mp_socket_close_on_exec(mysql_get_socket(mysql));
 }
 
 /* libmariadb may name something else than what the server asked for. */
@@ -77,7 +63,7 @@ static mp_status connected(mp_session *session, mp_error *err) {
     return mp_tls_explain(session, err);
   }
   close_on_exec(session->mysql);
-  set_socket_options(session->mysql);
+  mp_socket_keep_alive(mysql_get_socket(session->mysql)); /* also while a long statement runs */
   mp_reading_begin(session);
   return session->driver->server.tls ? mp_tls_check(session, err) : MP_DONE;
 }

@@ -39,9 +39,8 @@ static mp_status session_next_result(mp_session *session, bool *more, mp_error *
 static int wait_fd(mp_session *session) {
   if (session->helper)
     return mp_helper_fd(session);
-  mp_port_arm(session->port, mysql_get_socket(session->mysql), session->events & MYSQL_WAIT_READ,
-              session->events & MYSQL_WAIT_WRITE);
-  return session->port->epoll;
+  return mp_pollset_arm(session->pollset, mysql_get_socket(session->mysql), session->events & MYSQL_WAIT_READ,
+                        session->events & MYSQL_WAIT_WRITE);
 }
 
 static uint64_t session_id(const mp_session *session) {
@@ -86,7 +85,8 @@ static char **string_at(const mp_server *server, size_t i) {
   return (char **)((char *)server + strings[i]);
 }
 
-void mp_forget(mariadb_driver *driver, int fd) {
+static void forget(void *context, int fd) {
+  mariadb_driver *driver = context;
   if (driver->server.forget)
     driver->server.forget(driver->server.context, fd);
 }
@@ -100,8 +100,8 @@ static void free_driver(mp_driver *self) {
   free(driver->init_sql);
   for (size_t i = 0; i < STRINGS; i++)
     free(*string_at(server, i));
-  mp_ports_free(driver);
-  mp_bells_free(driver);
+  mp_pollsets_free(driver->pollsets);
+  mp_wakeups_free(driver->wakeups);
   mp_leaving_free(driver);
   free(driver);
 }
@@ -114,8 +114,28 @@ static void rest(mp_driver *self) {
   mp_leaving_free(driver);
   if (driver->server.threads && !driver->server.forget)
     return;
-  mp_ports_free(driver);
-  mp_bells_close(driver);
+  mp_pollsets_close(driver->pollsets);
+  mp_wakeups_close(driver->wakeups);
+}
+
+static mp_wakeups *wakeups_of(mp_driver *self) {
+  return ((mariadb_driver *)self)->wakeups;
+}
+
+static int wakeup_take(mp_driver *self) {
+  return mp_wakeups_take(wakeups_of(self));
+}
+
+static void wakeup_notify(mp_driver *self, int fd) {
+  mp_wakeups_notify(wakeups_of(self), fd);
+}
+
+static void wakeup_clear(mp_driver *self, int fd) {
+  mp_wakeups_clear(wakeups_of(self), fd);
+}
+
+static void wakeup_give(mp_driver *self, int fd) {
+  mp_wakeups_give(wakeups_of(self), fd);
 }
 
 static const mp_driver mariadb_face = {
@@ -153,10 +173,10 @@ static const mp_driver mariadb_face = {
     .may_block_until = mp_reading_patient,
     .wait_fd = wait_fd,
     .wake = mp_helper_nudge,
-    .wakeup_take = mp_bell_take,
-    .wakeup_notify = mp_bell_ring,
-    .wakeup_clear = mp_bell_hush,
-    .wakeup_give = mp_bell_give,
+    .wakeup_take = wakeup_take,
+    .wakeup_notify = wakeup_notify,
+    .wakeup_clear = wakeup_clear,
+    .wakeup_give = wakeup_give,
     .id = session_id,
     .is_in_transaction = in_transaction,
     .server = server_of,
@@ -212,7 +232,10 @@ mp_driver *mp_mariadb_new(const mp_server *server) {
   driver->face = mariadb_face;
   driver->server = *server;
   mp_ending_add(driver);
-  bool complete = copy_strings(driver, server);
+  driver->wakeups = mp_wakeups_new(forget, driver);
+  driver->pollsets = mp_pollsets_new(forget, driver);
+  bool complete = driver->wakeups && driver->pollsets;
+  complete = copy_strings(driver, server) && complete;
   complete = copy_init_sql(driver, server) && complete;
   if (!complete) {
     free_driver(&driver->face);

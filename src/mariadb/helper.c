@@ -3,15 +3,14 @@
 #include "helper.h"
 
 #include <errmsg.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "ending.h"
+#include "os/socket.h"
 
 /* Where the thread is with what nothing can interrupt. */
 enum { AT_WORK, UNINTERRUPTIBLE, PARKED /* for ever: the program has ended meanwhile */ };
@@ -21,7 +20,7 @@ struct helper {
   pthread_t thread;
   mp_helper_work work;
   int64_t deadline_ns;
-  int finished_fd, stop_fd; /* bells */
+  int finished_fd, stop_fd; /* wake-ups */
   pthread_mutex_t lock;     /* of the socket */
   int socket;               /* a second descriptor of what the work is connecting; -1: none */
   atomic_int place;
@@ -38,7 +37,7 @@ static void *run(void *argument) {
   helper->status = helper->work(session, helper->deadline_ns, &helper->error);
   mp_fork_allow_at_end();
   atomic_store(&helper->finished, true);
-  eventfd_write(helper->finished_fd, 1); /* what mp_bell_ring looks at is the other thread's */
+  mp_wakeup_notify(helper->finished_fd); /* what mp_wakeups_notify looks at is the other thread's */
   return NULL;
 }
 
@@ -52,7 +51,7 @@ static int start_thread(mp_session *session) {
   return failed;
 }
 
-/* The bells and the lock of the driver are for the thread of its pool. A connection that serves another
+/* The wake-ups and the lock of the driver are for the thread of its pool. A connection that serves another
    session may have a helper that was begun by a helper; nobody but the two knows of it. */
 
 static void lock(const mp_session *session) {
@@ -65,22 +64,22 @@ static void unlock(const mp_session *session) {
     pthread_mutex_unlock(&session->driver->lock);
 }
 
-static int take_bell(const mp_session *session) {
-  return session->stop_with ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : mp_bell_take(&session->driver->face);
+static int take_wakeup(const mp_session *session) {
+  return session->stop_with ? mp_wakeup_open() : mp_wakeups_take(session->driver->wakeups);
 }
 
-static void give_bell(const mp_session *session, int fd) {
+static void give_wakeup(const mp_session *session, int fd) {
   if (fd >= 0 && session->stop_with)
     close(fd);
   else if (fd >= 0)
-    mp_bell_give(&session->driver->face, fd);
+    mp_wakeups_give(session->driver->wakeups, fd);
 }
 
 /* Under the lock. */
 static void free_helper(mp_session *session) {
   struct helper *helper = session->helper;
-  give_bell(session, helper->finished_fd);
-  give_bell(session, helper->stop_fd);
+  give_wakeup(session, helper->finished_fd);
+  give_wakeup(session, helper->stop_fd);
   if (helper->socket >= 0)
     close(helper->socket);
   pthread_mutex_destroy(&helper->lock);
@@ -103,8 +102,8 @@ mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t dead
   helper->socket = -1;
   helper->work = work;
   helper->deadline_ns = deadline_ns;
-  helper->finished_fd = take_bell(session);
-  helper->stop_fd = take_bell(session);
+  helper->finished_fd = take_wakeup(session);
+  helper->stop_fd = take_wakeup(session);
   lock(session);
   session->helper = helper;
   bool begun = begin(session);
@@ -116,12 +115,11 @@ mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t dead
   return MP_WAIT;
 }
 
-/* A nudge is over with this; the end of the work rings after it has said so. */
+/* A nudge is over with this; the end of the work notifies after it has said so. */
 static bool has_finished(mp_session *session) {
   struct helper *helper = session->helper;
-  eventfd_t count;
   if (!atomic_load(&helper->finished))
-    eventfd_read(helper->finished_fd, &count);
+    mp_wakeup_clear(helper->finished_fd);
   return atomic_load(&helper->finished);
 }
 
@@ -158,13 +156,13 @@ void mp_helper_watch(mp_session *session) {
   pthread_mutex_lock(&helper->lock);
   if (helper->socket >= 0)
     close(helper->socket);
-  helper->socket = fcntl(mysql_get_socket(session->mysql), F_DUPFD_CLOEXEC, 0);
+  helper->socket = mp_socket_duplicate(mysql_get_socket(session->mysql));
   pthread_mutex_unlock(&helper->lock);
 }
 
-/* A TLS handshake does not look at stop_fd. The bell is of this process: it was taken for the helper. */
+/* A TLS handshake does not look at stop_fd. The wake-up is of this process: it was taken for the helper. */
 static void tell_to_stop(struct helper *helper) {
-  eventfd_write(helper->stop_fd, 1);
+  mp_wakeup_notify(helper->stop_fd);
   pthread_mutex_lock(&helper->lock);
   if (helper->socket >= 0)
     shutdown(helper->socket, SHUT_RDWR);
@@ -222,7 +220,7 @@ void mp_helper_leave_uninterruptible(const mp_session *session) {
 
 void mp_helper_nudge(mp_session *session) {
   if (session->helper)
-    mp_bell_ring(&session->driver->face, session->helper->finished_fd);
+    mp_wakeups_notify(session->driver->wakeups, session->helper->finished_fd);
 }
 
 int mp_helper_fd(const mp_session *session) {

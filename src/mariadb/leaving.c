@@ -1,12 +1,11 @@
 /* The end of a connection as the server sees it: it counts one somewhat longer than its client
    does. So that a pool never has more sessions there than max_size, not even while it replaces
    one, each new connection first sees one old one go. */
-#include "helper.h"
-
-#include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "helper.h"
+#include "os/socket.h"
 
 /* A server that is stopped, or far away, must not keep a new connection waiting. */
 static const int64_t patience_ns = 100 * MP_MILLISECOND;
@@ -17,12 +16,6 @@ static const int64_t farewell_ns = 300 * MP_MILLISECOND;
 
 /* After a KILL the socket ends first, and then the server begins to take the session down. */
 static const int64_t settling_ns = 30 * MP_MILLISECOND;
-
-static bool has_gone(int fd, int timeout_ms, int stop_fd) {
-  struct pollfd fds[2] = {{.fd = fd, .events = POLLRDHUP}, {.fd = stop_fd, .events = POLLIN}};
-  poll(fds, 2, timeout_ms);
-  return fds[0].revents != 0;
-}
 
 static void forget_oldest(mariadb_driver *driver) {
   driver->leaving_count--;
@@ -60,7 +53,7 @@ static bool grow(mariadb_driver *driver) {
 /* Whether the server, not this side, ended the connection: libmariadb may have closed its
    socket already. */
 static bool was_cut(const mp_session *session, int fd) {
-  return fd < 0 || mysql_errno(session->mysql) != 0 || has_gone(fd, 0, -1);
+  return fd < 0 || mysql_errno(session->mysql) != 0 || mp_socket_await_end(fd, 0, -1);
 }
 
 void mp_leaving_add(mp_session *session) {
@@ -73,7 +66,7 @@ void mp_leaving_add(mp_session *session) {
   mp_leaving *leaving = &driver->leaving[driver->leaving_count++];
   *leaving = (mp_leaving){.fd = -1, .since_ns = mp_clock_ns(), .expecting = session->owed > 0};
   if (session->mysql->net.pvio)
-    leaving->fd = fcntl(mysql_get_socket(session->mysql), F_DUPFD_CLOEXEC, 0);
+    leaving->fd = mp_socket_duplicate(mysql_get_socket(session->mysql));
   leaving->until_ns = leaving->since_ns + (was_cut(session, leaving->fd) ? settling_ns : 0);
 }
 
@@ -91,9 +84,9 @@ void mp_leaving_await(mp_session *session) {
   mp_leaving *leaving = &session->leaving;
   int stop_fd = mp_helper_stop_fd(session);
   if (leaving->fd >= 0)
-    has_gone(leaving->fd, until_ms(leaving->since_ns + patience_ns), stop_fd);
+    mp_socket_await_end(leaving->fd, until_ms(leaving->since_ns + patience_ns), stop_fd);
   if (leaving->until_ns > mp_clock_ns())
-    has_gone(-1, until_ms(leaving->until_ns), stop_fd);
+    mp_socket_await_end(-1, until_ms(leaving->until_ns), stop_fd);
   mp_leaving_drop(leaving);
 }
 
@@ -105,7 +98,7 @@ void mp_leaving_drop(mp_leaving *leaving) {
 
 static void see_off(const mp_leaving *leaving) {
   if (leaving->expecting && leaving->fd >= 0)
-    has_gone(leaving->fd, until_ms(leaving->since_ns + farewell_ns), -1);
+    mp_socket_await_end(leaving->fd, until_ms(leaving->since_ns + farewell_ns), -1);
 }
 
 void mp_leaving_free(mariadb_driver *driver) {

@@ -14,8 +14,8 @@ static mp_session *session_new(mariadb_driver *driver) {
   mp_ending_join(session);
   session->fork_generation = mp_fork_generation();
   mp_leaving_take(session);
-  session->port = mp_port_take(driver);
-  if (!session->port) {
+  session->pollset = mp_pollsets_take(driver->pollsets);
+  if (!session->pollset) {
     mp_session_close(session);
     return NULL;
   }

@@ -6,9 +6,8 @@
 #include <errno.h>
 #include <mysqld_error.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
+#include "os/socket.h"
 #include "session.h"
 
 /* ---- sending ---- */
@@ -29,9 +28,7 @@ static bool send_at_once(const mp_session *session, bool roll_back, const char *
       {.iov_base = (char *)rollback, .iov_len = roll_back ? ROLLBACK_LENGTH : 0},
       {.iov_base = (char *)packets, .iov_len = length},
   };
-  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-  ssize_t sent = sendmsg(mysql_get_socket(session->mysql), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-  return sent == (ssize_t)(parts[0].iov_len + parts[1].iov_len);
+  return mp_socket_send(mysql_get_socket(session->mysql), parts, 2);
 }
 
 static size_t size_of_packet(const char *at) {

@@ -9,22 +9,16 @@
 
 #include "driver.h"
 #include "mariadb.h"
+#include "os/clock.h"
+#include "os/fork.h"
+#include "os/pollset.h"
+#include "os/wakeup.h"
 
 /* Earlier ones lack what the login is restricted with, and errors of TLS that can be told apart. */
 #define OLDEST_CONNECTOR_C 30300
 #if !defined MARIADB_PACKAGE_VERSION_ID || MARIADB_PACKAGE_VERSION_ID < OLDEST_CONNECTOR_C
 #error "mypool needs the headers of MariaDB Connector/C 3.3 or later (Debian: libmariadb-dev)"
 #endif
-
-/* An fd that programs may wait on and that outlives every socket: libmariadb closes sockets
-   inside its calls and the kernel reuses their numbers, so a scheduler that caches
-   registrations by number would lose a wake-up. */
-typedef struct mp_port {
-  int epoll;                /* what the caller waits for; holds the server's socket or the eventfd */
-  int armed;                /* the socket it is armed for, -1: none */
-  unsigned fork_generation; /* of the process that made the set */
-  struct mp_port *next_free;
-} mp_port;
 
 /* A connection that the server may still count. */
 typedef struct mp_leaving {
@@ -44,11 +38,8 @@ typedef struct mariadb_driver {
   mp_driver face; /* first: the pool sees only this */
   mp_server server;
   char **init_sql;
-  mp_port *free_ports;
-  int *bells; /* free eventfds */
-  size_t bell_count, bell_capacity;
-  unsigned *bell_makers; /* of all bells, by fd: the fork generation of the process that made it */
-  size_t bell_maker_count;
+  mp_wakeups *wakeups;
+  mp_pollsets *pollsets;
   mp_leaving *leaving; /* the oldest first */
   size_t leaving_count, leaving_capacity;
   bool resting;            /* no session will follow */
@@ -115,7 +106,7 @@ struct mp_session {
   mariadb_driver *driver;
   MYSQL *mysql;
   MYSQL_RES *result; /* open until its last row was read */
-  mp_port *port;
+  mp_pollset *pollset;
   unsigned fork_generation; /* of the process that owns the server's connection */
   baseline base;
 
@@ -175,20 +166,6 @@ struct mp_session {
 
   mp_session *next, **link; /* of the driver; link is NULL for a connection that serves another session */
 };
-
-/* port.c */
-mp_port *mp_port_take(mariadb_driver *driver);
-void mp_port_give(mariadb_driver *driver, mp_port *port);
-void mp_port_arm(mp_port *port, int fd, bool readable, bool writable);
-void mp_ports_free(mariadb_driver *driver);
-
-/* bell.c */
-int mp_bell_take(mp_driver *driver);
-void mp_bell_ring(mp_driver *driver, int fd);
-void mp_bell_hush(mp_driver *driver, int fd);
-void mp_bell_give(mp_driver *driver, int fd);
-void mp_bells_close(mariadb_driver *driver); /* those that are free */
-void mp_bells_free(mariadb_driver *driver);
 
 /* blocking.c: blocking, for the statements of a connect */
 mp_status mp_run(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err);
@@ -333,12 +310,6 @@ void mp_session_take_leave(mp_session *session); /* when it will not be used aga
 void mp_session_close(mp_session *session);
 void mp_password_free(mp_session *session);
 
-/* fork.c: helper threads forbid forks while they may hold locks; other threads do not call these. */
-unsigned mp_fork_generation(void);
-void mp_fork_forbid(void);
-void mp_fork_allow(void);
-void mp_fork_allow_at_end(void); /* ... of the thread */
-
 /* leaving.c */
 void mp_leaving_add(mp_session *session);   /* is about to be closed */
 void mp_leaving_take(mp_session *session);  /* is to take the place of one that was */
@@ -357,10 +328,5 @@ mp_status mp_task_run(mp_session *session, mp_status status, int64_t deadline_ns
 mp_status mp_task_look(mp_session *session, int64_t deadline_ns, mp_error *err);
 mp_status mp_mysql_fail(mp_session *session, mp_phase phase, mp_error *err);
 mp_status mp_say(unsigned code, const char *message, const char *sqlstate, mp_phase phase, mp_error *err);
-
-int64_t mp_clock_ns(void);
-
-/* driver.c: tells the user that an fd is about to be closed. */
-void mp_forget(mariadb_driver *driver, int fd);
 
 #endif

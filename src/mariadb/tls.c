@@ -1,12 +1,12 @@
 /* TLS: verified unless the user says otherwise, and never silently plain. */
 #include <errmsg.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "os/socket.h"
 #include "session.h"
 
 /* Without a file of its own each connection would parse the system's whole store, and the
@@ -46,8 +46,7 @@ mp_status mp_tls_set_options(MYSQL *mysql, const mp_server *server, mp_error *er
 
 /* Under TLS libmariadb's non-blocking calls block unless the socket itself does not. */
 void mp_set_nonblocking(MYSQL *mysql) {
-  int fd = mysql_get_socket(mysql);
-  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  mp_socket_set_nonblocking(mysql_get_socket(mysql));
 }
 
 mp_status mp_tls_check(mp_session *session, mp_error *err) {

@@ -1,9 +1,10 @@
-/* Forks of the process. A child shares the sockets of its parent and must never speak on them, and
-   it has none of the threads: a lock of libmariadb's, OpenSSL's or the resolver's that a helper thread
-   held would stay locked in it for ever. */
+/* Forks: counted, and kept waiting while a helper thread is at work. */
+#include "os/fork.h"
+
+#include <pthread.h>
 #include <time.h>
 
-#include "helper.h"
+#include "outcome.h"
 
 /* Comparing numbers is cheaper than a getpid() for each operation. */
 static unsigned generation;
@@ -13,7 +14,7 @@ static pthread_rwlock_t working;
 
 /* A name server, or a peer in the middle of its TLS handshake, may keep a thread at work for longer:
    then the fork goes ahead. */
-static const long patience_ns = 2 * MP_SECOND;
+static const long longest_wait_ns = 2 * MP_SECOND;
 
 static void init_lock(void) {
   pthread_rwlockattr_t attributes;
@@ -28,7 +29,7 @@ static bool locked; /* by the thread that forks; of use between the handlers onl
 static void before_fork(void) {
   struct timespec until;
   clock_gettime(CLOCK_REALTIME, &until);
-  until.tv_nsec += patience_ns;
+  until.tv_nsec += longest_wait_ns;
   until.tv_sec += until.tv_nsec / MP_SECOND;
   until.tv_nsec %= MP_SECOND;
   locked = pthread_rwlock_timedwrlock(&working, &until) == 0;

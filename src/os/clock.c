@@ -1,7 +1,9 @@
-/* The monotonic clock that every deadline is measured by. */
+/* The monotonic clock. */
+#include "os/clock.h"
+
 #include <time.h>
 
-#include "session.h"
+#include "outcome.h"
 
 int64_t mp_clock_ns(void) {
   struct timespec now;

@@ -1,0 +1,46 @@
+/* What can be done with a socket, or told of it, behind the back of the library that uses it. None of these
+   waits but where it says so. */
+#ifndef MYPOOL_OS_SOCKET_H
+#define MYPOOL_OS_SOCKET_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+typedef enum mp_socket_state {
+  MP_SOCKET_QUIET,    /* nothing to read */
+  MP_SOCKET_READABLE, /* ... there is */
+  MP_SOCKET_CLOSING,  /* the peer has ended; what came before may be left to read */
+  MP_SOCKET_BROKEN    /* both directions have ended, by an error maybe */
+} mp_socket_state;
+
+mp_socket_state mp_socket_look(int fd);
+bool mp_socket_has_room(int fd); /* a send of a few bytes would not block */
+
+/* Waits for the peer's end, for so many milliseconds, or until stop_fd is readable. Either may be -1: none.
+   Returns whether the peer has ended. */
+bool mp_socket_await_end(int fd, int timeout_ms, int stop_fd);
+
+/* In one system call, without a signal when the peer has gone. True: all of it was taken; else errno may say
+   why not. */
+bool mp_socket_send(int fd, const struct iovec *parts, size_t count);
+
+/* Discards what has arrived. A peer that goes on and on is not read to its end. */
+void mp_socket_drain(int fd);
+
+/* From so many bytes on the socket counts as readable. */
+void mp_socket_set_low_water(int fd, int bytes);
+
+/* So that a peer which is gone for good is noticed also while nothing is said. */
+void mp_socket_keep_alive(int fd);
+
+void mp_socket_set_nonblocking(int fd);
+void mp_socket_close_on_exec(int fd);
+
+/* A second descriptor of the same socket, closed on exec; -1 when there is none left. */
+int mp_socket_duplicate(int fd);
+
+/* Puts a dead end in the place of the socket: what is written to the descriptor afterwards reaches nobody. */
+void mp_socket_replace(int fd);
+
+#endif
