@@ -2,6 +2,8 @@
    equal shares of it; on a helper thread they are tried side by side, each on a thread of its own, for TLS
    handshakes block. The first to be logged in serves. The idea is that of Happy Eyeballs (RFC 8305), but that
    there a connection made decides. */
+#include "addresses.h"
+
 #include <arpa/inet.h>
 #include <errmsg.h>
 #include <mysqld_error.h>
@@ -9,9 +11,11 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
+#include "call.h"
+#include "close.h"
 #include "helper.h"
+#include "login.h"
 
 /* After so long without success or failure the next address is tried besides. */
 static const int64_t head_start_ns = 300 * MP_MILLISECOND;
@@ -53,7 +57,7 @@ static size_t count_of(const struct addrinfo *list) {
 
 static mp_session *attempt_new(mp_session *session, const struct addrinfo *address, mp_error *err) {
   const mp_server *server = &session->driver->server;
-  mp_session *attempt = mp_serving_new(session);
+  mp_session *attempt = mp_login_new(session);
   if (attempt) {
     attempt->address = malloc(NI_MAXHOST + strlen(server->host));
     attempt->port_number = server->port;
@@ -70,12 +74,12 @@ static mp_session *attempt_new(mp_session *session, const struct addrinfo *addre
 
 /* Frees the attempt. */
 static void hand_over(mp_session *attempt, mp_session *session) {
-  mp_reading_end(attempt);
+  mp_call_give_reads(attempt);
   session->mysql = attempt->mysql;
   session->base.max_packet = attempt->base.max_packet;
   attempt->mysql = NULL;
   mp_session_close(attempt);
-  mp_reading_begin(session);
+  mp_call_take_reads(session);
 }
 
 /* Another address would say the same, and count one more failed login. */
@@ -98,7 +102,7 @@ static mp_status try_one(mp_session *session, const struct addrinfo *address, in
   mp_session *attempt = attempt_new(session, address, err);
   if (!attempt)
     return MP_FAILED;
-  mp_status status = mp_session_login(attempt, deadline_ns, err);
+  mp_status status = mp_login(attempt, deadline_ns, err);
   if (status == MP_DONE)
     hand_over(attempt, session);
   else
@@ -139,7 +143,7 @@ static void start_next(race *r) {
   mp_session *attempt = attempt_new(r->session, r->next, &failure);
   r->next = r->next->ai_next;
   r->next_ns = mp_clock_ns() + head_start_ns;
-  if (attempt && mp_helper_start(attempt, mp_session_login, r->deadline_ns, &failure) == MP_WAIT) {
+  if (attempt && mp_helper_start(attempt, mp_login, r->deadline_ns, &failure) == MP_WAIT) {
     r->running[r->count++] = attempt;
     return;
   }
@@ -215,7 +219,7 @@ static mp_status run_race(race *r, mp_error *err) {
 mp_status mp_addresses_login(mp_session *session, int64_t deadline_ns, mp_error *err) {
   const mp_server *server = &session->driver->server;
   if (server->socket || is_address(server->host))
-    return mp_session_login(session, deadline_ns, err);
+    return mp_login(session, deadline_ns, err);
   struct addrinfo *list = resolve(session, err);
   mp_status status = MP_FAILED;
   if (list && list->ai_next && session->helper) {

@@ -1,11 +1,16 @@
 /* Asks a new session what its state is, so that a reset can lead back to it. */
+#include "baseline.h"
+
 #include <errmsg.h>
 #include <mysqld_error.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "session.h"
+#include "blocking.h"
+#include "flight.h"
+#include "mode.h"
+#include "version.h"
 
 /* One statement, as it costs every connect a round trip. First what init SQL may change, which is asked once
    more when that has run; then what holds as long as the session. */
@@ -31,12 +36,6 @@ enum {
   ROLLBACK,
   IDENTITY_OF_SERVER
 };
-
-/* MySQL 8 has dropped the older name, which MariaDB has had for longer than the newer one. */
-const char *mp_baseline_read_only(const mp_session *session) {
-  bool renamed = !session->base.is_mariadb && mp_server_version(session->mysql) >= 80000;
-  return renamed ? "@@transaction_read_only" : "@@tx_read_only";
-}
 
 /* MySQL counts roles elsewhere, so there the role is restored whenever the server knows the word. */
 static const char *roles(const mp_session *session) {
@@ -68,7 +67,7 @@ static void put_identity_alone(const mp_session *session, bool old, mp_buffer *s
    server is asked in another way. */
 static void put_question(const mp_session *session, bool old, mp_buffer *sql) {
   add_text(sql, STATE);
-  add_text(sql, mp_baseline_read_only(session));
+  add_text(sql, mp_flight_read_only(session));
   add_text(sql, SERVER);
   add_text(sql, roles(session));
   add_text(sql, old ? ", (SELECT VARIABLE_VALUE = 'ON' FROM information_schema.GLOBAL_VARIABLES "
@@ -194,7 +193,6 @@ static mp_status ask(mp_session *session, question *put, int64_t deadline_ns, mp
   return ask_so(session, put, true, deadline_ns, err);
 }
 
-/* Fails unless `side` is a connection to the server of that baseline. */
 mp_status mp_baseline_same_server(mp_session *side, const baseline *base, int64_t deadline_ns,
                                   mp_error *err) {
   if (ask(side, put_identity_alone, deadline_ns, err) != MP_DONE)
@@ -246,7 +244,7 @@ mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error 
 
 mp_status mp_baseline_record_state(mp_session *session, int64_t deadline_ns, mp_error *err) {
   char sql[128];
-  snprintf(sql, sizeof sql, STATE "%s", mp_baseline_read_only(session));
+  snprintf(sql, sizeof sql, STATE "%s", mp_flight_read_only(session));
   if (mp_run_row(session, sql, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
   if (!is_complete(session, READ_ONLY))
@@ -270,22 +268,4 @@ mp_status mp_baseline_check(const mp_session *session, mp_error *err) {
                    "a new session is in a transaction, which init_sql or on_connect has left open, so all "
                    "that pool:query and the like write would be undone");
   return MP_DONE;
-}
-
-/* Once the user's SQL has run. It may have chosen a database, and a role even where the server
-   counts none: then the role is restored in any case. */
-void mp_baseline_settle(baseline *base, const MYSQL *mysql, bool user_sql) {
-  free(base->database);
-  base->charset = mysql->charset;
-  base->database = mysql->db && *mysql->db ? strdup(mysql->db) : NULL;
-  base->has_roles |= user_sql || base->role;
-}
-
-void mp_baseline_free(baseline *base) {
-  free(base->database);
-  free(base->role);
-  free(base->init_connect);
-  free(base->collation);
-  free(base->identity);
-  free(base->charset_client);
 }

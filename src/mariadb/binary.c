@@ -2,11 +2,11 @@
    bytes stand in the row (NULL for NULL); they are read there, without a copy. The formats are
    those of the MariaDB knowledge base, "Resultset row". Dates and times become the text that
    the text protocol would have sent. */
+#include "binary.h"
+
 #include <endian.h>
 #include <float.h>
 #include <string.h>
-
-#include "prepared.h"
 
 static inline uint64_t little_endian(const unsigned char *at, unsigned bytes) {
   uint64_t value = 0;

@@ -1,7 +1,11 @@
 /* Statements run in place while a session connects, and what is left of one that was stopped. */
+#include "blocking.h"
+
 #include <string.h>
 
-#include "session.h"
+#include "call.h"
+#include "protocol.h"
+#include "query.h"
 
 static bool in_result(const mp_session *session) {
   return session->result || (session->executing && session->in_rows);
@@ -11,18 +15,17 @@ enum { LOOK_AFTER_ROWS = 200 };
 
 mp_status mp_run_fetch(mp_session *session, int64_t deadline_ns, mp_error *err) {
   mp_row row;
-  if (++session->run_rows % LOOK_AFTER_ROWS == 0 && mp_task_look(session, deadline_ns, err) != MP_DONE)
+  if (++session->run_rows % LOOK_AFTER_ROWS == 0 && mp_call_look(session, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
-  return mp_task_run(session, mp_statement_fetch(session, &row, err), deadline_ns, err);
+  return mp_call_run(session, mp_protocol_fetch(session, &row, err), deadline_ns, err);
 }
 
 static mp_status next_result(mp_session *session, bool *more, int64_t deadline_ns, mp_error *err) {
-  if (mp_task_run(session, mp_statement_next_result(session, more, err), deadline_ns, err) != MP_DONE)
+  if (mp_call_run(session, mp_protocol_next_result(session, more, err), deadline_ns, err) != MP_DONE)
     return MP_FAILED;
-  return *more ? mp_task_look(session, deadline_ns, err) : MP_DONE;
+  return *more ? mp_call_look(session, deadline_ns, err) : MP_DONE;
 }
 
-/* Reads the current result to its end, and all that follow it. */
 mp_status mp_run_end(mp_session *session, int64_t deadline_ns, mp_error *err) {
   bool more = true;
   while (more) {
@@ -36,7 +39,7 @@ mp_status mp_run_end(mp_session *session, int64_t deadline_ns, mp_error *err) {
 }
 
 static mp_status run_query(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err) {
-  return mp_task_run(session, mp_statement_query(session, sql, strlen(sql), err), deadline_ns, err);
+  return mp_call_run(session, mp_statement_query(session, sql, strlen(sql), err), deadline_ns, err);
 }
 
 mp_status mp_run(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err) {

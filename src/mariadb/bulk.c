@@ -1,12 +1,10 @@
 /* Bulk execution: a prepared statement for many rows at once, by array binding (MariaDB
    Connector/C, "Bulk Insert (Column-wise Binding)"). All values of a column go as one type, the
    widest that a row needs; NULL is an indicator beside the value. */
-#include <errmsg.h>
+#include "bulk.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "prepared.h"
 
 enum { NUMBER_ROOM = MP_FLOAT_ROOM };
 

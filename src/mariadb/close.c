@@ -1,72 +1,124 @@
-/* Whether a session lives, and how it ends. */
+/* A session's end, and connections that the server still counts after it. */
+#include "close.h"
+
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-#include "ending.h"
+#include "flight.h"
 #include "helper.h"
+#include "login.h"
 #include "os/socket.h"
+#include "peek.h"
+#include "prepared.h"
+#include "program.h"
 
-/* What libmariadb has read ahead and nobody has asked for yet. */
-bool mp_session_has_cached(const mp_session *session) {
-  const MARIADB_PVIO *pvio = session->mysql->net.pvio;
-  return pvio->cache && pvio->cache_pos < pvio->cache + pvio->cache_size;
+/* ---- as the server sees it ----
+   A server counts a connection somewhat longer than its client does. So that a pool never has more sessions
+   there than max_size, not even while it replaces one, each new connection first sees one old one go. */
+
+/* A server that is stopped, or far away, must not keep a new connection waiting. */
+static const int64_t patience_ns = 100 * MP_MILLISECOND;
+
+/* ... but may take so long over what it was sent before its farewell: until it has read that, the socket has
+   to stay open. */
+static const int64_t farewell_ns = 300 * MP_MILLISECOND;
+
+/* After a KILL the socket ends first, and then the server begins to take the session down. */
+static const int64_t settling_ns = 30 * MP_MILLISECOND;
+
+static void forget_oldest(mariadb_driver *driver) {
+  driver->leaving_count--;
+  for (size_t i = 0; i < driver->leaving_count; i++)
+    driver->leaving[i] = driver->leaving[i + 1];
 }
 
-/* Whether libmariadb holds the whole of the packet that it reads next: then a call cannot block. A
-   packet is three bytes of length, one of a number, and so many more (MariaDB knowledge base,
-   "Protocol Overview"). */
-bool mp_session_has_packet(const mp_session *session) {
-  const MARIADB_PVIO *pvio = session->mysql->net.pvio;
-  if (!pvio || !pvio->cache || !pvio->cache_pos || session->mysql->net.compress)
+static int until_ms(int64_t time_ns) {
+  int64_t left_ns = time_ns - mp_clock_ns();
+  return left_ns > 0 ? (int)((left_ns + MP_MILLISECOND - 1) / MP_MILLISECOND) : 0;
+}
+
+static bool is_old(const mp_leaving *leaving) {
+  return mp_clock_ns() - leaving->since_ns > (leaving->expecting ? farewell_ns : patience_ns);
+}
+
+static void drop(mp_leaving *leaving) {
+  if (leaving->fd >= 0)
+    close(leaving->fd);
+  leaving->fd = -1;
+}
+
+/* Those whose place nobody took for a while. */
+static void drop_old(mariadb_driver *driver) {
+  while (driver->leaving_count > 0 && is_old(&driver->leaving[0])) {
+    drop(&driver->leaving[0]);
+    forget_oldest(driver);
+  }
+}
+
+static bool grow(mariadb_driver *driver) {
+  size_t capacity = driver->leaving_capacity ? driver->leaving_capacity * 2 : 8;
+  mp_leaving *leaving = realloc(driver->leaving, capacity * sizeof *leaving);
+  if (!leaving)
     return false;
-  const unsigned char *at = pvio->cache_pos, *end = pvio->cache + pvio->cache_size;
-  if (end < at + 4)
-    return false;
-  return (size_t)(end - at) - 4 >= ((size_t)at[0] | (size_t)at[1] << 8 | (size_t)at[2] << 16);
+  driver->leaving = leaving;
+  driver->leaving_capacity = capacity;
+  return true;
 }
 
-/* After the rows come a short packet that begins with 0xFE, or an error, which begins with 0xFF (MariaDB
-   knowledge base, "Result Set Packets"); a row may begin like that too. */
-bool mp_session_has_row(const mp_session *session) {
-  return !session->cont && mp_session_has_packet(session) && session->mysql->net.pvio->cache_pos[4] < 0xFE;
+/* Whether the server, not this side, ended the connection: libmariadb may have closed its
+   socket already. */
+static bool was_cut(const mp_session *session, int fd) {
+  return fd < 0 || mysql_errno(session->mysql) != 0 || mp_socket_await_end(fd, 0, -1);
 }
 
-/* Whether something has come that nobody asked for, the end of the connection apart. */
-bool mp_session_has_more(const mp_session *session) {
-  return mp_session_has_cached(session) ||
-         mp_socket_look(mysql_get_socket(session->mysql)) == MP_SOCKET_READABLE;
+static void leaving_add(mp_session *session) {
+  mariadb_driver *driver = session->driver;
+  drop_old(driver);
+  if (mysql_thread_id(session->mysql) == 0 || driver->resting)
+    return; /* it never was one, or nobody is to take its place */
+  if (driver->leaving_count == driver->leaving_capacity && !grow(driver))
+    return;
+  mp_leaving *leaving = &driver->leaving[driver->leaving_count++];
+  *leaving = (mp_leaving){.fd = -1, .since_ns = mp_clock_ns(), .expecting = session->owed > 0};
+  if (session->mysql->net.pvio)
+    leaving->fd = mp_socket_duplicate(mysql_get_socket(session->mysql));
+  leaving->until_ns = leaving->since_ns + (was_cut(session, leaving->fd) ? settling_ns : 0);
 }
 
-/* With no reply owed, anything to read is the server's farewell. */
-mp_liveness mp_session_peek(mp_session *session) {
-  if (session->fork_generation != mp_fork_generation() || !session->mysql || !session->mysql->net.pvio)
-    return MP_DEAD;
-  mp_socket_state state = mp_socket_look(mysql_get_socket(session->mysql));
-  if (state == MP_SOCKET_CLOSING || state == MP_SOCKET_BROKEN)
-    return MP_DEAD;
-  if (state == MP_SOCKET_QUIET && !mp_session_has_cached(session))
-    return MP_QUIET;
-  return session->owed > 0 ? MP_READY : MP_DEAD;
+void mp_leaving_take(mp_session *session) {
+  mariadb_driver *driver = session->driver;
+  drop_old(driver);
+  session->leaving.fd = -1;
+  if (driver->leaving_count == 0)
+    return;
+  session->leaving = driver->leaving[0];
+  forget_oldest(driver);
 }
 
-/* A unix socket has no network behind which the server could be gone already (measured: a send after
-   a timeout of the server, a KILL, a restart and a crash fails with 2006). What has been read ahead and
-   nobody asked for the look finds, not the send. */
-bool mp_session_send_tells(const mp_session *session) {
-  return session->driver->server.socket != NULL && session->fork_generation == mp_fork_generation() &&
-         !mp_session_has_cached(session);
+void mp_leaving_await(mp_session *session) {
+  mp_leaving *leaving = &session->leaving;
+  int stop_fd = mp_helper_stop_fd(session);
+  if (leaving->fd >= 0)
+    mp_socket_await_end(leaving->fd, until_ms(leaving->since_ns + patience_ns), stop_fd);
+  if (leaving->until_ns > mp_clock_ns())
+    mp_socket_await_end(-1, until_ms(leaving->until_ns), stop_fd);
+  drop(leaving);
 }
 
-/* No statement is unfinished; the replies to a reset may be on their way. */
-static bool is_between_statements(const mp_session *session) {
-  return !session->cont && !session->result && !session->executing &&
-         session->mysql->status == MYSQL_STATUS_READY && !mysql_more_results(session->mysql) &&
-         session->fork_generation == mp_fork_generation();
+static void see_off(const mp_leaving *leaving) {
+  if (leaving->expecting && leaving->fd >= 0)
+    mp_socket_await_end(leaving->fd, until_ms(leaving->since_ns + farewell_ns), -1);
 }
 
-bool mp_session_at_rest(const mp_session *session) {
-  return is_between_statements(session) && session->owed == 0;
+void mp_leaving_free(mariadb_driver *driver) {
+  for (size_t i = 0; i < driver->leaving_count; i++) {
+    see_off(&driver->leaving[i]);
+    drop(&driver->leaving[i]);
+  }
+  free(driver->leaving);
+  driver->leaving = NULL;
+  driver->leaving_count = driver->leaving_capacity = 0;
 }
 
 /* ---- the end ----
@@ -76,7 +128,7 @@ bool mp_session_at_rest(const mp_session *session) {
 
 /* Behind an unfinished exchange it would be of no use, and where there is no room it would block. */
 static bool may_say_quit(const mp_session *session) {
-  return session->mysql->net.pvio && is_between_statements(session) && session->unsent == 0 &&
+  return session->mysql->net.pvio && mp_session_is_between_statements(session) && session->unsent == 0 &&
          mp_socket_has_room(mysql_get_socket(session->mysql));
 }
 
@@ -98,7 +150,7 @@ void mp_session_take_leave(mp_session *session) {
   if (session->helper || !session->mysql || !may_say_quit(session))
     return;
   mp_socket_drain(mysql_get_socket(session->mysql));
-  mp_leaving_add(session);
+  leaving_add(session);
   say_quit(session->mysql);
 }
 
@@ -118,7 +170,7 @@ static void say_goodbye(mp_session *session) {
   else
     mp_session_abort(session);
   if (session->fork_generation == mp_fork_generation() && !session->stop_with)
-    mp_leaving_add(session);
+    leaving_add(session);
 }
 
 /* Freeing an unfinished result would read the rest of it. */
@@ -127,19 +179,11 @@ static void drop_result(mp_session *session) {
   mysql_free_result(session->result);
 }
 
-/* Leaves no trace in freed memory. */
-void mp_password_free(mp_session *session) {
-  if (session->password)
-    explicit_bzero(session->password, strlen(session->password));
-  free(session->password);
-  session->password = NULL;
-}
-
 /* What comes after the end of the program finds OpenSSL gone, and frees in vain. */
 void mp_session_close(mp_session *session) {
   if (session->helper)
     mp_helper_stop(session);
-  mp_ending_leave(session);
+  mp_program_leave(session);
   mp_pollsets_give(session->driver->pollsets, session->pollset); /* while its socket has its number */
   if (session->mysql && !mp_program_has_ended()) {
     say_goodbye(session);
@@ -147,10 +191,10 @@ void mp_session_close(mp_session *session) {
     mp_prepared_end(session);
     mysql_close(session->mysql);
   }
-  mp_leaving_drop(&session->leaving);
-  mp_baseline_free(&session->base);
+  drop(&session->leaving);
+  mp_flight_free_baseline(&session->base);
   mp_buffer_free(&session->flight);
-  mp_password_free(session);
+  mp_login_forget_password(session);
   free(session->address);
   free(session);
 }

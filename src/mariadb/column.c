@@ -1,7 +1,7 @@
 /* What a column holds, as the server describes it. */
-#include <string.h>
+#include "column.h"
 
-#include "session.h"
+#include <string.h>
 
 enum { CHARSET_BINARY = 63 };
 

@@ -1,39 +1,32 @@
 /* The driver: what src/pool sees of this folder. */
-#include <errmsg.h>
+#include "mariadb.h"
+
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "baseline.h"
+#include "call.h"
+#include "close.h"
+#include "connect.h"
 #include "ending.h"
+#include "flight.h"
 #include "helper.h"
-
-/* What a child process reads from a socket that it shares with its parent is lost to the parent. */
-static bool is_foreign(const mp_session *session) {
-  return session->fork_generation != mp_fork_generation();
-}
-
-static mp_status fail_foreign(mp_phase phase, mp_error *err) {
-  mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the connection belongs to the parent process");
-  err->phase = phase;
-  return MP_FAILED;
-}
+#include "mode.h"
+#include "peek.h"
+#include "prepared.h"
+#include "program.h"
+#include "protocol.h"
+#include "query.h"
+#include "recover.h"
+#include "reset.h"
+#include "transaction.h"
 
 static mp_status session_step(mp_session *session, mp_error *err) {
-  if (is_foreign(session))
-    return fail_foreign(session->helper ? MP_PHASE_CONNECT : MP_PHASE_REPLY, err);
-  return session->helper ? mp_helper_step(session, err) : mp_task_step(session, err);
-}
-
-static mp_status session_fetch(mp_session *session, mp_row *row, mp_error *err) {
-  if (is_foreign(session))
-    return fail_foreign(MP_PHASE_RESULT, err);
-  return mp_statement_fetch(session, row, err);
-}
-
-static mp_status session_next_result(mp_session *session, bool *more, mp_error *err) {
-  if (is_foreign(session))
-    return fail_foreign(MP_PHASE_RESULT, err);
-  return mp_statement_next_result(session, more, err);
+  if (mp_call_is_foreign(session))
+    return mp_call_fail_foreign(session->helper ? MP_PHASE_CONNECT : MP_PHASE_REPLY, err);
+  return session->helper ? mp_helper_step(session, err) : mp_call_step(session, err);
 }
 
 static int wait_fd(mp_session *session) {
@@ -94,7 +87,7 @@ static void forget(void *context, int fd) {
 static void free_driver(mp_driver *self) {
   mariadb_driver *driver = (mariadb_driver *)self;
   mp_server *server = &driver->server;
-  mp_ending_remove(driver);
+  mp_program_remove(driver);
   for (size_t i = 0; driver->init_sql && i < server->init_sql_count; i++)
     free(driver->init_sql[i]);
   free(driver->init_sql);
@@ -152,10 +145,10 @@ static const mp_driver mariadb_face = {
     .record = mp_flight_record,
     .check_baseline = mp_baseline_check,
     .query = mp_statement_query,
-    .ask = mp_mode_ask,
-    .has_row = mp_session_has_row,
-    .fetch = session_fetch,
-    .next_result = session_next_result,
+    .ask = mp_statement_ask_mode,
+    .has_row = mp_call_has_row,
+    .fetch = mp_protocol_fetch,
+    .next_result = mp_protocol_next_result,
     .prepare = mp_prepared_prepare,
     .prepared_id = mp_prepared_last,
     .parameters = mp_prepared_parameters,
@@ -169,8 +162,8 @@ static const mp_driver mariadb_face = {
     .recover = mp_session_recover,
     .abort = mp_session_abort,
     .close = mp_session_close,
-    .wait_here = mp_task_wait_here,
-    .may_block_until = mp_reading_patient,
+    .wait_here = mp_call_wait_here,
+    .may_block_until = mp_call_be_patient,
     .wait_fd = wait_fd,
     .wake = mp_helper_nudge,
     .wakeup_take = wakeup_take,
@@ -183,8 +176,8 @@ static const mp_driver mariadb_face = {
     .is_read_only = is_read_only,
     .idle_limit_ns = idle_limit_ns,
     .sql_mode = mp_mode_of,
-    .summary = mp_statement_summary,
-    .column = mp_statement_column,
+    .summary = mp_protocol_summary,
+    .column = mp_protocol_column,
 };
 
 static bool copy_strings(mariadb_driver *driver, const mp_server *from) {
@@ -231,7 +224,7 @@ mp_driver *mp_mariadb_new(const mp_server *server) {
   pthread_once(&once, init_library);
   driver->face = mariadb_face;
   driver->server = *server;
-  mp_ending_add(driver);
+  mp_program_add(driver);
   driver->wakeups = mp_wakeups_new(forget, driver);
   driver->pollsets = mp_pollsets_new(forget, driver);
   bool complete = driver->wakeups && driver->pollsets;

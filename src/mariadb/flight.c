@@ -16,11 +16,42 @@
 
    The last reply is always one that looks like no other. So it proves that all before it are those that
    were asked for: were there one too many, or one too few, it would not come last. */
+#include "flight.h"
+
 #include <ctype.h>
 #include <errmsg.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "session.h"
+#include "version.h"
+
+/* ---- the baseline that it leads to ---- */
+
+/* MySQL 8 has dropped the older name, which MariaDB has had for longer than the newer one. */
+const char *mp_flight_read_only(const mp_session *session) {
+  bool renamed = !session->base.is_mariadb && mp_server_version(session->mysql) >= 80000;
+  return renamed ? "@@transaction_read_only" : "@@tx_read_only";
+}
+
+/* Once the user's SQL has run. It may have chosen a database, and a role even where the server
+   counts none: then the role is restored in any case. */
+void mp_flight_after_user_sql(baseline *base, const MYSQL *mysql, bool user_sql) {
+  free(base->database);
+  base->charset = mysql->charset;
+  base->database = mysql->db && *mysql->db ? strdup(mysql->db) : NULL;
+  base->has_roles |= user_sql || base->role;
+}
+
+void mp_flight_free_baseline(baseline *base) {
+  free(base->database);
+  free(base->role);
+  free(base->init_connect);
+  free(base->collation);
+  free(base->identity);
+  free(base->charset_client);
+}
+
+/* ---- packets ---- */
 
 /* Header: three bytes of length, a sequence number, the command (MariaDB knowledge base,
    "0-packet"). What is longer than that can say would have to be split: the rest of it would be
@@ -97,7 +128,7 @@ static void add_guard(mp_session *session) {
   add_text(&sql, "SELECT 1 FROM DUAL WHERE ");
   add_text(&sql, role ? "CURRENT_ROLE() IS NOT NULL" : "FALSE");
   add_text(&sql, database ? " OR DATABASE() IS NOT NULL OR " : " OR ");
-  add_text(&sql, mp_baseline_read_only(session));
+  add_text(&sql, mp_flight_read_only(session));
   add_text(&sql, base->login_tx_read_only ? " = 0 LIMIT 1" : " LIMIT 1");
   session->guard_reply = session->flight_replies;
   add_built(session, &sql);
@@ -223,7 +254,7 @@ static void rebuild(mp_session *session) {
   size_t built = session->built_length;
   unsigned recorded = session->flight_replies - session->built_replies;
   session->flight = (mp_buffer){0};
-  mp_baseline_settle(&session->base, session->mysql, true);
+  mp_flight_after_user_sql(&session->base, session->mysql, true);
   mp_flight_build(session, &ignored);
   drop_seal(session);
   mp_buffer_add(&session->flight, before.data + built, before.length - built);

@@ -1,12 +1,13 @@
 /* The first bytes of a server. libmariadb takes an error packet with the code 65535 for a progress report,
    and looks for the server's version, which it does not have before the greeting: it would crash. */
+#include "greeting.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "os/socket.h"
-#include "session.h"
 
 /* The beginning of an error packet with the code 65535, behind its length and number. */
 static const unsigned char deadly[] = {0xff, 0xff, 0xff};

@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "ending.h"
 #include "os/socket.h"
+#include "program.h"
 
 /* Where the thread is with what nothing can interrupt. */
 enum { AT_WORK, UNINTERRUPTIBLE, PARKED /* for ever: the program has ended meanwhile */ };

@@ -3,10 +3,13 @@
    charset may go untold. So the mode is known only while each status since the baseline had the bit of the
    baseline's own sql_mode and the last reply had a status at all; the rest only the server knows, when it is
    asked. */
+#include "mode.h"
+
 #include <errmsg.h>
 #include <string.h>
 
-#include "session.h"
+#include "call.h"
+#include "tls.h"
 
 static bool status_bit(const mp_session *session) {
   return session->mysql->server_status & SERVER_STATUS_NO_BACKSLASH_ESCAPES;
@@ -109,16 +112,8 @@ static int answer_cont(mp_session *session, int ready) {
 }
 
 mp_status mp_mode_answered(mp_session *session, mp_error *err) {
-  mp_neighbours_forget(session);
+  mp_tls_clear_errors(session);
   session->cont = answer_cont;
   session->done = answered;
-  return mp_task_settle(session, mysql_store_result_start(&session->result, session->mysql), err);
-}
-
-mp_status mp_mode_ask(mp_session *session, mp_error *err) {
-  static const char question[] = "SELECT @@sql_mode, @@character_set_client";
-  session->mode.asking = true;
-  mp_status status = mp_statement_query(session, question, sizeof question - 1, err);
-  session->mode.asking &= status != MP_FAILED;
-  return status;
+  return mp_call_settle(session, mysql_store_result_start(&session->result, session->mysql), err);
 }

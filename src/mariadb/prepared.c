@@ -1,11 +1,21 @@
 /* Prepared statements of the binary protocol. They are known by number: the session that made
    them may be gone when the number is used. */
+#include "prepared.h"
+
 #include <errmsg.h>
 #include <mysqld_error.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "prepared.h"
+#include "binary.h"
+#include "bulk.h"
+#include "call.h"
+#include "mode.h"
+#include "peek.h"
+#include "preparing.h"
+#include "query.h"
+#include "tls.h"
+#include "transaction.h"
 
 static prepared *find(const mp_session *session, uint64_t id) {
   prepared *statement = session->statements;
@@ -90,7 +100,7 @@ mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t lengt
   session->cont = prepare_cont;
   session->done = prepare_done;
   int events = mysql_stmt_prepare_start(&session->outcome, stmt, sql, length);
-  return mp_task_settle(session, events, err);
+  return mp_call_settle(session, events, err);
 }
 
 uint64_t mp_prepared_last(const mp_session *session) {
@@ -196,7 +206,7 @@ static mp_status send(mp_session *session, prepared *statement, mp_sql_effect ef
   mp_statement_head(&session->head, statement->head.text, statement->head.length);
   session->cont = execute_cont;
   session->done = execute_done;
-  return mp_task_settle(session, mysql_stmt_execute_start(&session->outcome, statement->stmt), err);
+  return mp_call_settle(session, mysql_stmt_execute_start(&session->outcome, statement->stmt), err);
 }
 
 /* For many rows the server takes only what it undoes as a whole, and refuses all else. */
@@ -270,22 +280,22 @@ static int row_cont(mp_session *session, int ready) {
 }
 
 static mp_status row_start(mp_session *session, mp_error *err) {
-  session->arrived = !mp_session_has_packet(session);
+  session->arrived = !mp_call_has_packet(session);
   if (!session->arrived) {
     session->outcome = mysql_stmt_fetch(session->executing->stmt);
     return row_done(session, err);
   }
-  mp_neighbours_forget(session);
+  mp_tls_clear_errors(session);
   session->cont = row_cont;
   session->done = row_done;
-  return mp_task_settle(session, mysql_stmt_fetch_start(&session->outcome, session->executing->stmt), err);
+  return mp_call_settle(session, mysql_stmt_fetch_start(&session->outcome, session->executing->stmt), err);
 }
 
 mp_status mp_prepared_fetch(mp_session *session, mp_row *row, mp_error *err) {
   *row = (mp_row){0};
   if (!session->in_rows)
     return MP_DONE;
-  mp_status status = session->cont ? mp_task_step(session, err) : row_start(session, err);
+  mp_status status = session->cont ? mp_call_step(session, err) : row_start(session, err);
   if (status == MP_DONE && session->in_rows)
     *row = (mp_row){.values = session->executing->values, .arrived = session->arrived};
   return status;
@@ -310,11 +320,11 @@ mp_status mp_prepared_next_result(mp_session *session, bool *more, mp_error *err
   if (!*more)
     return MP_DONE;
   if (session->cont)
-    return mp_task_step(session, err);
-  mp_neighbours_forget(session);
+    return mp_call_step(session, err);
+  mp_tls_clear_errors(session);
   session->cont = next_cont;
   session->done = next_done;
-  return mp_task_settle(session, mysql_stmt_next_result_start(&session->outcome, session->executing->stmt),
+  return mp_call_settle(session, mysql_stmt_next_result_start(&session->outcome, session->executing->stmt),
                         err);
 }
 
@@ -347,7 +357,7 @@ void mp_prepared_close(mp_session *session, uint64_t id) {
   *at = statement->next;
   prepared_free(statement);
   if (session->driver->server.tls)
-    mp_set_nonblocking(session->mysql);
+    mp_tls_set_nonblocking(session->mysql);
 }
 
 /* Once libmariadb has been told to forget them, closing them sends nothing: the server drops

@@ -1,32 +1,20 @@
-/* Prepared statements, as the files that deal with them share them. */
+/* Prepared statements of the binary protocol. They are known by number: the session that made
+   them may be gone when the number is used. */
 #ifndef MYPOOL_MARIADB_PREPARED_H
 #define MYPOOL_MARIADB_PREPARED_H
 
 #include "session.h"
 
-typedef struct prepared {
-  MYSQL_STMT *stmt;
-  uint64_t id;
-  statement_head head;
-  mp_sql_effect effect;
-  unsigned parameters;
-  MYSQL_BIND *binds; /* of the parameters */
-  unsigned room;     /* columns that the next two hold */
-  mp_value *values;  /* of the row just fetched */
-  char *scratch;     /* for its dates and times */
-  struct prepared *next;
-} prepared;
-
-/* binary.c: the row that libmariadb has just read, as values; false when it is none. */
-bool mp_binary_decode(prepared *statement);
-size_t mp_binary_scratch(unsigned columns); /* bytes that it needs for dates and times */
-
-/* bulk.c: whether the server takes more than one row. */
-bool mp_bulk_supported(const mp_session *session);
-
-/* Binds `rows` rows of values, one after the other; false for want of memory. What was bound
-   is freed by mp_bulk_unbind in any case, once the request was built. */
-bool mp_bulk_bind(prepared *statement, const mp_value *values, size_t rows);
-void mp_bulk_unbind(prepared *statement);
+mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t length, mp_error *err);
+uint64_t mp_prepared_last(const mp_session *session);
+int mp_prepared_parameters(const mp_session *session, uint64_t id);
+mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *values, size_t rows,
+                              mp_error *err);
+mp_status mp_prepared_fetch(mp_session *session, mp_row *row, mp_error *err);
+mp_status mp_prepared_next_result(mp_session *session, bool *more, mp_error *err);
+void mp_prepared_summary(const mp_session *session, mp_summary *summary);
+const MYSQL_FIELD *mp_prepared_field(const mp_session *session, unsigned index);
+void mp_prepared_close(mp_session *session, uint64_t id);
+void mp_prepared_end(mp_session *session); /* of all, with the loan */
 
 #endif

@@ -2,10 +2,12 @@
    parameters, and the program would be told that it had got that wrong. So what follows the first packet is
    looked at here: whether that packet was what it should be, and whether as many parameters are described as
    it said. (MariaDB knowledge base, "COM_STMT_PREPARE".) */
+#include "preparing.h"
+
 #include <errmsg.h>
 #include <stddef.h>
 
-#include "session.h"
+#include "call.h"
 
 enum { HEADER = 4, REPLY = 12, EOF_MOST = 8 };
 
@@ -69,5 +71,5 @@ bool mp_preparing_ended_well(const mp_session *session, const MYSQL_STMT *stmt) 
   bool described = stmt->param_count > 0 || stmt->field_count > 0;
   if (!described && (!begins_well(session->mysql) || was_too_short(session->mysql->net.pvio)))
     return false;
-  return !mp_session_has_cached(session);
+  return !mp_call_has_cached(session);
 }

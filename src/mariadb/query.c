@@ -1,9 +1,15 @@
 /* Statements of the text protocol: send, first reply, rows, further results. */
+#include "query.h"
+
 #include <errmsg.h>
 #include <mysqld_error.h>
 #include <string.h>
 
-#include "session.h"
+#include "call.h"
+#include "flight.h"
+#include "mode.h"
+#include "tls.h"
+#include "transaction.h"
 
 static int ping_cont(mp_session *session, int ready) {
   return mysql_ping_cont(&session->outcome, session->mysql, ready);
@@ -35,7 +41,7 @@ static mp_status ask(mp_session *session, mp_error *err) {
   session->expecting = true;
   session->cont = ping_cont;
   session->done = asked;
-  return mp_task_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
+  return mp_call_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
 }
 
 mp_status mp_statement_failed(mp_session *session, mp_error *err) {
@@ -87,7 +93,7 @@ static mp_status sent(mp_session *session, mp_error *err) {
     return mp_mysql_fail(session, MP_PHASE_SEND, err);
   session->cont = reply_start;
   session->done = replied;
-  return mp_task_settle(session, session->patient_until_ns ? reply_start(session, 0) : MYSQL_WAIT_READ, err);
+  return mp_call_settle(session, session->patient_until_ns ? reply_start(session, 0) : MYSQL_WAIT_READ, err);
 }
 
 static int send_cont(mp_session *session, int ready) {
@@ -96,7 +102,7 @@ static int send_cont(mp_session *session, int ready) {
 
 /* What libmariadb would find out too late, or answer with a lost session. */
 static mp_status refuse(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err) {
-  mp_neighbours_forget(session);
+  mp_tls_clear_errors(session);
   if (session->fork_generation != mp_fork_generation())
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "the connection belongs to the parent process");
   if (session->result || session->executing || session->owed || mysql_more_results(session->mysql))
@@ -155,7 +161,7 @@ mp_status mp_statement_query(mp_session *session, const char *sql, size_t length
   }
   session->cont = send_cont;
   session->done = sent;
-  return mp_task_settle(session, mysql_send_query_start(&session->outcome, session->mysql, sql, length), err);
+  return mp_call_settle(session, mysql_send_query_start(&session->outcome, session->mysql, sql, length), err);
 }
 
 static void close_result(mp_session *session) {
@@ -179,24 +185,22 @@ static int fetch_cont(mp_session *session, int ready) {
 
 /* The resumable call costs a change of stacks: not for what is here already. */
 static mp_status fetch_start(mp_session *session, mp_error *err) {
-  session->arrived = !mp_session_has_packet(session);
+  session->arrived = !mp_call_has_packet(session);
   if (!session->arrived) {
     session->row = mysql_fetch_row(session->result);
     return fetched(session, err);
   }
-  mp_neighbours_forget(session);
+  mp_tls_clear_errors(session);
   session->cont = fetch_cont;
   session->done = fetched;
-  return mp_task_settle(session, mysql_fetch_row_start(&session->row, session->result), err);
+  return mp_call_settle(session, mysql_fetch_row_start(&session->row, session->result), err);
 }
 
 mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err) {
-  if (session->executing)
-    return mp_prepared_fetch(session, row, err);
   *row = (mp_row){0};
   if (!session->result && !session->cont)
     return MP_DONE;
-  mp_status status = session->cont ? mp_task_step(session, err) : fetch_start(session, err);
+  mp_status status = session->cont ? mp_call_step(session, err) : fetch_start(session, err);
   if (status == MP_DONE && session->result)
     *row = (mp_row){
         .cells = session->row, .lengths = mysql_fetch_lengths(session->result), .arrived = session->arrived};
@@ -215,17 +219,15 @@ static int advance_cont(mp_session *session, int ready) {
 }
 
 mp_status mp_statement_next_result(mp_session *session, bool *more, mp_error *err) {
-  if (session->executing)
-    return mp_prepared_next_result(session, more, err);
   *more = session->cont || mysql_more_results(session->mysql);
   if (!*more)
     return MP_DONE;
   if (session->cont)
-    return mp_task_step(session, err);
-  mp_neighbours_forget(session);
+    return mp_call_step(session, err);
+  mp_tls_clear_errors(session);
   session->cont = advance_cont;
   session->done = advanced;
-  return mp_task_settle(session, mysql_next_result_start(&session->outcome, session->mysql), err);
+  return mp_call_settle(session, mysql_next_result_start(&session->outcome, session->mysql), err);
 }
 
 static mp_status pinged(mp_session *session, mp_error *err) {
@@ -239,14 +241,18 @@ mp_status mp_statement_ping(mp_session *session, mp_error *err) {
   session->expecting = true;
   session->cont = ping_cont;
   session->done = pinged;
-  return mp_task_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
+  return mp_call_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
+}
+
+mp_status mp_statement_ask_mode(mp_session *session, mp_error *err) {
+  static const char question[] = "SELECT @@sql_mode, @@character_set_client";
+  session->mode.asking = true;
+  mp_status status = mp_statement_query(session, question, sizeof question - 1, err);
+  session->mode.asking &= status != MP_FAILED;
+  return status;
 }
 
 void mp_statement_summary(const mp_session *session, mp_summary *summary) {
-  if (session->executed) {
-    mp_prepared_summary(session, summary);
-    return;
-  }
   MYSQL *mysql = session->mysql;
   bool rows = session->result != NULL;
   *summary = (mp_summary){
@@ -256,10 +262,4 @@ void mp_statement_summary(const mp_session *session, mp_summary *summary) {
       .warning_count = mysql_warning_count(mysql),
       .info = rows ? NULL : mysql_info(mysql),
   };
-}
-
-mp_column mp_statement_column(const mp_session *session, unsigned index) {
-  const MYSQL_FIELD *field = session->executing ? mp_prepared_field(session, index)
-                                                : mysql_fetch_field_direct(session->result, index);
-  return mp_column_of(field);
 }

@@ -2,9 +2,18 @@
    through a second connection, its replies are read, and it is reset. Until that is over nobody
    else can get the session, so a late KILL cannot hit another borrower's statement. One that is not
    proven to be the session's is left alone. */
+#include "recover.h"
+
 #include <errmsg.h>
 
+#include "blocking.h"
+#include "call.h"
+#include "close.h"
 #include "helper.h"
+#include "login.h"
+#include "peek.h"
+#include "reset.h"
+#include "side.h"
 
 /* How long a statement may take to stop before it is told once more. */
 static const int64_t patience_ns = 200 * MP_MILLISECOND;
@@ -33,7 +42,7 @@ static bool has_results(const mp_session *session) {
 static mp_status read_the_rest(mp_session *session, int64_t deadline_ns) {
   mp_error ignored = {0};
   if (session->cont)
-    mp_task_run(session, MP_WAIT, deadline_ns, &ignored);
+    mp_call_run(session, MP_WAIT, deadline_ns, &ignored);
   if (!session->cont && has_results(session))
     mp_run_end(session, deadline_ns, &ignored);
   ignored = (mp_error){0};
@@ -61,7 +70,7 @@ static mp_status stop(mp_session *session, int64_t deadline_ns, mp_error *err) {
 static mp_status make_new(mp_session *session, int64_t deadline_ns, mp_error *err) {
   if (stop(session, deadline_ns, err) != MP_DONE || mp_reset_send(session, err) == MP_FAILED)
     return MP_FAILED;
-  return mp_task_run(session, mp_reset_read(session, err), deadline_ns, err);
+  return mp_call_run(session, mp_reset_read(session, err), deadline_ns, err);
 }
 
 /* Nobody may look at the session for long: without its socket the server ends it, with its transaction and
@@ -85,9 +94,9 @@ mp_status mp_session_recover(mp_session *session, mp_error *err) {
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "the connection belongs to the parent process");
   if (needs_statement(session))
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the statement is still needed");
-  if (mp_session_ask_password(session, err) != MP_DONE)
+  if (mp_login_ask_password(session, err) != MP_DONE)
     return MP_FAILED;
-  mp_reading_patient(session, 0);
+  mp_call_be_patient(session, 0);
   int64_t limit_ns = mp_clock_ns() + session->driver->server.connect_timeout_ns / 2;
   return mp_helper_start(session, recover, limit_ns, err);
 }

@@ -2,13 +2,21 @@
 
    mysql_reset_connection() is of no use: it never parses the OK packet, after which the
    client's idea of charset and flags is the last borrower's. */
+#include "reset.h"
+
 #include <errmsg.h>
 #include <errno.h>
 #include <mysqld_error.h>
 #include <string.h>
 
+#include "call.h"
+#include "flight.h"
+#include "mode.h"
 #include "os/socket.h"
-#include "session.h"
+#include "peek.h"
+#include "prepared.h"
+#include "tls.h"
+#include "transaction.h"
 
 /* ---- sending ---- */
 
@@ -54,7 +62,7 @@ static bool send_each(mp_session *session, bool roll_back, const char *packets, 
   MYSQL *mysql = session->mysql;
   bool sent =
       send_packets(mysql, rollback, roll_back ? ROLLBACK_LENGTH : 0) && send_packets(mysql, packets, length);
-  mp_set_nonblocking(mysql);
+  mp_tls_set_nonblocking(mysql);
   return sent;
 }
 
@@ -92,7 +100,7 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
   bool roll_back = in_transaction(session);
   mp_prepared_end(session);
   mp_mode_forget(session);
-  mp_reading_patient(session, 0);
+  mp_call_be_patient(session, 0);
   session->sent = 0;
   session->unsent = session->flight_replies;
   if (send_piece(session, roll_back, next_piece(session), err) != MP_DONE)
@@ -202,7 +210,7 @@ static mp_status skip_row(mp_session *session, mp_error *err) {
     session->cont = skip_start;
     events = pause_events;
   }
-  return mp_task_settle(session, events, err);
+  return mp_call_settle(session, events, err);
 }
 
 /* A server that was built without profiling, or has done away with it. */
@@ -249,7 +257,7 @@ static mp_status after_result(mp_session *session, mp_error *err) {
     return fail_shifted(err);
   session->cont = next_start;
   session->done = got_next;
-  return mp_task_settle(session, pause_events, err);
+  return mp_call_settle(session, pause_events, err);
 }
 
 static int reply_cont(mp_session *session, int ready) {
@@ -266,17 +274,17 @@ static int reply_start(mp_session *session, int ready) {
 
 static mp_status read_reply(mp_session *session, mp_error *err) {
   session->done = got_result;
-  return mp_task_settle(session, reply_start(session, 0), err);
+  return mp_call_settle(session, reply_start(session, 0), err);
 }
 
 /* One read takes all that is there. When that ended with the reply before, a further attempt would be wasted;
    under TLS there may be more in OpenSSL's hands. */
 static mp_status await_reply(mp_session *session, mp_error *err) {
-  if (session->driver->server.tls || mp_session_has_cached(session))
+  if (session->driver->server.tls || mp_call_has_cached(session))
     return read_reply(session, err);
   session->cont = reply_start;
   session->done = got_result;
-  return mp_task_settle(session, MYSQL_WAIT_READ, err);
+  return mp_call_settle(session, MYSQL_WAIT_READ, err);
 }
 
 /* ---- the rest of a long flight ----
@@ -297,7 +305,7 @@ static mp_status send_long(mp_session *session, size_t length, mp_error *err) {
   session->sent += length;
   session->cont = sent_cont;
   session->done = sent_long;
-  return mp_task_settle(
+  return mp_call_settle(
       session, mysql_send_query_start(&session->outcome, session->mysql, packet + 5, length - 5), err);
 }
 
@@ -311,6 +319,6 @@ static mp_status send_on(mp_session *session, mp_error *err) {
 }
 
 mp_status mp_reset_read(mp_session *session, mp_error *err) {
-  mp_neighbours_forget(session);
+  mp_tls_clear_errors(session);
   return session->owed > 0 ? read_reply(session, err) : MP_DONE;
 }

@@ -53,6 +53,20 @@ typedef struct mariadb_driver {
   mp_session *sessions;
 } mariadb_driver;
 
+/* A prepared statement. */
+typedef struct prepared {
+  MYSQL_STMT *stmt;
+  uint64_t id;
+  statement_head head;
+  mp_sql_effect effect;
+  unsigned parameters;
+  MYSQL_BIND *binds; /* of the parameters */
+  unsigned room;     /* columns that the next two hold */
+  mp_value *values;  /* of the row just fetched */
+  char *scratch;     /* for its dates and times */
+  struct prepared *next;
+} prepared;
+
 /* What leads a used session back to where it was right after connect and init SQL. */
 typedef struct baseline {
   char *role;                               /* in force after connect, on MySQL as SQL; NULL: none */
@@ -166,167 +180,5 @@ struct mp_session {
 
   mp_session *next, **link; /* of the driver; link is NULL for a connection that serves another session */
 };
-
-/* blocking.c: blocking, for the statements of a connect */
-mp_status mp_run(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err);
-/* One row of text. Its cells hold until mp_run_end, which must follow. */
-mp_status mp_run_row(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err);
-mp_status mp_run_fetch(mp_session *session, int64_t deadline_ns, mp_error *err); /* the next row */
-mp_status mp_run_end(mp_session *session, int64_t deadline_ns, mp_error *err);
-
-/* connect.c: from nothing to the baseline, blocking until the deadline at most. */
-mp_status mp_session_connect(mp_session *session, int64_t deadline_ns, mp_error *err);
-/* ... only to be logged in: for a connection that serves another session. */
-mp_status mp_session_login(mp_session *session, int64_t deadline_ns, mp_error *err);
-
-/* addresses.c: the same at the first address of the host that does it. */
-mp_status mp_addresses_login(mp_session *session, int64_t deadline_ns, mp_error *err);
-
-/* greeting.c */
-typedef enum mp_greeting { MP_GREETING_TO_COME, MP_GREETING_DEADLY, MP_GREETING_TO_READ } mp_greeting;
-mp_greeting mp_greeting_look(mp_session *session);
-
-/* tls.c */
-mp_status mp_tls_set_options(MYSQL *mysql, const mp_server *server, mp_error *err);
-mp_status mp_tls_check(mp_session *session, mp_error *err);
-mp_status mp_tls_explain(const mp_session *session, mp_error *err);
-void mp_set_nonblocking(MYSQL *mysql);
-
-/* neighbours.c: before libmariadb is called for a session that may be encrypted. */
-void mp_neighbours_forget(const mp_session *session);
-
-/* opening.c: the same in place or on a helper thread. */
-mp_status mp_session_open(mp_driver *driver, int64_t deadline_ns, mp_session **out, mp_error *err);
-/* A session that is to be logged in for the sake of this one, with the same password. NULL: no memory. */
-mp_session *mp_serving_new(mp_session *served);
-
-/* reading.c */
-void mp_reading_begin(mp_session *session); /* once it is connected */
-void mp_reading_end(mp_session *session);   /* before another session gets the connection */
-void mp_reading_patient(mp_session *session, int64_t until_ns);
-
-mp_status mp_session_ask_password(mp_session *session, mp_error *err);
-
-/* version.c: of the server: 101119 is 10.11.19; 0 for what is no version. */
-unsigned mp_server_version(const MYSQL *mysql);
-
-/* baseline.c */
-mp_status mp_baseline_same_server(mp_session *side, const baseline *base, int64_t deadline_ns, mp_error *err);
-mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err);
-/* What init SQL may have changed since. */
-mp_status mp_baseline_record_state(mp_session *session, int64_t deadline_ns, mp_error *err);
-mp_status mp_baseline_check(const mp_session *session, mp_error *err);
-const char *mp_baseline_read_only(const mp_session *session); /* the variable's name */
-void mp_baseline_settle(baseline *base, const MYSQL *mysql, bool user_sql);
-void mp_baseline_free(baseline *base);
-
-/* side.c: a second connection to the server of a session, and to its statement there. */
-mp_session *mp_side_open(mp_session *session, int64_t deadline_ns, mp_error *err);
-enum { KILL_SIZE = 48 };
-/* What to say to the server to stop the statement; "" when none runs. Fails unless what runs is proven to be
-   the session's. */
-mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t deadline_ns, char kill[KILL_SIZE],
-                       mp_error *err);
-
-/* recover.c */
-mp_status mp_session_recover(mp_session *session, mp_error *err);
-
-/* flight.c */
-#define MP_SEAL "the reset ends here" /* column of the last reply */
-mp_status mp_flight_build(mp_session *session, mp_error *err);
-bool mp_flight_takes(size_t length); /* a statement of so many bytes */
-void mp_flight_add(mp_session *session, const char *sql, size_t length);
-void mp_flight_record(mp_session *session, bool on);
-
-/* reset.c */
-mp_status mp_reset_send(mp_session *session, mp_error *err);
-mp_status mp_reset_read(mp_session *session, mp_error *err);
-
-/* query.c */
-mp_status mp_statement_query(mp_session *session, const char *sql, size_t length, mp_error *err);
-mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err);
-mp_status mp_statement_next_result(mp_session *session, bool *more, mp_error *err);
-mp_status mp_statement_refuse(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err);
-void mp_statement_begin(mp_session *session, mp_sql_effect effect);
-void mp_statement_head(statement_head *head, const char *sql, size_t length);
-mp_status mp_statement_failed(mp_session *session, mp_error *err);
-mp_status mp_statement_ping(mp_session *session, mp_error *err);
-void mp_statement_summary(const mp_session *session, mp_summary *summary);
-mp_column mp_statement_column(const mp_session *session, unsigned index);
-
-/* mode.c */
-void mp_mode_heed(mp_session *session, bool failed); /* after each reply, and each end of rows */
-void mp_mode_rest(mp_session *session);              /* at the baseline */
-void mp_mode_forget(mp_session *session);            /* something else is sent */
-mp_sql_mode mp_mode_of(const mp_session *session);
-mp_reading mp_mode_reading(const char *sql_mode, const char *charset_client);
-mp_status mp_mode_ask(mp_session *session, mp_error *err);
-mp_status mp_mode_answered(mp_session *session, mp_error *err); /* the reply has begun */
-
-/* transaction.c */
-void mp_transaction_before(mp_session *session, mp_sql_effect effect); /* a statement is sent */
-void mp_transaction_answered(mp_session *session);
-void mp_transaction_failed(mp_session *session, unsigned code);
-bool mp_transaction_in_doubt(
-    const mp_session *session); /* after a failure: any reply of the server will tell */
-mp_status mp_transaction_refuse(mp_session *session, mp_error *err); /* any statement but ROLLBACK */
-mp_status mp_transaction_is_watched(const mp_session *session, uint64_t number, mp_error *err);
-uint64_t mp_transaction_watch(mp_session *session);
-mp_status mp_transaction_unwatch(mp_session *session, mp_error *err);
-void mp_transaction_spoil(mp_session *session);
-void mp_transaction_forget(mp_session *session); /* it was rolled back */
-
-/* column.c */
-mp_column mp_column_of(const MYSQL_FIELD *field);
-
-/* preparing.c: before a statement is prepared, and when its reply has been read: false when it was damaged.
- */
-void mp_preparing_begin(mp_session *session);
-bool mp_preparing_ended_well(const mp_session *session, const MYSQL_STMT *stmt);
-
-/* prepared.c */
-mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t length, mp_error *err);
-uint64_t mp_prepared_last(const mp_session *session);
-int mp_prepared_parameters(const mp_session *session, uint64_t id);
-mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *values, size_t rows,
-                              mp_error *err);
-mp_status mp_prepared_fetch(mp_session *session, mp_row *row, mp_error *err);
-mp_status mp_prepared_next_result(mp_session *session, bool *more, mp_error *err);
-void mp_prepared_summary(const mp_session *session, mp_summary *summary);
-const MYSQL_FIELD *mp_prepared_field(const mp_session *session, unsigned index);
-void mp_prepared_close(mp_session *session, uint64_t id);
-void mp_prepared_end(mp_session *session);
-
-/* close.c */
-mp_liveness mp_session_peek(mp_session *session);
-bool mp_session_send_tells(const mp_session *session);
-bool mp_session_has_more(const mp_session *session);
-bool mp_session_has_cached(const mp_session *session);
-bool mp_session_has_packet(const mp_session *session);
-bool mp_session_has_row(const mp_session *session);
-bool mp_session_at_rest(const mp_session *session);
-void mp_session_abort(mp_session *session);
-void mp_session_take_leave(mp_session *session); /* when it will not be used again, and not be closed */
-void mp_session_close(mp_session *session);
-void mp_password_free(mp_session *session);
-
-/* leaving.c */
-void mp_leaving_add(mp_session *session);   /* is about to be closed */
-void mp_leaving_take(mp_session *session);  /* is to take the place of one that was */
-void mp_leaving_await(mp_session *session); /* ... which is gone then; blocks */
-void mp_leaving_drop(mp_leaving *leaving);
-void mp_leaving_free(mariadb_driver *driver); /* blocks while a server still has to read a farewell */
-
-/* call.c: running one libmariadb call after the other */
-mp_status mp_task_settle(mp_session *session, int events, mp_error *err);
-mp_status mp_task_step(mp_session *session, mp_error *err);
-bool mp_task_poll(const mp_session *session, int events, int64_t deadline_ns); /* true: one has come */
-bool mp_task_wait_here(mp_session *session, int64_t deadline_ns);
-mp_status mp_task_run(mp_session *session, mp_status status, int64_t deadline_ns, mp_error *err);
-/* For loops over what the server sends without end: fails when time is up, or the session no longer wanted.
- */
-mp_status mp_task_look(mp_session *session, int64_t deadline_ns, mp_error *err);
-mp_status mp_mysql_fail(mp_session *session, mp_phase phase, mp_error *err);
-mp_status mp_say(unsigned code, const char *message, const char *sqlstate, mp_phase phase, mp_error *err);
 
 #endif

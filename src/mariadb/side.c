@@ -2,6 +2,8 @@
    another server, behind a balancer, say, where another program's connection has the number of the session's;
    or a proxy may have given the session's thread to somebody else. So nothing is believed that is not proven.
  */
+#include "side.h"
+
 #include <ctype.h>
 #include <errmsg.h>
 #include <netdb.h>
@@ -11,7 +13,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "session.h"
+#include "baseline.h"
+#include "blocking.h"
+#include "close.h"
+#include "login.h"
 
 /* ---- the way to the server ---- */
 
@@ -35,8 +40,8 @@ static bool set_address(mp_session *side, mp_session *session) {
 }
 
 mp_session *mp_side_open(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  mp_session *side = mp_serving_new(session);
-  if (side && set_address(side, session) && mp_session_login(side, deadline_ns, err) == MP_DONE &&
+  mp_session *side = mp_login_new(session);
+  if (side && set_address(side, session) && mp_login(side, deadline_ns, err) == MP_DONE &&
       mp_baseline_same_server(side, &session->base, deadline_ns, err) == MP_DONE)
     return side;
   if (side)

@@ -1,4 +1,6 @@
 /* TLS: verified unless the user says otherwise, and never silently plain. */
+#include "tls.h"
+
 #include <errmsg.h>
 #include <errno.h>
 #include <stdio.h>
@@ -7,7 +9,6 @@
 #include <unistd.h>
 
 #include "os/socket.h"
-#include "session.h"
 
 /* Without a file of its own each connection would parse the system's whole store, and the
    verification that guards against stripping takes effect only with one. */
@@ -45,14 +46,14 @@ mp_status mp_tls_set_options(MYSQL *mysql, const mp_server *server, mp_error *er
 }
 
 /* Under TLS libmariadb's non-blocking calls block unless the socket itself does not. */
-void mp_set_nonblocking(MYSQL *mysql) {
+void mp_tls_set_nonblocking(MYSQL *mysql) {
   mp_socket_set_nonblocking(mysql_get_socket(mysql));
 }
 
 mp_status mp_tls_check(mp_session *session, mp_error *err) {
   if (!mysql_get_ssl_cipher(session->mysql))
     return mp_fail(err, MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR, "the server does not speak TLS");
-  mp_set_nonblocking(session->mysql);
+  mp_tls_set_nonblocking(session->mysql);
   return MP_DONE;
 }
 
@@ -149,4 +150,18 @@ mp_status mp_tls_explain(const mp_session *session, mp_error *err) {
   if (server->tls && err->code == CR_SERVER_LOST)
     explain_loss(server, err);
   return MP_FAILED;
+}
+
+/* ---- encrypted sessions that do not break each other ----
+   OpenSSL notes the failures of a thread in one queue, and takes what it finds there for the
+   outcome of the call just made (SSL_get_error(3)). libmariadb leaves there what ended a session:
+   unless the queue is emptied before each call that may read, the next session that has to wait for its
+   server would be told that it is lost. */
+
+/* There only where libmariadb was built with OpenSSL, and then it has been loaded. */
+extern void ERR_clear_error(void) __attribute__((weak));
+
+void mp_tls_clear_errors(const mp_session *session) {
+  if (session->driver->server.tls && ERR_clear_error)
+    ERR_clear_error();
 }

@@ -1,9 +1,9 @@
 /* Whether the transaction that somebody counts on is still there: the server may have undone it, a statement
    in it may have ended it, and what follows would then commit by itself. */
+#include "transaction.h"
+
 #include <mysqld_error.h>
 #include <stdio.h>
-
-#include "session.h"
 
 /* ER_CHECKREAD came with the snapshot isolation of MariaDB 10.6.18. A lock wait that timed out undoes its
    statement alone, unless the server is told otherwise. */

@@ -1,8 +1,8 @@
 /* The server's version. libmariadb's own function reads on behind the end of one without a dot. */
+#include "version.h"
+
 #include <ctype.h>
 #include <stdlib.h>
-
-#include "session.h"
 
 /* Sets *at behind the number, and behind the dot that follows it. */
 static unsigned number_at(const char **at) {

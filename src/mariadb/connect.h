@@ -1,0 +1,10 @@
+/* From nothing to a session at its baseline, in place or on a helper thread. */
+#ifndef MYPOOL_MARIADB_CONNECT_H
+#define MYPOOL_MARIADB_CONNECT_H
+
+#include "session.h"
+
+/* See driver.h. */
+mp_status mp_session_open(mp_driver *driver, int64_t deadline_ns, mp_session **out, mp_error *err);
+
+#endif

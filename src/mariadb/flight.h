@@ -1,0 +1,22 @@
+/* The flight: all that a reset sends, and the baseline that it leads to. */
+#ifndef MYPOOL_MARIADB_FLIGHT_H
+#define MYPOOL_MARIADB_FLIGHT_H
+
+#include "session.h"
+
+#define MP_SEAL "the reset ends here" /* column of the last reply */
+
+mp_status mp_flight_build(mp_session *session, mp_error *err);
+bool mp_flight_takes(size_t length); /* a statement of so many bytes */
+
+/* Between these two, statements that succeeded are added: each reset repeats them. */
+void mp_flight_record(mp_session *session, bool on);
+void mp_flight_add(mp_session *session, const char *sql, size_t length);
+
+const char *mp_flight_read_only(const mp_session *session); /* the variable's name */
+
+/* Once the user's SQL has run, when there was any. */
+void mp_flight_after_user_sql(baseline *base, const MYSQL *mysql, bool user_sql);
+void mp_flight_free_baseline(baseline *base);
+
+#endif

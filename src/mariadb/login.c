@@ -1,0 +1,164 @@
+/* From nothing to a session that is logged in. Blocks until the deadline at most, but for the TLS handshake,
+   which libmariadb offers in no other form. */
+#include "login.h"
+
+#include <errmsg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "call.h"
+#include "greeting.h"
+#include "helper.h"
+#include "os/socket.h"
+#include "tls.h"
+
+/* 13.5 KiB were the most that was ever seen in use. */
+static const size_t context_stack = 64 * 1024;
+
+/* Plugins that send the password, or something as good, in clear are not among them; those
+   that do so unless the connection is safe come only with a unix socket or verified TLS. */
+static const char *allowed_auth(const mp_server *server) {
+  bool verified = server->tls && server->tls_verify;
+  if (verified && server->tls_cleartext && !server->socket)
+    return "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password,mysql_clear_password";
+  if (verified || server->socket)
+    return "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password";
+  return "mysql_native_password,client_ed25519";
+}
+
+/* A fresh handle for each attempt: a failed connect drops the options of its handle. LOCAL
+   INFILE is on unless switched off, and lets a server read any file. */
+static void set_options(MYSQL *mysql, const mp_server *server, int64_t deadline_ns) {
+  int64_t left_ns = deadline_ns - mp_clock_ns();
+  unsigned seconds = left_ns > MP_SECOND ? (unsigned)((left_ns + MP_SECOND - 1) / MP_SECOND) : 1;
+  unsigned off = 0;
+  unsigned protocol = server->socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
+  my_bool no = 0;
+  mysql_options(mysql, MYSQL_OPT_NONBLOCK, &context_stack);
+  mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
+  mysql_options(mysql, MYSQL_OPT_READ_TIMEOUT, &seconds);
+  mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
+  mysql_options(mysql, MYSQL_OPT_LOCAL_INFILE, &off);
+  mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
+  mysql_options(mysql, MYSQL_OPT_RECONNECT, &no);
+  mysql_options(mysql, MYSQL_SET_CHARSET_NAME, server->charset);
+  mysql_options(mysql, MARIADB_OPT_RESTRICTED_AUTH, allowed_auth(server));
+}
+
+/* A child of exec must not hold the connection open. libmariadb makes its sockets without the flag:
+   what another thread runs between the two calls does inherit it. */
+static void close_on_exec(MYSQL *mysql) {
+  mp_socket_close_on_exec(mysql_get_socket(mysql));
+}
+
+/* libmariadb may name something else than what the server asked for. */
+static void explain_plugin(const mp_server *server, mp_error *err) {
+  if (err->code == CR_PLUGIN_NOT_ALLOWED)
+    snprintf(err->message, sizeof err->message,
+             "the server asks for an authentication plugin that is not one of %s", allowed_auth(server));
+}
+
+static mp_status connected(mp_session *session, mp_error *err) {
+  if (!session->connected) {
+    mp_mysql_fail(session, MP_PHASE_CONNECT, err);
+    explain_plugin(&session->driver->server, err);
+    return mp_tls_explain(session, err);
+  }
+  close_on_exec(session->mysql);
+  mp_socket_keep_alive(mysql_get_socket(session->mysql)); /* also while a long statement runs */
+  mp_call_take_reads(session);
+  return session->driver->server.tls ? mp_tls_check(session, err) : MP_DONE;
+}
+
+/* The greeting is looked at before libmariadb may read it. A name may have several addresses, each of
+   which is tried with a new socket. */
+static int connect_cont(mp_session *session, int ready) {
+  MYSQL *mysql = session->mysql;
+  if (!mysql->server_version) {
+    mp_greeting seen = mp_greeting_look(session);
+    if (seen == MP_GREETING_TO_COME)
+      return MYSQL_WAIT_READ;
+    ready = seen == MP_GREETING_DEADLY ? MYSQL_WAIT_TIMEOUT : MYSQL_WAIT_READ | MYSQL_WAIT_WRITE;
+  }
+  int events = mysql_real_connect_cont(&session->connected, mysql, ready);
+  if (events)
+    close_on_exec(mysql);
+  return events;
+}
+
+static const char *host_of(const mp_session *session) {
+  const mp_server *server = &session->driver->server;
+  if (server->socket)
+    return NULL;
+  return session->address ? session->address : server->host;
+}
+
+/* libmariadb reads the host twice: first to connect to it, and, once the server has greeted, as the name
+   that the certificate must have. Where the first is an address, the name takes its place in between. */
+static void name_address(mp_session *session) {
+  const mp_server *server = &session->driver->server;
+  if (session->address && server->host)
+    strcpy(session->address, server->host);
+}
+
+/* A NULL password would be taken from the environment. */
+static mp_status handshake(mp_session *session, mp_error *err) {
+  const mp_server *server = &session->driver->server;
+  session->cont = connect_cont;
+  session->done = connected;
+  int events = mysql_real_connect_start(&session->connected, session->mysql, host_of(session), server->user,
+                                        session->password ? session->password : "", server->database,
+                                        session->address ? session->port_number : server->port,
+                                        server->socket, CLIENT_MULTI_RESULTS);
+  if (events) {
+    name_address(session);
+    close_on_exec(session->mysql);
+    mp_helper_watch(session);
+  }
+  return mp_call_settle(session, events, err);
+}
+
+mp_status mp_login(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  session->mysql = mysql_init(NULL);
+  if (!session->mysql)
+    return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
+  const mp_server *server = &session->driver->server;
+  set_options(session->mysql, server, deadline_ns);
+  if (server->tls && mp_tls_set_options(session->mysql, server, err) != MP_DONE)
+    return MP_FAILED;
+  session->base.max_packet = SIZE_MAX; /* until the server has said it */
+  return mp_call_run(session, handshake(session, err), deadline_ns, err);
+}
+
+/* ---- the password ---- */
+
+/* Leaves no trace in freed memory. */
+void mp_login_forget_password(mp_session *session) {
+  if (session->password)
+    explicit_bzero(session->password, strlen(session->password));
+  free(session->password);
+  session->password = NULL;
+}
+
+/* It may be a function of the program's that tells it. */
+mp_status mp_login_ask_password(mp_session *session, mp_error *err) {
+  const mp_server *server = &session->driver->server;
+  mp_login_forget_password(session);
+  session->password = server->password(server->context, err);
+  return err->kind == MP_ERR_NONE ? MP_DONE : MP_FAILED;
+}
+
+/* ---- a session for the sake of another ---- */
+
+mp_session *mp_login_new(mp_session *served) {
+  mp_session *session = calloc(1, sizeof *session);
+  if (!session)
+    return NULL;
+  session->driver = served->driver;
+  session->fork_generation = served->fork_generation;
+  session->password = served->password ? strdup(served->password) : NULL;
+  session->leaving.fd = -1;
+  session->stop_with = served;
+  return session;
+}

@@ -1,0 +1,16 @@
+/* How the session's server reads SQL text: by its sql_mode and character_set_client. */
+#ifndef MYPOOL_MARIADB_MODE_H
+#define MYPOOL_MARIADB_MODE_H
+
+#include "session.h"
+
+void mp_mode_heed(mp_session *session, bool failed); /* after each reply, and each end of rows */
+void mp_mode_rest(mp_session *session);              /* at the baseline */
+void mp_mode_forget(mp_session *session);            /* something else is sent */
+mp_sql_mode mp_mode_of(const mp_session *session);
+mp_reading mp_mode_reading(const char *sql_mode, const char *charset_client);
+
+/* The reply to the question has begun: reads the answer. */
+mp_status mp_mode_answered(mp_session *session, mp_error *err);
+
+#endif

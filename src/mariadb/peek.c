@@ -1,0 +1,40 @@
+/* Whether a session is alive, and whether it is at rest. */
+#include "peek.h"
+
+#include "call.h"
+#include "os/socket.h"
+
+bool mp_session_has_more(const mp_session *session) {
+  return mp_call_has_cached(session) ||
+         mp_socket_look(mysql_get_socket(session->mysql)) == MP_SOCKET_READABLE;
+}
+
+/* With no reply owed, anything to read is the server's farewell. */
+mp_liveness mp_session_peek(mp_session *session) {
+  if (session->fork_generation != mp_fork_generation() || !session->mysql || !session->mysql->net.pvio)
+    return MP_DEAD;
+  mp_socket_state state = mp_socket_look(mysql_get_socket(session->mysql));
+  if (state == MP_SOCKET_CLOSING || state == MP_SOCKET_BROKEN)
+    return MP_DEAD;
+  if (state == MP_SOCKET_QUIET && !mp_call_has_cached(session))
+    return MP_QUIET;
+  return session->owed > 0 ? MP_READY : MP_DEAD;
+}
+
+/* A unix socket has no network behind which the server could be gone already (measured: a send after
+   a timeout of the server, a KILL, a restart and a crash fails with 2006). What has been read ahead and
+   nobody asked for the look finds, not the send. */
+bool mp_session_send_tells(const mp_session *session) {
+  return session->driver->server.socket != NULL && session->fork_generation == mp_fork_generation() &&
+         !mp_call_has_cached(session);
+}
+
+bool mp_session_is_between_statements(const mp_session *session) {
+  return !session->cont && !session->result && !session->executing &&
+         session->mysql->status == MYSQL_STATUS_READY && !mysql_more_results(session->mysql) &&
+         session->fork_generation == mp_fork_generation();
+}
+
+bool mp_session_at_rest(const mp_session *session) {
+  return mp_session_is_between_statements(session) && session->owed == 0;
+}

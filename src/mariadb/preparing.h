@@ -1,0 +1,12 @@
+/* A look into the reply to a prepare, which libmariadb believes whatever it says. */
+#ifndef MYPOOL_MARIADB_PREPARING_H
+#define MYPOOL_MARIADB_PREPARING_H
+
+#include "session.h"
+
+void mp_preparing_begin(mp_session *session); /* before it is sent */
+
+/* When it has been read: false when it was damaged. */
+bool mp_preparing_ended_well(const mp_session *session, const MYSQL_STMT *stmt);
+
+#endif
