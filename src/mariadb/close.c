@@ -80,7 +80,7 @@ static void leaving_add(mp_session *session) {
   if (driver->leaving_count == driver->leaving_capacity && !grow(driver))
     return;
   mp_leaving *leaving = &driver->leaving[driver->leaving_count++];
-  *leaving = (mp_leaving){.fd = -1, .since_ns = mp_clock_ns(), .expecting = session->owed > 0};
+  *leaving = (mp_leaving){.fd = -1, .since_ns = mp_clock_ns(), .expecting = session->replies_pending > 0};
   if (session->mysql->net.pvio)
     leaving->fd = mp_socket_duplicate(mysql_get_socket(session->mysql));
   leaving->until_ns = leaving->since_ns + (was_cut(session, leaving->fd) ? settling_ns : 0);
@@ -140,7 +140,7 @@ void mp_session_abort(mp_session *session) {
   MYSQL *mysql = session->mysql;
   if (!mysql || !mysql->net.pvio || session->fork_generation != mp_fork_generation())
     return;
-  if (session->owed == 0 && may_say_quit(session))
+  if (session->replies_pending == 0 && may_say_quit(session))
     say_quit(mysql);
   if (mysql->net.pvio)
     shutdown(mysql_get_socket(mysql), SHUT_RDWR);

@@ -9,7 +9,7 @@ bool mp_session_has_more(const mp_session *session) {
          mp_socket_look(mysql_get_socket(session->mysql)) == MP_SOCKET_READABLE;
 }
 
-/* With no reply owed, anything to read is the server's farewell. */
+/* With no reply pending, anything to read is the server's farewell. */
 mp_liveness mp_session_peek(mp_session *session) {
   if (session->fork_generation != mp_fork_generation() || !session->mysql || !session->mysql->net.pvio)
     return MP_DEAD;
@@ -18,7 +18,7 @@ mp_liveness mp_session_peek(mp_session *session) {
     return MP_DEAD;
   if (state == MP_SOCKET_QUIET && !mp_call_has_cached(session))
     return MP_QUIET;
-  return session->owed > 0 ? MP_READY : MP_DEAD;
+  return session->replies_pending > 0 ? MP_READY : MP_DEAD;
 }
 
 /* A unix socket has no network behind which the server could be gone already (measured: a send after
@@ -36,5 +36,5 @@ bool mp_session_is_between_statements(const mp_session *session) {
 }
 
 bool mp_session_at_rest(const mp_session *session) {
-  return mp_session_is_between_statements(session) && session->owed == 0;
+  return mp_session_is_between_statements(session) && session->replies_pending == 0;
 }

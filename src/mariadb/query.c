@@ -105,7 +105,7 @@ static mp_status refuse(mp_session *session, mp_sql_effect effect, size_t length
   mp_tls_clear_errors(session);
   if (session->fork_generation != mp_fork_generation())
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "the connection belongs to the parent process");
-  if (session->result || session->executing || session->owed || mysql_more_results(session->mysql))
+  if (session->result || session->executing || session->replies_pending || mysql_more_results(session->mysql))
     return mp_fail(err, MP_ERR_PROTOCOL, CR_COMMANDS_OUT_OF_SYNC, "a result has not been read to its end");
   if (effect != MP_EFFECT_ROLLBACK && mp_transaction_refuse(session, err) != MP_DONE)
     return MP_FAILED;

@@ -105,7 +105,7 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
   session->unsent = session->flight_replies;
   if (send_piece(session, roll_back, next_piece(session), err) != MP_DONE)
     return MP_FAILED;
-  session->owed = session->flight_replies + roll_back;
+  session->replies_pending = session->flight_replies + roll_back;
   mp_transaction_before(session, MP_EFFECT_ROLLBACK);
   mp_transaction_forget(session);
   return session->unsent > 0 ? MP_WAIT : MP_DONE;
@@ -118,7 +118,7 @@ static mp_status await_reply(mp_session *session, mp_error *err);
 static mp_status send_on(mp_session *session, mp_error *err);
 
 static bool reads(const mp_session *session, unsigned reply) {
-  return session->flight_replies - session->owed == reply;
+  return session->flight_replies - session->replies_pending == reply;
 }
 
 static bool reads_seal(const mp_session *session) {
@@ -132,9 +132,9 @@ static bool must_be_empty(const mp_session *session) {
 
 /* Those to init_connect and what the user had run may be of any kind. */
 static bool may_be_anything(const mp_session *session) {
-  return session->seal_reply > 0 && session->owed > 1 &&
-         session->flight_replies - session->owed > session->profiles_reply &&
-         session->owed <= session->flight_replies;
+  return session->seal_reply > 0 && session->replies_pending > 1 &&
+         session->flight_replies - session->replies_pending > session->profiles_reply &&
+         session->replies_pending <= session->flight_replies;
 }
 
 /* Whether the result has the columns of the reply that is due. */
@@ -156,8 +156,8 @@ static mp_status fail_shifted(mp_error *err) {
 
 /* The server tells the client of a change of charset, unless a borrower told it not to. */
 static mp_status reply_done(mp_session *session, mp_error *err) {
-  if (--session->owed > 0)
-    return session->owed == session->unsent ? send_on(session, err) : await_reply(session, err);
+  if (--session->replies_pending > 0)
+    return session->replies_pending == session->unsent ? send_on(session, err) : await_reply(session, err);
   session->mysql->charset = session->base.charset;
   mp_mode_rest(session);
   return mp_session_has_more(session) ? fail_shifted(err) : MP_DONE;
@@ -320,5 +320,5 @@ static mp_status send_on(mp_session *session, mp_error *err) {
 
 mp_status mp_reset_read(mp_session *session, mp_error *err) {
   mp_tls_clear_errors(session);
-  return session->owed > 0 ? read_reply(session, err) : MP_DONE;
+  return session->replies_pending > 0 ? read_reply(session, err) : MP_DONE;
 }

@@ -157,11 +157,11 @@ struct mp_session {
   size_t built_length; /* of the flight without the statements of on_connect */
   unsigned built_replies;
   unsigned guard_reply, profiles_reply; /* which of the replies are those to the guard and to SHOW PROFILES */
-  unsigned seal_reply; /* ... and the last, behind statements of any kind; 0: there are none */
-  size_t seal_length;  /* of the flight before it */
-  size_t sent;         /* bytes of the flight */
-  unsigned unsent;     /* packets of it */
-  unsigned owed;       /* replies of a reset not read yet, those to come of `unsent` too */
+  unsigned seal_reply;      /* ... and the last, behind statements of any kind; 0: there are none */
+  size_t seal_length;       /* of the flight before it */
+  size_t sent;              /* bytes of the flight */
+  unsigned unsent;          /* packets of it */
+  unsigned replies_pending; /* replies of a reset not read yet, those to come of `unsent` too */
   transaction transaction;
   const char *sql; /* the statement in progress */
   size_t length;
