@@ -70,10 +70,10 @@ bool mp_call_poll(const mp_session *session, int events, int64_t deadline_ns) {
   return poll(&socket, 1, ms < INT_MAX ? (int)ms : INT_MAX) > 0;
 }
 
-/* The way through the epoll set and Lua's loop costs more than the wait for a short statement. A patient read
-   has waited already, until the deadline or a signal. */
+/* The way through the epoll set and Lua's loop costs more than the wait for a short statement. A read that
+   may block has waited already, until the deadline or a signal. */
 bool mp_call_wait_here(mp_session *session, int64_t deadline_ns) {
-  bool waited = session->patient_until_ns > 0 && !(session->events & MYSQL_WAIT_WRITE);
+  bool waited = session->may_block_until_ns > 0 && !(session->events & MYSQL_WAIT_WRITE);
   return !session->helper && session->cont && !waited && mp_call_poll(session, session->events, deadline_ns);
 }
 
@@ -146,8 +146,9 @@ static bool has_the_layout_of_its_headers(void) {
 }
 
 /* True: there is nothing to read. */
-static bool wait_patiently(mp_session *session) {
-  return session->patient_until_ns > 0 && !mp_call_poll(session, MYSQL_WAIT_READ, session->patient_until_ns);
+static bool block_until_readable(mp_session *session) {
+  return session->may_block_until_ns > 0 &&
+         !mp_call_poll(session, MYSQL_WAIT_READ, session->may_block_until_ns);
 }
 
 #if MARIADB_PACKAGE_VERSION_ID < ALWAYS_NONBLOCKING
@@ -155,8 +156,8 @@ static ssize_t read_socket(MARIADB_PVIO *pvio, uchar *buffer, size_t length) {
   mp_session *session = session_of(pvio);
   bool in_vain = session->expecting;
   session->expecting = false;
-  if (session->patient_until_ns > 0)
-    in_vain = wait_patiently(session);
+  if (session->may_block_until_ns > 0)
+    in_vain = block_until_readable(session);
   if (!in_vain)
     return session->ordinary->async_read(pvio, buffer, length);
   errno = EAGAIN;
@@ -169,7 +170,7 @@ static void use_own_read(mp_session *session) {
 #else
 static ssize_t read_socket(MARIADB_PVIO *pvio, uchar *buffer, size_t length) {
   mp_session *session = session_of(pvio);
-  wait_patiently(session);
+  block_until_readable(session);
   return session->ordinary->read(pvio, buffer, length);
 }
 
@@ -193,8 +194,8 @@ void mp_call_give_reads(mp_session *session) {
     session->mysql->net.pvio->methods = session->ordinary;
 }
 
-void mp_call_be_patient(mp_session *session, int64_t until_ns) {
-  session->patient_until_ns = session->ordinary && !session->driver->server.threads ? until_ns : 0;
+void mp_call_may_block_until(mp_session *session, int64_t until_ns) {
+  session->may_block_until_ns = session->ordinary && !session->driver->server.threads ? until_ns : 0;
 }
 
 /* ---- failing ---- */

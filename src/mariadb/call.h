@@ -28,7 +28,7 @@ bool mp_call_has_row(const mp_session *session);
 /* How the socket is read: by this file from the connect on, until another session gets the connection. */
 void mp_call_take_reads(mp_session *session);
 void mp_call_give_reads(mp_session *session);
-void mp_call_be_patient(mp_session *session, int64_t until_ns);
+void mp_call_may_block_until(mp_session *session, int64_t until_ns);
 
 /* Whether the connection belongs to the parent process: then nothing may be read or written. */
 bool mp_call_is_foreign(const mp_session *session);

@@ -18,7 +18,7 @@
    there than max_size, not even while it replaces one, each new connection first sees one old one go. */
 
 /* A server that is stopped, or far away, must not keep a new connection waiting. */
-static const int64_t patience_ns = 100 * MP_MILLISECOND;
+static const int64_t longest_wait_ns = 100 * MP_MILLISECOND;
 
 /* ... but may take so long over what it was sent before its farewell: until it has read that, the socket has
    to stay open. */
@@ -39,7 +39,7 @@ static int until_ms(int64_t time_ns) {
 }
 
 static bool is_old(const mp_leaving *leaving) {
-  return mp_clock_ns() - leaving->since_ns > (leaving->expecting ? farewell_ns : patience_ns);
+  return mp_clock_ns() - leaving->since_ns > (leaving->expecting ? farewell_ns : longest_wait_ns);
 }
 
 static void drop(mp_leaving *leaving) {
@@ -100,7 +100,7 @@ void mp_leaving_await(mp_session *session) {
   mp_leaving *leaving = &session->leaving;
   int stop_fd = mp_helper_stop_fd(session);
   if (leaving->fd >= 0)
-    mp_socket_await_end(leaving->fd, until_ms(leaving->since_ns + patience_ns), stop_fd);
+    mp_socket_await_end(leaving->fd, until_ms(leaving->since_ns + longest_wait_ns), stop_fd);
   if (leaving->until_ns > mp_clock_ns())
     mp_socket_await_end(-1, until_ms(leaving->until_ns), stop_fd);
   drop(leaving);

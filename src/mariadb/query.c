@@ -93,7 +93,8 @@ static mp_status sent(mp_session *session, mp_error *err) {
     return mp_mysql_fail(session, MP_PHASE_SEND, err);
   session->cont = reply_start;
   session->done = replied;
-  return mp_call_settle(session, session->patient_until_ns ? reply_start(session, 0) : MYSQL_WAIT_READ, err);
+  return mp_call_settle(session, session->may_block_until_ns ? reply_start(session, 0) : MYSQL_WAIT_READ,
+                        err);
 }
 
 static int send_cont(mp_session *session, int ready) {

@@ -1,4 +1,4 @@
-/* Recovering a session whose caller ran out of patience: its statement is stopped on the server
+/* Recovering a session whose caller's time is up: its statement is stopped on the server
    through a second connection, its replies are read, and it is reset. Until that is over nobody
    else can get the session, so a late KILL cannot hit another borrower's statement. One that is not
    proven to be the session's is left alone. */
@@ -16,7 +16,7 @@
 #include "side.h"
 
 /* How long a statement may take to stop before it is told once more. */
-static const int64_t patience_ns = 200 * MP_MILLISECOND;
+static const int64_t kill_again_after_ns = 200 * MP_MILLISECOND;
 
 /* The answer to a KILL may take the server two seconds, when the statement holds a lock at that moment
    (measured with SLEEP): what it does to the statement counts. */
@@ -58,7 +58,7 @@ static bool unfinished(const mp_session *session) {
 /* A KILL that came before the server had begun with the statement found nothing to stop. */
 static mp_status stop(mp_session *session, int64_t deadline_ns, mp_error *err) {
   do {
-    int64_t again_ns = mp_clock_ns() + patience_ns;
+    int64_t again_ns = mp_clock_ns() + kill_again_after_ns;
     if (kill_statement(session, deadline_ns, err) != MP_DONE)
       return MP_FAILED;
     if (read_the_rest(session, again_ns < deadline_ns ? again_ns : deadline_ns) == MP_DONE)
@@ -96,7 +96,7 @@ mp_status mp_session_recover(mp_session *session, mp_error *err) {
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the statement is still needed");
   if (mp_login_ask_password(session, err) != MP_DONE)
     return MP_FAILED;
-  mp_call_be_patient(session, 0);
+  mp_call_may_block_until(session, 0);
   int64_t limit_ns = mp_clock_ns() + session->driver->server.connect_timeout_ns / 2;
   return mp_helper_start(session, recover, limit_ns, err);
 }

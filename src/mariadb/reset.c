@@ -100,7 +100,7 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
   bool roll_back = in_transaction(session);
   mp_prepared_end(session);
   mp_mode_forget(session);
-  mp_call_be_patient(session, 0);
+  mp_call_may_block_until(session, 0);
   session->sent = 0;
   session->unsent = session->flight_replies;
   if (send_piece(session, roll_back, next_piece(session), err) != MP_DONE)

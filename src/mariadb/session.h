@@ -136,10 +136,10 @@ struct mp_session {
   unsigned run_rows; /* fetched by blocking.c */
   bool arrived;      /* the row, from the network: it had not been read ahead */
 
-  PVIO_METHODS reading;     /* libmariadb's functions for the socket, but for one of ours */
-  PVIO_METHODS *ordinary;   /* all of them its own; NULL: they are in use as they are */
-  int64_t patient_until_ns; /* until then a read may wait in place; 0: not at all */
-  bool expecting;           /* the next read would be in vain */
+  PVIO_METHODS reading;       /* libmariadb's functions for the socket, but for one of ours */
+  PVIO_METHODS *ordinary;     /* all of them its own; NULL: they are in use as they are */
+  int64_t may_block_until_ns; /* until then a read may wait in place; 0: not at all */
+  bool expecting;             /* the next read would be in vain */
 
   struct st_mariadb_methods methods; /* libmariadb's for the protocol, but for those of preparing.c */
   const struct st_mariadb_methods
