@@ -154,8 +154,8 @@ static bool block_until_readable(mp_session *session) {
 #if MARIADB_PACKAGE_VERSION_ID < ALWAYS_NONBLOCKING
 static ssize_t read_socket(MARIADB_PVIO *pvio, uchar *buffer, size_t length) {
   mp_session *session = session_of(pvio);
-  bool in_vain = session->expecting;
-  session->expecting = false;
+  bool in_vain = session->answer_pending;
+  session->answer_pending = false;
   if (session->may_block_until_ns > 0)
     in_vain = block_until_readable(session);
   if (!in_vain)

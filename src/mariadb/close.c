@@ -39,7 +39,7 @@ static int until_ms(int64_t time_ns) {
 }
 
 static bool is_old(const mp_leaving *leaving) {
-  return mp_clock_ns() - leaving->since_ns > (leaving->expecting ? farewell_ns : longest_wait_ns);
+  return mp_clock_ns() - leaving->since_ns > (leaving->answer_pending ? farewell_ns : longest_wait_ns);
 }
 
 static void drop(mp_leaving *leaving) {
@@ -80,7 +80,8 @@ static void leaving_add(mp_session *session) {
   if (driver->leaving_count == driver->leaving_capacity && !grow(driver))
     return;
   mp_leaving *leaving = &driver->leaving[driver->leaving_count++];
-  *leaving = (mp_leaving){.fd = -1, .since_ns = mp_clock_ns(), .expecting = session->replies_pending > 0};
+  *leaving =
+      (mp_leaving){.fd = -1, .since_ns = mp_clock_ns(), .answer_pending = session->replies_pending > 0};
   if (session->mysql->net.pvio)
     leaving->fd = mp_socket_duplicate(mysql_get_socket(session->mysql));
   leaving->until_ns = leaving->since_ns + (was_cut(session, leaving->fd) ? settling_ns : 0);
@@ -107,7 +108,7 @@ void mp_leaving_await(mp_session *session) {
 }
 
 static void see_off(const mp_leaving *leaving) {
-  if (leaving->expecting && leaving->fd >= 0)
+  if (leaving->answer_pending && leaving->fd >= 0)
     mp_socket_await_end(leaving->fd, until_ms(leaving->since_ns + farewell_ns), -1);
 }
 

@@ -96,7 +96,7 @@ mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t lengt
   mp_transaction_before(session, MP_EFFECT_WHOLE); /* preparing does nothing */
   session->preparing = statement;
   mp_preparing_begin(session);
-  session->expecting = true;
+  session->answer_pending = true;
   session->cont = prepare_cont;
   session->done = prepare_done;
   int events = mysql_stmt_prepare_start(&session->outcome, stmt, sql, length);
@@ -201,7 +201,7 @@ static size_t request_size(const mp_value *values, size_t count) {
 /* libmariadb builds the request from the values before mysql_stmt_execute_start returns. */
 static mp_status send(mp_session *session, prepared *statement, mp_sql_effect effect, mp_error *err) {
   mp_statement_begin(session, effect);
-  session->expecting = true;
+  session->answer_pending = true;
   session->executing = session->executed = statement;
   mp_statement_head(&session->head, statement->head.text, statement->head.length);
   session->cont = execute_cont;

@@ -38,7 +38,7 @@ static mp_status asked(mp_session *session, mp_error *err) {
 static mp_status ask(mp_session *session, mp_error *err) {
   session->failure = *err;
   *err = (mp_error){0};
-  session->expecting = true;
+  session->answer_pending = true;
   session->cont = ping_cont;
   session->done = asked;
   return mp_call_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
@@ -239,7 +239,7 @@ static mp_status pinged(mp_session *session, mp_error *err) {
 mp_status mp_statement_ping(mp_session *session, mp_error *err) {
   if (mp_statement_refuse(session, MP_EFFECT_ROLLBACK, 0, err) != MP_DONE)
     return MP_FAILED;
-  session->expecting = true;
+  session->answer_pending = true;
   session->cont = ping_cont;
   session->done = pinged;
   return mp_call_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);

@@ -24,8 +24,8 @@
 typedef struct mp_leaving {
   int fd; /* a second descriptor of its socket; -1: none */
   int64_t since_ns;
-  int64_t until_ns; /* it may be counted until then, although the socket has ended */
-  bool expecting;   /* the server had not answered all when it was told of the end */
+  int64_t until_ns;    /* it may be counted until then, although the socket has ended */
+  bool answer_pending; /* the server had not answered all when it was told of the end */
 } mp_leaving;
 
 /* How a statement begins: by it the server's list of threads shows whose it is. */
@@ -139,7 +139,7 @@ struct mp_session {
   PVIO_METHODS reading;       /* libmariadb's functions for the socket, but for one of ours */
   PVIO_METHODS *ordinary;     /* all of them its own; NULL: they are in use as they are */
   int64_t may_block_until_ns; /* until then a read may wait in place; 0: not at all */
-  bool expecting;             /* the next read would be in vain */
+  bool answer_pending;        /* the next read would be in vain */
 
   struct st_mariadb_methods methods; /* libmariadb's for the protocol, but for those of preparing.c */
   const struct st_mariadb_methods
