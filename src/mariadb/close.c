@@ -28,9 +28,9 @@ static const int64_t farewell_ns = 300 * MP_MILLISECOND;
 static const int64_t settling_ns = 30 * MP_MILLISECOND;
 
 static void forget_oldest(mariadb_driver *driver) {
-  driver->leaving_count--;
-  for (size_t i = 0; i < driver->leaving_count; i++)
-    driver->leaving[i] = driver->leaving[i + 1];
+  driver->closing_count--;
+  for (size_t i = 0; i < driver->closing_count; i++)
+    driver->closing[i] = driver->closing[i + 1];
 }
 
 static int until_ms(int64_t time_ns) {
@@ -38,31 +38,31 @@ static int until_ms(int64_t time_ns) {
   return left_ns > 0 ? (int)((left_ns + MP_MILLISECOND - 1) / MP_MILLISECOND) : 0;
 }
 
-static bool is_old(const mp_leaving *leaving) {
-  return mp_clock_ns() - leaving->since_ns > (leaving->answer_pending ? farewell_ns : longest_wait_ns);
+static bool is_old(const mp_closing *closing) {
+  return mp_clock_ns() - closing->since_ns > (closing->answer_pending ? farewell_ns : longest_wait_ns);
 }
 
-static void drop(mp_leaving *leaving) {
-  if (leaving->fd >= 0)
-    close(leaving->fd);
-  leaving->fd = -1;
+static void drop(mp_closing *closing) {
+  if (closing->fd >= 0)
+    close(closing->fd);
+  closing->fd = -1;
 }
 
 /* Those whose place nobody took for a while. */
 static void drop_old(mariadb_driver *driver) {
-  while (driver->leaving_count > 0 && is_old(&driver->leaving[0])) {
-    drop(&driver->leaving[0]);
+  while (driver->closing_count > 0 && is_old(&driver->closing[0])) {
+    drop(&driver->closing[0]);
     forget_oldest(driver);
   }
 }
 
 static bool grow(mariadb_driver *driver) {
-  size_t capacity = driver->leaving_capacity ? driver->leaving_capacity * 2 : 8;
-  mp_leaving *leaving = realloc(driver->leaving, capacity * sizeof *leaving);
-  if (!leaving)
+  size_t capacity = driver->closing_capacity ? driver->closing_capacity * 2 : 8;
+  mp_closing *closing = realloc(driver->closing, capacity * sizeof *closing);
+  if (!closing)
     return false;
-  driver->leaving = leaving;
-  driver->leaving_capacity = capacity;
+  driver->closing = closing;
+  driver->closing_capacity = capacity;
   return true;
 }
 
@@ -72,54 +72,54 @@ static bool was_cut(const mp_session *session, int fd) {
   return fd < 0 || mysql_errno(session->mysql) != 0 || mp_socket_await_end(fd, 0, -1);
 }
 
-static void leaving_add(mp_session *session) {
+static void closing_add(mp_session *session) {
   mariadb_driver *driver = session->driver;
   drop_old(driver);
   if (mysql_thread_id(session->mysql) == 0 || driver->resting)
     return; /* it never was one, or nobody is to take its place */
-  if (driver->leaving_count == driver->leaving_capacity && !grow(driver))
+  if (driver->closing_count == driver->closing_capacity && !grow(driver))
     return;
-  mp_leaving *leaving = &driver->leaving[driver->leaving_count++];
-  *leaving =
-      (mp_leaving){.fd = -1, .since_ns = mp_clock_ns(), .answer_pending = session->replies_pending > 0};
+  mp_closing *closing = &driver->closing[driver->closing_count++];
+  *closing =
+      (mp_closing){.fd = -1, .since_ns = mp_clock_ns(), .answer_pending = session->replies_pending > 0};
   if (session->mysql->net.pvio)
-    leaving->fd = mp_socket_duplicate(mysql_get_socket(session->mysql));
-  leaving->until_ns = leaving->since_ns + (was_cut(session, leaving->fd) ? settling_ns : 0);
+    closing->fd = mp_socket_duplicate(mysql_get_socket(session->mysql));
+  closing->until_ns = closing->since_ns + (was_cut(session, closing->fd) ? settling_ns : 0);
 }
 
-void mp_leaving_take(mp_session *session) {
+void mp_closing_take(mp_session *session) {
   mariadb_driver *driver = session->driver;
   drop_old(driver);
-  session->leaving.fd = -1;
-  if (driver->leaving_count == 0)
+  session->closing.fd = -1;
+  if (driver->closing_count == 0)
     return;
-  session->leaving = driver->leaving[0];
+  session->closing = driver->closing[0];
   forget_oldest(driver);
 }
 
-void mp_leaving_await(mp_session *session) {
-  mp_leaving *leaving = &session->leaving;
+void mp_closing_await(mp_session *session) {
+  mp_closing *closing = &session->closing;
   int stop_fd = mp_helper_stop_fd(session);
-  if (leaving->fd >= 0)
-    mp_socket_await_end(leaving->fd, until_ms(leaving->since_ns + longest_wait_ns), stop_fd);
-  if (leaving->until_ns > mp_clock_ns())
-    mp_socket_await_end(-1, until_ms(leaving->until_ns), stop_fd);
-  drop(leaving);
+  if (closing->fd >= 0)
+    mp_socket_await_end(closing->fd, until_ms(closing->since_ns + longest_wait_ns), stop_fd);
+  if (closing->until_ns > mp_clock_ns())
+    mp_socket_await_end(-1, until_ms(closing->until_ns), stop_fd);
+  drop(closing);
 }
 
-static void see_off(const mp_leaving *leaving) {
-  if (leaving->answer_pending && leaving->fd >= 0)
-    mp_socket_await_end(leaving->fd, until_ms(leaving->since_ns + farewell_ns), -1);
+static void see_off(const mp_closing *closing) {
+  if (closing->answer_pending && closing->fd >= 0)
+    mp_socket_await_end(closing->fd, until_ms(closing->since_ns + farewell_ns), -1);
 }
 
-void mp_leaving_free(mariadb_driver *driver) {
-  for (size_t i = 0; i < driver->leaving_count; i++) {
-    see_off(&driver->leaving[i]);
-    drop(&driver->leaving[i]);
+void mp_closing_free(mariadb_driver *driver) {
+  for (size_t i = 0; i < driver->closing_count; i++) {
+    see_off(&driver->closing[i]);
+    drop(&driver->closing[i]);
   }
-  free(driver->leaving);
-  driver->leaving = NULL;
-  driver->leaving_count = driver->leaving_capacity = 0;
+  free(driver->closing);
+  driver->closing = NULL;
+  driver->closing_count = driver->closing_capacity = 0;
 }
 
 /* ---- the end ----
@@ -147,11 +147,11 @@ void mp_session_abort(mp_session *session) {
     shutdown(mysql_get_socket(mysql), SHUT_RDWR);
 }
 
-void mp_session_take_leave(mp_session *session) {
+void mp_session_quit(mp_session *session) {
   if (session->helper || !session->mysql || !may_say_quit(session))
     return;
   mp_socket_drain(mysql_get_socket(session->mysql));
-  leaving_add(session);
+  closing_add(session);
   say_quit(session->mysql);
 }
 
@@ -171,7 +171,7 @@ static void say_goodbye(mp_session *session) {
   else
     mp_session_abort(session);
   if (session->fork_generation == mp_fork_generation() && !session->stop_with)
-    leaving_add(session);
+    closing_add(session);
 }
 
 /* Freeing an unfinished result would read the rest of it. */
@@ -192,7 +192,7 @@ void mp_session_close(mp_session *session) {
     mp_prepared_end(session);
     mysql_close(session->mysql);
   }
-  drop(&session->leaving);
+  drop(&session->closing);
   mp_flight_free_baseline(&session->base);
   mp_buffer_free(&session->flight);
   mp_login_forget_password(session);

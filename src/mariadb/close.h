@@ -5,12 +5,12 @@
 #include "session.h"
 
 void mp_session_abort(mp_session *session);
-void mp_session_take_leave(mp_session *session); /* when it will not be used again, and not be closed */
+void mp_session_quit(mp_session *session); /* when it will not be used again, and not be closed */
 void mp_session_close(mp_session *session);
 
 /* The session is to take the place of one that was; `await` blocks until that is gone. */
-void mp_leaving_take(mp_session *session);
-void mp_leaving_await(mp_session *session);
-void mp_leaving_free(mariadb_driver *driver); /* blocks while a server still has to read a farewell */
+void mp_closing_take(mp_session *session);
+void mp_closing_await(mp_session *session);
+void mp_closing_free(mariadb_driver *driver); /* blocks while a server still has to read a farewell */
 
 #endif

@@ -56,7 +56,7 @@ static mp_status reach_baseline(mp_session *session, int64_t deadline_ns, mp_err
 }
 
 static mp_status make_session(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  mp_leaving_await(session);
+  mp_closing_await(session);
   if (mp_addresses_login(session, deadline_ns, err) != MP_DONE)
     return failed(err);
   if (!session->driver->server.tls)
@@ -80,7 +80,7 @@ static mp_session *session_new(mariadb_driver *driver) {
   session->driver = driver;
   mp_program_join(session);
   session->fork_generation = mp_fork_generation();
-  mp_leaving_take(session);
+  mp_closing_take(session);
   session->pollset = mp_pollsets_take(driver->pollsets);
   if (!session->pollset) {
     mp_session_close(session);

@@ -95,7 +95,7 @@ static void free_driver(mp_driver *self) {
     free(*string_at(server, i));
   mp_pollsets_free(driver->pollsets);
   mp_wakeups_free(driver->wakeups);
-  mp_leaving_free(driver);
+  mp_closing_free(driver);
   free(driver);
 }
 
@@ -104,7 +104,7 @@ static void free_driver(mp_driver *self) {
 static void rest(mp_driver *self) {
   mariadb_driver *driver = (mariadb_driver *)self;
   driver->resting = true;
-  mp_leaving_free(driver);
+  mp_closing_free(driver);
   if (driver->server.threads && !driver->server.forget)
     return;
   mp_pollsets_close(driver->pollsets);

@@ -23,22 +23,22 @@ static void end_helpers(mariadb_driver *driver) {
   pthread_mutex_unlock(&driver->lock);
 }
 
-static void take_leave(mariadb_driver *driver) {
+static void quit_all(mariadb_driver *driver) {
   for (mp_session *session = driver->sessions; session; session = session->next)
-    mp_session_take_leave(session);
+    mp_session_quit(session);
 }
 
-/* All have taken leave before the first is waited for: they are on their way together. */
+/* All have said it before the first is waited for: they are on their way together. */
 static void end_all(mariadb_driver *first) {
   for (mariadb_driver *driver = first; driver; driver = driver->next)
     if (is_of_this_process(driver))
       end_helpers(driver);
   for (mariadb_driver *driver = first; driver; driver = driver->next)
     if (is_own(driver))
-      take_leave(driver);
+      quit_all(driver);
   for (mariadb_driver *driver = first; driver; driver = driver->next)
     if (is_own(driver))
-      mp_leaving_free(driver);
+      mp_closing_free(driver);
 }
 
 /* There only where libmariadb was built with OpenSSL. libmariadb starts it with the first handshake: too

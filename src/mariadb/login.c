@@ -158,7 +158,7 @@ mp_session *mp_login_new(mp_session *served) {
   session->driver = served->driver;
   session->fork_generation = served->fork_generation;
   session->password = served->password ? strdup(served->password) : NULL;
-  session->leaving.fd = -1;
+  session->closing.fd = -1;
   session->stop_with = served;
   return session;
 }

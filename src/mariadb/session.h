@@ -21,12 +21,12 @@
 #endif
 
 /* A connection that the server may still count. */
-typedef struct mp_leaving {
+typedef struct mp_closing {
   int fd; /* a second descriptor of its socket; -1: none */
   int64_t since_ns;
   int64_t until_ns;    /* it may be counted until then, although the socket has ended */
   bool answer_pending; /* the server had not answered all when it was told of the end */
-} mp_leaving;
+} mp_closing;
 
 /* How a statement begins: by it the server's list of threads shows whose it is. */
 typedef struct statement_head {
@@ -40,8 +40,8 @@ typedef struct mariadb_driver {
   char **init_sql;
   mp_wakeups *wakeups;
   mp_pollsets *pollsets;
-  mp_leaving *leaving; /* the oldest first */
-  size_t leaving_count, leaving_capacity;
+  mp_closing *closing; /* the oldest first */
+  size_t closing_count, closing_capacity;
   bool resting;            /* no session will follow */
   uint64_t last_statement; /* number of a prepared statement */
 
@@ -175,7 +175,7 @@ struct mp_session {
   char *address;         /* to connect to, in the place of the server's host ... */
   unsigned port_number;  /* ... and port; NULL: those */
   mp_session *stop_with; /* serves that one, and is to stop when it is; NULL: none */
-  mp_leaving leaving;    /* whose place it takes */
+  mp_closing closing;    /* whose place it takes */
   struct helper *helper; /* the thread that has it in hand; NULL: none */
 
   mp_session *next, **link; /* of the driver; link is NULL for a connection that serves another session */
