@@ -165,7 +165,7 @@ static mp_status find_exemption(mp_session *session, int64_t deadline_ns, mp_err
   return mp_run_end(session, deadline_ns, err);
 }
 
-static mp_status forget_init_connect_of_exempt(mp_session *session, int64_t deadline_ns, mp_error *err) {
+static mp_status drop_init_connect_of_exempt(mp_session *session, int64_t deadline_ns, mp_error *err) {
   if (!*session->base.init_connect)
     return MP_DONE;
   if (mp_run_row(session, "SHOW GRANTS", deadline_ns, err) != MP_DONE)
@@ -237,7 +237,7 @@ mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error 
   mp_status status = ask(session, put_question, deadline_ns, err);
   if (status != MP_DONE || take(session, err) != MP_DONE || mp_run_end(session, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
-  if (forget_init_connect_of_exempt(session, deadline_ns, err) != MP_DONE)
+  if (drop_init_connect_of_exempt(session, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
   return check_charset(session, deadline_ns, err);
 }

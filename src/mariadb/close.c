@@ -27,7 +27,7 @@ static const int64_t farewell_ns = 300 * MP_MILLISECOND;
 /* After a KILL the socket ends first, and then the server begins to take the session down. */
 static const int64_t settling_ns = 30 * MP_MILLISECOND;
 
-static void forget_oldest(mariadb_driver *driver) {
+static void drop_oldest(mariadb_driver *driver) {
   driver->closing_count--;
   for (size_t i = 0; i < driver->closing_count; i++)
     driver->closing[i] = driver->closing[i + 1];
@@ -52,7 +52,7 @@ static void drop(mp_closing *closing) {
 static void drop_old(mariadb_driver *driver) {
   while (driver->closing_count > 0 && is_old(&driver->closing[0])) {
     drop(&driver->closing[0]);
-    forget_oldest(driver);
+    drop_oldest(driver);
   }
 }
 
@@ -94,7 +94,7 @@ void mp_closing_take(mp_session *session) {
   if (driver->closing_count == 0)
     return;
   session->closing = driver->closing[0];
-  forget_oldest(driver);
+  drop_oldest(driver);
 }
 
 void mp_closing_await(mp_session *session) {
@@ -195,7 +195,7 @@ void mp_session_close(mp_session *session) {
   drop(&session->closing);
   mp_flight_free_baseline(&session->base);
   mp_buffer_free(&session->flight);
-  mp_login_forget_password(session);
+  mp_login_drop_password(session);
   free(session->address);
   free(session);
 }

@@ -134,7 +134,7 @@ mp_status mp_login(mp_session *session, int64_t deadline_ns, mp_error *err) {
 /* ---- the password ---- */
 
 /* Leaves no trace in freed memory. */
-void mp_login_forget_password(mp_session *session) {
+void mp_login_drop_password(mp_session *session) {
   if (session->password)
     explicit_bzero(session->password, strlen(session->password));
   free(session->password);
@@ -144,7 +144,7 @@ void mp_login_forget_password(mp_session *session) {
 /* It may be a function of the program's that tells it. */
 mp_status mp_login_ask_password(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
-  mp_login_forget_password(session);
+  mp_login_drop_password(session);
   session->password = server->password(server->context, err);
   return err->kind == MP_ERR_NONE ? MP_DONE : MP_FAILED;
 }

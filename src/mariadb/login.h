@@ -11,6 +11,6 @@ mp_session *mp_login_new(mp_session *served);
 
 /* Asks the program, in its own thread. */
 mp_status mp_login_ask_password(mp_session *session, mp_error *err);
-void mp_login_forget_password(mp_session *session);
+void mp_login_drop_password(mp_session *session);
 
 #endif

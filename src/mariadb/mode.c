@@ -25,7 +25,7 @@ void mp_mode_rest(mp_session *session) {
   session->mode = (struct mode){.strayed = status_bit(session) != session->base.no_backslash_escapes};
 }
 
-void mp_mode_forget(mp_session *session) {
+void mp_mode_drop(mp_session *session) {
   session->mode.told = false;
 }
 

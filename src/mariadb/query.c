@@ -134,7 +134,7 @@ mp_status mp_statement_refuse(mp_session *session, mp_sql_effect effect, size_t 
 void mp_statement_begin(mp_session *session, mp_sql_effect effect) {
   mp_transaction_before(session, effect);
   session->executed = NULL;
-  mp_mode_forget(session);
+  mp_mode_drop(session);
 }
 
 void mp_statement_head(statement_head *head, const char *sql, size_t length) {

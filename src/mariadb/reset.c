@@ -99,7 +99,7 @@ static mp_status send_piece(mp_session *session, bool roll_back, size_t length, 
 mp_status mp_reset_send(mp_session *session, mp_error *err) {
   bool roll_back = in_transaction(session);
   mp_prepared_end(session);
-  mp_mode_forget(session);
+  mp_mode_drop(session);
   mp_call_may_block_until(session, 0);
   session->sent = 0;
   session->unsent = session->flight_replies;
@@ -107,7 +107,7 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
     return MP_FAILED;
   session->replies_pending = session->flight_replies + roll_back;
   mp_transaction_before(session, MP_EFFECT_ROLLBACK);
-  mp_transaction_forget(session);
+  mp_transaction_drop(session);
   return session->unsent > 0 ? MP_WAIT : MP_DONE;
 }
 

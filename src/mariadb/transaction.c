@@ -38,7 +38,7 @@ void mp_transaction_before(mp_session *session, mp_sql_effect effect) {
 void mp_transaction_answered(mp_session *session) {
   transaction *t = &session->transaction;
   if (t->effect == MP_EFFECT_ROLLBACK)
-    mp_transaction_forget(session);
+    mp_transaction_drop(session);
   else if (t->effect == MP_EFFECT_ENDS && t->watched > 0)
     t->ending = TRANSACTION_ENDED;
 }
@@ -127,7 +127,7 @@ void mp_transaction_spoil(mp_session *session) {
 }
 
 /* Its helper may still ask for it. */
-void mp_transaction_forget(mp_session *session) {
+void mp_transaction_drop(mp_session *session) {
   transaction *t = &session->transaction;
   if (t->watched > 0 && t->ending == TRANSACTION_ENDED)
     t->ended = t->watched;

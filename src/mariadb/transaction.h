@@ -20,6 +20,6 @@ uint64_t mp_transaction_watch(mp_session *session);
 mp_status mp_transaction_unwatch(mp_session *session, mp_error *err);
 void mp_transaction_spoil(mp_session *session);
 
-void mp_transaction_forget(mp_session *session); /* it was rolled back */
+void mp_transaction_drop(mp_session *session); /* it was rolled back */
 
 #endif
