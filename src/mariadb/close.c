@@ -75,7 +75,7 @@ static bool was_cut(const mp_session *session, int fd) {
 static void closing_add(mp_session *session) {
   mariadb_driver *driver = session->driver;
   drop_old(driver);
-  if (mysql_thread_id(session->mysql) == 0 || driver->resting)
+  if (mysql_thread_id(session->mysql) == 0 || driver->no_more_sessions)
     return; /* it never was one, or nobody is to take its place */
   if (driver->closing_count == driver->closing_capacity && !grow(driver))
     return;

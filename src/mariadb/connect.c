@@ -67,7 +67,7 @@ static mp_status make_session(mp_session *session, int64_t deadline_ns, mp_error
     return mp_fail(err, MP_ERR_CONNECT, CR_MALFORMED_PACKET,
                    "more came than the replies that were asked for");
   mp_flight_after_user_sql(&session->base, session->mysql, session->driver->server.init_sql_count > 0);
-  mp_mode_rest(session);
+  mp_mode_start_over(session);
   return mp_flight_build(session, err) == MP_DONE ? MP_DONE : failed(err);
 }
 

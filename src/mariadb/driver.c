@@ -101,9 +101,9 @@ static void free_driver(mp_driver *self) {
 
 /* A scheduler that is not told of it may still have a descriptor in its books, and stumble. It was never
    given those of sockets. */
-static void rest(mp_driver *self) {
+static void close_spare(mp_driver *self) {
   mariadb_driver *driver = (mariadb_driver *)self;
-  driver->resting = true;
+  driver->no_more_sessions = true;
   mp_closing_free(driver);
   if (driver->server.threads && !driver->server.forget)
     return;
@@ -133,13 +133,13 @@ static void wakeup_give(mp_driver *self, int fd) {
 
 static const mp_driver mariadb_face = {
     .free = free_driver,
-    .close_spare = rest,
+    .close_spare = close_spare,
     .now_ns = now_ns,
     .open = mp_session_open,
     .step = session_step,
     .peek = mp_session_peek,
     .send_tells = mp_session_send_tells,
-    .is_at_rest = mp_session_at_rest,
+    .is_at_rest = mp_session_is_at_rest,
     .reset_send = mp_reset_send,
     .reset_read = mp_reset_read,
     .record = mp_flight_record,

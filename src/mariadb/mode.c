@@ -21,7 +21,7 @@ void mp_mode_heed(mp_session *session, bool failed) {
   session->mode.strayed |= status_bit(session) != session->base.no_backslash_escapes;
 }
 
-void mp_mode_rest(mp_session *session) {
+void mp_mode_start_over(mp_session *session) {
   session->mode = (struct mode){.strayed = status_bit(session) != session->base.no_backslash_escapes};
 }
 

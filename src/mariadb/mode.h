@@ -5,7 +5,7 @@
 #include "session.h"
 
 void mp_mode_heed(mp_session *session, bool failed); /* after each reply, and each end of rows */
-void mp_mode_rest(mp_session *session);              /* at the baseline */
+void mp_mode_start_over(mp_session *session);        /* at the baseline */
 void mp_mode_drop(mp_session *session);              /* something else is sent */
 mp_sql_mode mp_mode_of(const mp_session *session);
 mp_reading mp_mode_reading(const char *sql_mode, const char *charset_client);

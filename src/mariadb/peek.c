@@ -35,6 +35,6 @@ bool mp_session_is_between_statements(const mp_session *session) {
          session->fork_generation == mp_fork_generation();
 }
 
-bool mp_session_at_rest(const mp_session *session) {
+bool mp_session_is_at_rest(const mp_session *session) {
   return mp_session_is_between_statements(session) && session->replies_pending == 0;
 }

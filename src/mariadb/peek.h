@@ -12,6 +12,6 @@ bool mp_session_has_more(const mp_session *session);
 
 /* No statement is unfinished. At rest it is when the replies to a reset have been read as well. */
 bool mp_session_is_between_statements(const mp_session *session);
-bool mp_session_at_rest(const mp_session *session);
+bool mp_session_is_at_rest(const mp_session *session);
 
 #endif

@@ -352,7 +352,7 @@ void mp_prepared_close(mp_session *session, uint64_t id) {
   while (*at && (*at)->id != id)
     at = &(*at)->next;
   prepared *statement = *at;
-  if (!statement || statement == session->executing || !mp_session_at_rest(session))
+  if (!statement || statement == session->executing || !mp_session_is_at_rest(session))
     return;
   *at = statement->next;
   prepared_free(statement);

@@ -46,9 +46,9 @@ static mp_status read_the_rest(mp_session *session, int64_t deadline_ns) {
   if (!session->cont && has_results(session))
     mp_run_end(session, deadline_ns, &ignored);
   ignored = (mp_error){0};
-  if (mp_session_at_rest(session))
+  if (mp_session_is_at_rest(session))
     mp_run(session, "DO 0", deadline_ns, &ignored);
-  return mp_session_at_rest(session) && session->mysql->net.pvio ? MP_DONE : MP_FAILED;
+  return mp_session_is_at_rest(session) && session->mysql->net.pvio ? MP_DONE : MP_FAILED;
 }
 
 static bool unfinished(const mp_session *session) {

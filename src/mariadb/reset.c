@@ -159,7 +159,7 @@ static mp_status reply_done(mp_session *session, mp_error *err) {
   if (--session->replies_pending > 0)
     return session->replies_pending == session->unsent ? send_on(session, err) : await_reply(session, err);
   session->mysql->charset = session->base.charset;
-  mp_mode_rest(session);
+  mp_mode_start_over(session);
   return mp_session_has_more(session) ? fail_shifted(err) : MP_DONE;
 }
 

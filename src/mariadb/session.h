@@ -42,7 +42,7 @@ typedef struct mariadb_driver {
   mp_pollsets *pollsets;
   mp_closing *closing; /* the oldest first */
   size_t closing_count, closing_capacity;
-  bool resting;            /* no session will follow */
+  bool no_more_sessions;   /* will follow */
   uint64_t last_statement; /* number of a prepared statement */
 
   /* For the end of the program. */
