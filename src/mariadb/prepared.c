@@ -79,7 +79,7 @@ static int prepare_cont(mp_session *session, int ready) {
 }
 
 mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t length, mp_error *err) {
-  if (mp_statement_refuse(session, MP_EFFECT_WHOLE, length, err) != MP_DONE)
+  if (mp_statement_check_ready(session, MP_EFFECT_WHOLE, length, err) != MP_DONE)
     return MP_FAILED;
   prepared *statement = calloc(1, sizeof *statement);
   MYSQL_STMT *stmt = statement ? mysql_stmt_init(session->mysql) : NULL;
@@ -219,7 +219,7 @@ mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *
   prepared *statement = find(session, id);
   size_t count = statement ? statement->parameters * (rows > 0 ? rows : 1) : 0;
   mp_sql_effect effect = effect_of(statement, rows);
-  if (mp_statement_refuse(session, effect, request_size(values, count), err) != MP_DONE)
+  if (mp_statement_check_ready(session, effect, request_size(values, count), err) != MP_DONE)
     return MP_FAILED;
   err->phase = MP_PHASE_SEND;
   if (!statement)

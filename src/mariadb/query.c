@@ -102,13 +102,13 @@ static int send_cont(mp_session *session, int ready) {
 }
 
 /* What libmariadb would find out too late, or answer with a lost session. */
-static mp_status refuse(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err) {
+static mp_status check_ready(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err) {
   mp_tls_clear_errors(session);
   if (session->fork_generation != mp_fork_generation())
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "the connection belongs to the parent process");
   if (session->result || session->executing || session->replies_pending || mysql_more_results(session->mysql))
     return mp_fail(err, MP_ERR_PROTOCOL, CR_COMMANDS_OUT_OF_SYNC, "a result has not been read to its end");
-  if (effect != MP_EFFECT_ROLLBACK && mp_transaction_refuse(session, err) != MP_DONE)
+  if (effect != MP_EFFECT_ROLLBACK && mp_transaction_check_alive(session, err) != MP_DONE)
     return MP_FAILED;
   if (length + 1 > session->base.max_packet)
     return mp_fail(err, MP_ERR_SERVER, ER_NET_PACKET_TOO_LARGE,
@@ -123,8 +123,8 @@ static mp_status refuse(mp_session *session, mp_sql_effect effect, size_t length
   return MP_DONE;
 }
 
-mp_status mp_statement_refuse(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err) {
-  if (refuse(session, effect, length, err) == MP_DONE)
+mp_status mp_statement_check_ready(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err) {
+  if (check_ready(session, effect, length, err) == MP_DONE)
     return MP_DONE;
   err->phase = MP_PHASE_SEND;
   return MP_FAILED;
@@ -150,7 +150,7 @@ static bool fits_the_socket(const mp_session *session, size_t length) {
 
 mp_status mp_statement_query(mp_session *session, const char *sql, size_t length, mp_error *err) {
   mp_sql_effect effect = mp_sql_effect_of(sql, length);
-  if (mp_statement_refuse(session, effect, length, err) != MP_DONE)
+  if (mp_statement_check_ready(session, effect, length, err) != MP_DONE)
     return MP_FAILED;
   mp_statement_begin(session, effect);
   session->sql = sql;
@@ -237,7 +237,7 @@ static mp_status pinged(mp_session *session, mp_error *err) {
 }
 
 mp_status mp_statement_ping(mp_session *session, mp_error *err) {
-  if (mp_statement_refuse(session, MP_EFFECT_ROLLBACK, 0, err) != MP_DONE)
+  if (mp_statement_check_ready(session, MP_EFFECT_ROLLBACK, 0, err) != MP_DONE)
     return MP_FAILED;
   session->answer_pending = true;
   session->cont = ping_cont;

@@ -76,7 +76,7 @@ static unsigned code_of(const transaction *t) {
   return t->ending == TRANSACTION_UNDONE ? t->code : 0;
 }
 
-mp_status mp_transaction_refuse(mp_session *session, mp_error *err) {
+mp_status mp_transaction_check_alive(mp_session *session, mp_error *err) {
   const transaction *t = &session->transaction;
   char why[128];
   look(session);

@@ -12,7 +12,7 @@ void mp_transaction_failed(mp_session *session, unsigned code);
 bool mp_transaction_in_doubt(const mp_session *session);
 
 /* Fails when any statement but ROLLBACK would commit by itself what its sender takes for a transaction. */
-mp_status mp_transaction_refuse(mp_session *session, mp_error *err);
+mp_status mp_transaction_check_alive(mp_session *session, mp_error *err);
 
 /* See driver.h. */
 mp_status mp_transaction_is_watched(const mp_session *session, uint64_t number, mp_error *err);
