@@ -41,7 +41,7 @@ static mp_status stmt_fail(mp_session *session, const prepared *statement, mp_ph
     mp_mysql_fail(session, phase, err);
   else
     mp_say(code, mysql_stmt_error(stmt), mysql_stmt_sqlstate(stmt), phase, err);
-  return mp_statement_failed(session, err);
+  return mp_query_after_failure(session, err);
 }
 
 /* ---- prepare ---- */
@@ -79,7 +79,7 @@ static int prepare_cont(mp_session *session, int ready) {
 }
 
 mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t length, mp_error *err) {
-  if (mp_statement_check_ready(session, MP_EFFECT_WHOLE, length, err) != MP_DONE)
+  if (mp_query_check_ready(session, MP_EFFECT_WHOLE, length, err) != MP_DONE)
     return MP_FAILED;
   prepared *statement = calloc(1, sizeof *statement);
   MYSQL_STMT *stmt = statement ? mysql_stmt_init(session->mysql) : NULL;
@@ -89,7 +89,7 @@ mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t lengt
   }
   statement->stmt = stmt;
   statement->id = ++session->driver->last_statement;
-  mp_statement_head(&statement->head, sql, length);
+  mp_query_head(&statement->head, sql, length);
   session->executed = NULL;
   session->head = statement->head;
   statement->effect = mp_sql_effect_of(sql, length);
@@ -200,10 +200,10 @@ static size_t request_size(const mp_value *values, size_t count) {
 
 /* libmariadb builds the request from the values before mysql_stmt_execute_start returns. */
 static mp_status send(mp_session *session, prepared *statement, mp_sql_effect effect, mp_error *err) {
-  mp_statement_begin(session, effect);
+  mp_query_note(session, effect);
   session->answer_pending = true;
   session->executing = session->executed = statement;
-  mp_statement_head(&session->head, statement->head.text, statement->head.length);
+  mp_query_head(&session->head, statement->head.text, statement->head.length);
   session->cont = execute_cont;
   session->done = execute_done;
   return mp_call_settle(session, mysql_stmt_execute_start(&session->outcome, statement->stmt), err);
@@ -219,7 +219,7 @@ mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *
   prepared *statement = find(session, id);
   size_t count = statement ? statement->parameters * (rows > 0 ? rows : 1) : 0;
   mp_sql_effect effect = effect_of(statement, rows);
-  if (mp_statement_check_ready(session, effect, request_size(values, count), err) != MP_DONE)
+  if (mp_query_check_ready(session, effect, request_size(values, count), err) != MP_DONE)
     return MP_FAILED;
   err->phase = MP_PHASE_SEND;
   if (!statement)

@@ -13,21 +13,21 @@ static mp_status fail_foreign(mp_error *err) {
 mp_status mp_protocol_fetch(mp_session *session, mp_row *row, mp_error *err) {
   if (mp_call_is_foreign(session))
     return fail_foreign(err);
-  return session->executing ? mp_prepared_fetch(session, row, err) : mp_statement_fetch(session, row, err);
+  return session->executing ? mp_prepared_fetch(session, row, err) : mp_query_fetch(session, row, err);
 }
 
 mp_status mp_protocol_next_result(mp_session *session, bool *more, mp_error *err) {
   if (mp_call_is_foreign(session))
     return fail_foreign(err);
   return session->executing ? mp_prepared_next_result(session, more, err)
-                            : mp_statement_next_result(session, more, err);
+                            : mp_query_next_result(session, more, err);
 }
 
 void mp_protocol_summary(const mp_session *session, mp_summary *summary) {
   if (session->executed)
     mp_prepared_summary(session, summary);
   else
-    mp_statement_summary(session, summary);
+    mp_query_summary(session, summary);
 }
 
 mp_column mp_protocol_column(const mp_session *session, unsigned index) {

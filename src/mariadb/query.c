@@ -44,7 +44,7 @@ static mp_status ask(mp_session *session, mp_error *err) {
   return mp_call_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
 }
 
-mp_status mp_statement_failed(mp_session *session, mp_error *err) {
+mp_status mp_query_after_failure(mp_session *session, mp_error *err) {
   mp_transaction_failed(session, err->code);
   if (err->kind != MP_ERR_SERVER)
     return MP_FAILED;
@@ -56,7 +56,7 @@ mp_status mp_statement_failed(mp_session *session, mp_error *err) {
 static mp_status failed(mp_session *session, mp_phase phase, mp_error *err) {
   mp_mode_heed(session, true);
   mp_mysql_fail(session, phase, err);
-  return mp_statement_failed(session, err);
+  return mp_query_after_failure(session, err);
 }
 
 /* Opens the result that the reply announced; reading it comes later. */
@@ -123,7 +123,7 @@ static mp_status check_ready(mp_session *session, mp_sql_effect effect, size_t l
   return MP_DONE;
 }
 
-mp_status mp_statement_check_ready(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err) {
+mp_status mp_query_check_ready(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err) {
   if (check_ready(session, effect, length, err) == MP_DONE)
     return MP_DONE;
   err->phase = MP_PHASE_SEND;
@@ -131,13 +131,13 @@ mp_status mp_statement_check_ready(mp_session *session, mp_sql_effect effect, si
 }
 
 /* Notes what matters once the statement has ended. */
-void mp_statement_begin(mp_session *session, mp_sql_effect effect) {
+void mp_query_note(mp_session *session, mp_sql_effect effect) {
   mp_transaction_before(session, effect);
   session->executed = NULL;
   mp_mode_drop(session);
 }
 
-void mp_statement_head(statement_head *head, const char *sql, size_t length) {
+void mp_query_head(statement_head *head, const char *sql, size_t length) {
   head->length = length < sizeof head->text ? length : sizeof head->text;
   memcpy(head->text, sql, head->length);
 }
@@ -148,14 +148,14 @@ static bool fits_the_socket(const mp_session *session, size_t length) {
   return length < 2048 && !session->driver->server.tls;
 }
 
-mp_status mp_statement_query(mp_session *session, const char *sql, size_t length, mp_error *err) {
+mp_status mp_query_send(mp_session *session, const char *sql, size_t length, mp_error *err) {
   mp_sql_effect effect = mp_sql_effect_of(sql, length);
-  if (mp_statement_check_ready(session, effect, length, err) != MP_DONE)
+  if (mp_query_check_ready(session, effect, length, err) != MP_DONE)
     return MP_FAILED;
-  mp_statement_begin(session, effect);
+  mp_query_note(session, effect);
   session->sql = sql;
   session->length = length;
-  mp_statement_head(&session->head, sql, length);
+  mp_query_head(&session->head, sql, length);
   if (fits_the_socket(session, length)) {
     session->outcome = mysql_send_query(session->mysql, sql, length);
     return sent(session, err);
@@ -177,7 +177,7 @@ static mp_status fetched(mp_session *session, mp_error *err) {
     mp_mysql_fail(session, MP_PHASE_RESULT, err);
   mp_mode_heed(session, err->kind != MP_ERR_NONE);
   close_result(session);
-  return err->kind == MP_ERR_NONE ? MP_DONE : mp_statement_failed(session, err);
+  return err->kind == MP_ERR_NONE ? MP_DONE : mp_query_after_failure(session, err);
 }
 
 static int fetch_cont(mp_session *session, int ready) {
@@ -197,7 +197,7 @@ static mp_status fetch_start(mp_session *session, mp_error *err) {
   return mp_call_settle(session, mysql_fetch_row_start(&session->row, session->result), err);
 }
 
-mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err) {
+mp_status mp_query_fetch(mp_session *session, mp_row *row, mp_error *err) {
   *row = (mp_row){0};
   if (!session->result && !session->cont)
     return MP_DONE;
@@ -219,7 +219,7 @@ static int advance_cont(mp_session *session, int ready) {
   return mysql_next_result_cont(&session->outcome, session->mysql, ready);
 }
 
-mp_status mp_statement_next_result(mp_session *session, bool *more, mp_error *err) {
+mp_status mp_query_next_result(mp_session *session, bool *more, mp_error *err) {
   *more = session->cont || mysql_more_results(session->mysql);
   if (!*more)
     return MP_DONE;
@@ -236,8 +236,8 @@ static mp_status pinged(mp_session *session, mp_error *err) {
   return session->outcome ? mp_mysql_fail(session, MP_PHASE_REPLY, err) : MP_DONE;
 }
 
-mp_status mp_statement_ping(mp_session *session, mp_error *err) {
-  if (mp_statement_check_ready(session, MP_EFFECT_ROLLBACK, 0, err) != MP_DONE)
+mp_status mp_query_ping(mp_session *session, mp_error *err) {
+  if (mp_query_check_ready(session, MP_EFFECT_ROLLBACK, 0, err) != MP_DONE)
     return MP_FAILED;
   session->answer_pending = true;
   session->cont = ping_cont;
@@ -245,15 +245,15 @@ mp_status mp_statement_ping(mp_session *session, mp_error *err) {
   return mp_call_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
 }
 
-mp_status mp_statement_ask_mode(mp_session *session, mp_error *err) {
+mp_status mp_query_ask_mode(mp_session *session, mp_error *err) {
   static const char question[] = "SELECT @@sql_mode, @@character_set_client";
   session->mode.asking = true;
-  mp_status status = mp_statement_query(session, question, sizeof question - 1, err);
+  mp_status status = mp_query_send(session, question, sizeof question - 1, err);
   session->mode.asking &= status != MP_FAILED;
   return status;
 }
 
-void mp_statement_summary(const mp_session *session, mp_summary *summary) {
+void mp_query_summary(const mp_session *session, mp_summary *summary) {
   MYSQL *mysql = session->mysql;
   bool rows = session->result != NULL;
   *summary = (mp_summary){

@@ -4,18 +4,18 @@
 
 #include "session.h"
 
-mp_status mp_statement_query(mp_session *session, const char *sql, size_t length, mp_error *err);
-mp_status mp_statement_fetch(mp_session *session, mp_row *row, mp_error *err);
-mp_status mp_statement_next_result(mp_session *session, bool *more, mp_error *err);
-mp_status mp_statement_ping(mp_session *session, mp_error *err);
-mp_status mp_statement_ask_mode(mp_session *session, mp_error *err); /* see `ask` of driver.h */
-void mp_statement_summary(const mp_session *session, mp_summary *summary);
+mp_status mp_query_send(mp_session *session, const char *sql, size_t length, mp_error *err);
+mp_status mp_query_fetch(mp_session *session, mp_row *row, mp_error *err);
+mp_status mp_query_next_result(mp_session *session, bool *more, mp_error *err);
+mp_status mp_query_ping(mp_session *session, mp_error *err);
+mp_status mp_query_ask_mode(mp_session *session, mp_error *err); /* see `ask` of driver.h */
+void mp_query_summary(const mp_session *session, mp_summary *summary);
 
 /* For statements of either protocol: fails when this one cannot be sent; notes what matters once it has
    ended; keeps its beginning; after a failure, has the server say what became of the transaction. */
-mp_status mp_statement_check_ready(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err);
-void mp_statement_begin(mp_session *session, mp_sql_effect effect);
-void mp_statement_head(statement_head *head, const char *sql, size_t length);
-mp_status mp_statement_failed(mp_session *session, mp_error *err);
+mp_status mp_query_check_ready(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err);
+void mp_query_note(mp_session *session, mp_sql_effect effect);
+void mp_query_head(statement_head *head, const char *sql, size_t length);
+mp_status mp_query_after_failure(mp_session *session, mp_error *err);
 
 #endif
