@@ -39,7 +39,7 @@ static mp_status run_init_sql(mp_session *session, int64_t deadline_ns, mp_error
 }
 
 /* Whatever goes wrong before the session is ready is a connect error to the caller. */
-static mp_status failed(mp_error *err) {
+static mp_status connect_error(mp_error *err) {
   err->kind = MP_ERR_CONNECT;
   err->phase = MP_PHASE_CONNECT;
   return MP_FAILED;
@@ -58,17 +58,17 @@ static mp_status reach_baseline(mp_session *session, int64_t deadline_ns, mp_err
 static mp_status make_session(mp_session *session, int64_t deadline_ns, mp_error *err) {
   mp_closing_await(session);
   if (mp_addresses_login(session, deadline_ns, err) != MP_DONE)
-    return failed(err);
+    return connect_error(err);
   if (!session->driver->server.tls)
     mysql_options(session->mysql, MYSQL_OPT_NONBLOCK, &running_stack);
   if (reach_baseline(session, deadline_ns, err) != MP_DONE)
-    return failed(err);
+    return connect_error(err);
   if (mp_session_has_more(session))
     return mp_fail(err, MP_ERR_CONNECT, CR_MALFORMED_PACKET,
                    "more came than the replies that were asked for");
   mp_flight_after_user_sql(&session->base, session->mysql, session->driver->server.init_sql_count > 0);
   mp_mode_start_over(session);
-  return mp_flight_build(session, err) == MP_DONE ? MP_DONE : failed(err);
+  return mp_flight_build(session, err) == MP_DONE ? MP_DONE : connect_error(err);
 }
 
 /* ---- in place or on a helper thread ---- */

@@ -59,7 +59,7 @@ static void explain_plugin(const mp_server *server, mp_error *err) {
              "the server asks for an authentication plugin that is not one of %s", allowed_auth(server));
 }
 
-static mp_status connected(mp_session *session, mp_error *err) {
+static mp_status after_connect(mp_session *session, mp_error *err) {
   if (!session->connected) {
     mp_mysql_fail(session, MP_PHASE_CONNECT, err);
     explain_plugin(&session->driver->server, err);
@@ -106,7 +106,7 @@ static void name_address(mp_session *session) {
 static mp_status handshake(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
   session->cont = connect_cont;
-  session->done = connected;
+  session->done = after_connect;
   int events = mysql_real_connect_start(&session->connected, session->mysql, host_of(session), server->user,
                                         session->password ? session->password : "", server->database,
                                         session->address ? session->port_number : server->port,

@@ -90,7 +90,7 @@ static void take(mp_session *session, const char *sql_mode, const char *charset)
   session->mode.reading = mp_mode_reading(sql_mode, charset);
 }
 
-static mp_status answered(mp_session *session, mp_error *err) {
+static mp_status after_answer(mp_session *session, mp_error *err) {
   MYSQL_RES *answer = session->result;
   session->result = NULL;
   mp_mode_heed(session, answer == NULL);
@@ -111,9 +111,9 @@ static int answer_cont(mp_session *session, int ready) {
   return mysql_store_result_cont(&session->result, session->mysql, ready);
 }
 
-mp_status mp_mode_answered(mp_session *session, mp_error *err) {
+mp_status mp_mode_read_answer(mp_session *session, mp_error *err) {
   mp_tls_clear_errors(session);
   session->cont = answer_cont;
-  session->done = answered;
+  session->done = after_answer;
   return mp_call_settle(session, mysql_store_result_start(&session->result, session->mysql), err);
 }

@@ -11,6 +11,6 @@ mp_sql_mode mp_mode_of(const mp_session *session);
 mp_reading mp_mode_reading(const char *sql_mode, const char *charset_client);
 
 /* The reply to the question has begun: reads the answer. */
-mp_status mp_mode_answered(mp_session *session, mp_error *err);
+mp_status mp_mode_read_answer(mp_session *session, mp_error *err);
 
 #endif

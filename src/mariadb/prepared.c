@@ -58,7 +58,7 @@ static mp_status keep(mp_session *session, prepared *statement, mp_error *err) {
   return MP_DONE;
 }
 
-static mp_status prepare_done(mp_session *session, mp_error *err) {
+static mp_status after_prepare(mp_session *session, mp_error *err) {
   prepared *statement = session->preparing;
   mp_status status;
   if (session->outcome)
@@ -93,12 +93,12 @@ mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t lengt
   session->executed = NULL;
   session->head = statement->head;
   statement->effect = mp_sql_effect_of(sql, length);
-  mp_transaction_before(session, MP_EFFECT_WHOLE); /* preparing does nothing */
+  mp_transaction_before_statement(session, MP_EFFECT_WHOLE); /* preparing does nothing */
   session->preparing = statement;
   mp_preparing_begin(session);
   session->answer_pending = true;
   session->cont = prepare_cont;
-  session->done = prepare_done;
+  session->done = after_prepare;
   int events = mysql_stmt_prepare_start(&session->outcome, stmt, sql, length);
   return mp_call_settle(session, events, err);
 }
@@ -159,7 +159,7 @@ static mp_status open_rows(mp_session *session, mp_error *err) {
   return make_room(statement, err);
 }
 
-static mp_status execute_done(mp_session *session, mp_error *err) {
+static mp_status after_execute(mp_session *session, mp_error *err) {
   prepared *statement = session->executing;
   if (session->outcome) {
     session->executing = NULL;
@@ -168,7 +168,7 @@ static mp_status execute_done(mp_session *session, mp_error *err) {
     return stmt_fail(session, statement, phase, err);
   }
   mp_mode_heed(session, false);
-  mp_transaction_answered(session);
+  mp_transaction_after_reply(session);
   return open_rows(session, err);
 }
 
@@ -205,7 +205,7 @@ static mp_status send(mp_session *session, prepared *statement, mp_sql_effect ef
   session->executing = session->executed = statement;
   mp_query_head(&session->head, statement->head.text, statement->head.length);
   session->cont = execute_cont;
-  session->done = execute_done;
+  session->done = after_execute;
   return mp_call_settle(session, mysql_stmt_execute_start(&session->outcome, statement->stmt), err);
 }
 
@@ -257,7 +257,7 @@ static mp_status malformed(mp_session *session, mp_error *err) {
   return mp_fail(err, MP_ERR_PROTOCOL, CR_MALFORMED_PACKET, "a value reaches beyond its packet");
 }
 
-static mp_status row_done(mp_session *session, mp_error *err) {
+static mp_status after_row(mp_session *session, mp_error *err) {
   prepared *statement = session->executing;
   if (session->outcome == 0 && mp_binary_decode(statement))
     return MP_DONE;
@@ -283,11 +283,11 @@ static mp_status row_start(mp_session *session, mp_error *err) {
   session->arrived = !mp_call_has_packet(session);
   if (!session->arrived) {
     session->outcome = mysql_stmt_fetch(session->executing->stmt);
-    return row_done(session, err);
+    return after_row(session, err);
   }
   mp_tls_clear_errors(session);
   session->cont = row_cont;
-  session->done = row_done;
+  session->done = after_row;
   return mp_call_settle(session, mysql_stmt_fetch_start(&session->outcome, session->executing->stmt), err);
 }
 
@@ -301,7 +301,7 @@ mp_status mp_prepared_fetch(mp_session *session, mp_row *row, mp_error *err) {
   return status;
 }
 
-static mp_status next_done(mp_session *session, mp_error *err) {
+static mp_status after_next(mp_session *session, mp_error *err) {
   prepared *statement = session->executing;
   if (session->outcome > 0) {
     session->executing = NULL;
@@ -323,7 +323,7 @@ mp_status mp_prepared_next_result(mp_session *session, bool *more, mp_error *err
     return mp_call_step(session, err);
   mp_tls_clear_errors(session);
   session->cont = next_cont;
-  session->done = next_done;
+  session->done = after_next;
   return mp_call_settle(session, mysql_stmt_next_result_start(&session->outcome, session->executing->stmt),
                         err);
 }

@@ -23,9 +23,9 @@ static void read_status(MYSQL *mysql) {
     mysql->server_status = packet[3] | (unsigned)packet[4] << 8;
 }
 
-static mp_status asked(mp_session *session, mp_error *err) {
+static mp_status after_ping_for_status(mp_session *session, mp_error *err) {
   if (session->outcome)
-    mp_transaction_failed(session, mysql_errno(session->mysql));
+    mp_transaction_after_failure(session, mysql_errno(session->mysql));
   else
     read_status(session->mysql);
   mp_mode_heed(session, true);
@@ -40,20 +40,20 @@ static mp_status ask(mp_session *session, mp_error *err) {
   *err = (mp_error){0};
   session->answer_pending = true;
   session->cont = ping_cont;
-  session->done = asked;
+  session->done = after_ping_for_status;
   return mp_call_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
 }
 
 mp_status mp_query_after_failure(mp_session *session, mp_error *err) {
-  mp_transaction_failed(session, err->code);
+  mp_transaction_after_failure(session, err->code);
   if (err->kind != MP_ERR_SERVER)
     return MP_FAILED;
   if (session->transaction.effect == MP_EFFECT_PARTIAL)
     err->executed = MP_EXECUTED_UNKNOWN;
-  return mp_transaction_in_doubt(session) ? ask(session, err) : MP_FAILED;
+  return mp_transaction_is_in_doubt(session) ? ask(session, err) : MP_FAILED;
 }
 
-static mp_status failed(mp_session *session, mp_phase phase, mp_error *err) {
+static mp_status after_error(mp_session *session, mp_phase phase, mp_error *err) {
   mp_mode_heed(session, true);
   mp_mysql_fail(session, phase, err);
   return mp_query_after_failure(session, err);
@@ -67,14 +67,14 @@ static mp_status open_result(mp_session *session, mp_error *err) {
   return session->result ? MP_DONE : mp_mysql_fail(session, MP_PHASE_RESULT, err);
 }
 
-static mp_status replied(mp_session *session, mp_error *err) {
+static mp_status after_reply(mp_session *session, mp_error *err) {
   if (session->flag)
-    return failed(session, MP_PHASE_REPLY, err);
+    return after_error(session, MP_PHASE_REPLY, err);
   mp_mode_heed(session, false);
-  mp_transaction_answered(session);
+  mp_transaction_after_reply(session);
   if (session->recording && !session->mode.asking)
     mp_flight_add(session, session->sql, session->length);
-  return session->mode.asking ? mp_mode_answered(session, err) : open_result(session, err);
+  return session->mode.asking ? mp_mode_read_answer(session, err) : open_result(session, err);
 }
 
 static int reply_cont(mp_session *session, int ready) {
@@ -88,11 +88,11 @@ static int reply_start(mp_session *session, int ready) {
 }
 
 /* The answer to a statement is never there at once: an attempt to read it would be wasted. */
-static mp_status sent(mp_session *session, mp_error *err) {
+static mp_status after_send(mp_session *session, mp_error *err) {
   if (session->outcome)
     return mp_mysql_fail(session, MP_PHASE_SEND, err);
   session->cont = reply_start;
-  session->done = replied;
+  session->done = after_reply;
   return mp_call_settle(session, session->may_block_until_ns ? reply_start(session, 0) : MYSQL_WAIT_READ,
                         err);
 }
@@ -132,7 +132,7 @@ mp_status mp_query_check_ready(mp_session *session, mp_sql_effect effect, size_t
 
 /* Notes what matters once the statement has ended. */
 void mp_query_note(mp_session *session, mp_sql_effect effect) {
-  mp_transaction_before(session, effect);
+  mp_transaction_before_statement(session, effect);
   session->executed = NULL;
   mp_mode_drop(session);
 }
@@ -158,10 +158,10 @@ mp_status mp_query_send(mp_session *session, const char *sql, size_t length, mp_
   mp_query_head(&session->head, sql, length);
   if (fits_the_socket(session, length)) {
     session->outcome = mysql_send_query(session->mysql, sql, length);
-    return sent(session, err);
+    return after_send(session, err);
   }
   session->cont = send_cont;
-  session->done = sent;
+  session->done = after_send;
   return mp_call_settle(session, mysql_send_query_start(&session->outcome, session->mysql, sql, length), err);
 }
 
@@ -170,7 +170,7 @@ static void close_result(mp_session *session) {
   session->result = NULL;
 }
 
-static mp_status fetched(mp_session *session, mp_error *err) {
+static mp_status after_row(mp_session *session, mp_error *err) {
   if (session->row)
     return MP_DONE;
   if (mysql_errno(session->mysql))
@@ -189,11 +189,11 @@ static mp_status fetch_start(mp_session *session, mp_error *err) {
   session->arrived = !mp_call_has_packet(session);
   if (!session->arrived) {
     session->row = mysql_fetch_row(session->result);
-    return fetched(session, err);
+    return after_row(session, err);
   }
   mp_tls_clear_errors(session);
   session->cont = fetch_cont;
-  session->done = fetched;
+  session->done = after_row;
   return mp_call_settle(session, mysql_fetch_row_start(&session->row, session->result), err);
 }
 
@@ -208,9 +208,9 @@ mp_status mp_query_fetch(mp_session *session, mp_row *row, mp_error *err) {
   return status;
 }
 
-static mp_status advanced(mp_session *session, mp_error *err) {
+static mp_status after_next(mp_session *session, mp_error *err) {
   if (session->outcome > 0)
-    return failed(session, MP_PHASE_RESULT, err);
+    return after_error(session, MP_PHASE_RESULT, err);
   mp_mode_heed(session, false);
   return open_result(session, err);
 }
@@ -227,11 +227,11 @@ mp_status mp_query_next_result(mp_session *session, bool *more, mp_error *err) {
     return mp_call_step(session, err);
   mp_tls_clear_errors(session);
   session->cont = advance_cont;
-  session->done = advanced;
+  session->done = after_next;
   return mp_call_settle(session, mysql_next_result_start(&session->outcome, session->mysql), err);
 }
 
-static mp_status pinged(mp_session *session, mp_error *err) {
+static mp_status after_ping(mp_session *session, mp_error *err) {
   mp_mode_heed(session, session->outcome);
   return session->outcome ? mp_mysql_fail(session, MP_PHASE_REPLY, err) : MP_DONE;
 }
@@ -241,7 +241,7 @@ mp_status mp_query_ping(mp_session *session, mp_error *err) {
     return MP_FAILED;
   session->answer_pending = true;
   session->cont = ping_cont;
-  session->done = pinged;
+  session->done = after_ping;
   return mp_call_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
 }
 

@@ -106,7 +106,7 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
   if (send_piece(session, roll_back, next_piece(session), err) != MP_DONE)
     return MP_FAILED;
   session->replies_pending = session->flight_replies + roll_back;
-  mp_transaction_before(session, MP_EFFECT_ROLLBACK);
+  mp_transaction_before_statement(session, MP_EFFECT_ROLLBACK);
   mp_transaction_drop(session);
   return session->unsent > 0 ? MP_WAIT : MP_DONE;
 }

@@ -28,14 +28,14 @@ static void look(mp_session *session) {
 
 /* ---- around a statement ---- */
 
-void mp_transaction_before(mp_session *session, mp_sql_effect effect) {
+void mp_transaction_before_statement(mp_session *session, mp_sql_effect effect) {
   look(session);
   session->transaction.effect = effect;
   session->transaction.before = is_open(session);
 }
 
 /* COMMIT AND CHAIN, and START TRANSACTION within another, begin the next one at once. */
-void mp_transaction_answered(mp_session *session) {
+void mp_transaction_after_reply(mp_session *session) {
   transaction *t = &session->transaction;
   if (t->effect == MP_EFFECT_ROLLBACK)
     mp_transaction_drop(session);
@@ -44,7 +44,7 @@ void mp_transaction_answered(mp_session *session) {
 }
 
 /* The flag of the client stays set. */
-void mp_transaction_failed(mp_session *session, unsigned code) {
+void mp_transaction_after_failure(mp_session *session, unsigned code) {
   transaction *t = &session->transaction;
   if (!t->before || t->ending != TRANSACTION_LASTS || !undoes_all(session, code))
     return;
@@ -52,7 +52,7 @@ void mp_transaction_failed(mp_session *session, unsigned code) {
   t->code = code;
 }
 
-bool mp_transaction_in_doubt(const mp_session *session) {
+bool mp_transaction_is_in_doubt(const mp_session *session) {
   const transaction *t = &session->transaction;
   bool may_end = t->effect == MP_EFFECT_PARTIAL || t->effect == MP_EFFECT_ENDS;
   return t->before && may_end && t->ending == TRANSACTION_LASTS;

@@ -4,12 +4,12 @@
 
 #include "session.h"
 
-void mp_transaction_before(mp_session *session, mp_sql_effect effect); /* a statement is sent */
-void mp_transaction_answered(mp_session *session);
-void mp_transaction_failed(mp_session *session, unsigned code);
+void mp_transaction_before_statement(mp_session *session, mp_sql_effect effect); /* a statement is sent */
+void mp_transaction_after_reply(mp_session *session);
+void mp_transaction_after_failure(mp_session *session, unsigned code);
 
 /* After a failure: any reply of the server will tell whether there is still a transaction. */
-bool mp_transaction_in_doubt(const mp_session *session);
+bool mp_transaction_is_in_doubt(const mp_session *session);
 
 /* Fails when any statement but ROLLBACK would commit by itself what its sender takes for a transaction. */
 mp_status mp_transaction_check_alive(mp_session *session, mp_error *err);
