@@ -115,7 +115,7 @@ mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t dead
   return MP_WAIT;
 }
 
-/* A nudge is over with this; the end of the work notifies after it has said so. */
+/* A wake-up is over with this; the end of the work notifies after it has said so. */
 static bool has_finished(mp_session *session) {
   struct helper *helper = session->helper;
   if (!atomic_load(&helper->finished))
@@ -218,7 +218,7 @@ void mp_helper_leave_uninterruptible(const mp_session *session) {
     leave_uninterruptible(helper_of(session));
 }
 
-void mp_helper_nudge(mp_session *session) {
+void mp_helper_wake(mp_session *session) {
   if (session->helper)
     mp_wakeups_notify(session->driver->wakeups, session->helper->finished_fd);
 }

@@ -28,7 +28,7 @@ bool mp_helper_enter_uninterruptible(const mp_session *session);
 void mp_helper_leave_uninterruptible(const mp_session *session);
 
 int mp_helper_fd(const mp_session *session);      /* readable when the work is done ... */
-void mp_helper_nudge(mp_session *session);        /* ... and now, until the next step */
+void mp_helper_wake(mp_session *session);         /* ... and now, until the next step */
 int mp_helper_stop_fd(const mp_session *session); /* readable when it is to stop; -1: no helper */
 
 #endif
