@@ -23,18 +23,18 @@ static mp_status wait_on_session(mp_loan *loan, int64_t until_ns, mp_wait *wait)
   return MP_WAIT;
 }
 
-/* Without a session: a handle whose first statement was to be retried stays a loan, of
-   which only the release is of use. */
-static void empty_handed(mp_loan *loan) {
-  loan->stage = loan->operation == OP_CHECKOUT ? LOAN_NEW : LOAN_HELD;
-  loan->slot = NULL;
+/* Without a session: a handle whose first statement was to be retried stays a loan. */
+static void end_empty_handed(mp_loan *loan) {
+  loan_spend(loan);
+  if (loan->operation == OP_CHECKOUT)
+    loan->stage = LOAN_NEW;
   loan->operation = OP_NONE;
   queue_serve(loan->pool);
   pool_tell_ended(loan->pool);
 }
 
 static mp_status give_up(mp_loan *loan) {
-  empty_handed(loan);
+  end_empty_handed(loan);
   return MP_FAILED;
 }
 
@@ -365,7 +365,7 @@ void acquire_abandon(mp_loan *loan) {
     leave(loan);
   if (loan->slot)
     return_slot(loan->pool, loan->slot);
-  empty_handed(loan);
+  end_empty_handed(loan);
 }
 
 mp_status checkout_end(mp_loan *loan, mp_status status) {

@@ -45,6 +45,11 @@ void loan_end_pause(mp_loan *loan) {
   loan->operation = OP_NONE;
 }
 
+void loan_spend(mp_loan *loan) {
+  loan->slot = NULL;
+  loan->stage = LOAN_SPENT;
+}
+
 /* ---- facts ---- */
 
 bool loan_has_statement(const mp_loan *loan) {
@@ -61,10 +66,6 @@ bool mp_loan_is_queued(const mp_loan *loan) {
 
 int64_t mp_loan_now(const mp_loan *loan) {
   return pool_now(loan->pool);
-}
-
-bool loan_has_session(const mp_loan *loan) {
-  return loan->stage == LOAN_HELD && loan->slot && !loan->slot->lost;
 }
 
 uint64_t mp_loan_id(const mp_loan *loan) {

@@ -8,7 +8,17 @@
 bool loan_is_dead(const mp_loan *loan);
 
 /* A session, and no failure that ended it. */
-bool loan_has_session(const mp_loan *loan);
+static inline bool loan_has_session(const mp_loan *loan) {
+  return loan->stage == LOAN_HELD && !loan->slot->lost;
+}
+
+/* It is about to get a session, for its checkout or for a retry. */
+static inline bool loan_is_acquiring(const mp_loan *loan) {
+  return loan->stage > LOAN_NEW && loan->stage < LOAN_HELD;
+}
+
+/* It has no session from now on: what becomes of the slot is the caller's concern. */
+void loan_spend(mp_loan *loan);
 
 /* An operation that sends a statement, or reads its result, is unfinished. */
 bool loan_has_statement(const mp_loan *loan);

@@ -86,7 +86,7 @@ static bool is_out_of_turn(const mp_error *err) {
 static mp_status report(mp_loan *loan, loan_operation operation, mp_status status, mp_error *err) {
   if (status != MP_FAILED)
     return status;
-  err->fatal = !loan->slot || loan->slot->lost;
+  err->fatal = !loan_has_session(loan);
   if (is_harmless(operation)) {
     err->executed = MP_EXECUTED_NO;
   } else if (loan->maybe_executed && err->executed == MP_EXECUTED_NO) {
@@ -122,7 +122,7 @@ static bool reads_otherwise(const mp_loan *loan) {
    left to the next. */
 static mp_status leave_to_checkout(mp_loan *loan, mp_error *err) {
   slot_make_idle(loan->pool, loan->slot);
-  loan->slot = NULL;
+  loan_spend(loan);
   loan->operation = OP_NONE;
   queue_serve(loan->pool);
   err->phase = MP_PHASE_SEND;
@@ -145,6 +145,7 @@ static mp_status after_acquire(mp_loan *loan, mp_status status, mp_wait *wait, m
 static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   int64_t until_ns = add_time(pool_now(pool), loan->timeout_ns);
+  loan->stage = LOAN_SEEKING;
   slot_close(pool, loan->slot);
   loan->slot = NULL;
   loan->tries++;
@@ -258,7 +259,7 @@ static mp_status begin(mp_loan *loan, loan_operation operation, int64_t deadline
     mp_loan_lose(loan);
   if (loan->pool->aborted)
     return fail_closed(err);
-  if (!loan->slot || loan->slot->lost)
+  if (!loan_has_session(loan))
     return fail_lost(err);
   loan->operation = operation;
   loan->tries = 0;
@@ -354,7 +355,7 @@ static mp_status begin_reading(mp_loan *loan, loan_operation operation, mp_error
     mp_loan_lose(loan);
   if (loan->pool->aborted)
     return fail_closed(err);
-  if (!loan->slot || loan->slot->lost)
+  if (!loan_has_session(loan))
     return fail_lost(err);
   loan->operation = operation;
   return MP_DONE;
@@ -399,8 +400,7 @@ static mp_status look(mp_loan *loan, mp_wait *wait, mp_error *err) {
 }
 
 bool mp_loan_has_row(const mp_loan *loan) {
-  return !is_look_due(loan) && loan->slot && !loan->slot->lost &&
-         loan->pool->driver->has_row(loan->slot->session);
+  return !is_look_due(loan) && loan_has_session(loan) && loan->pool->driver->has_row(loan->slot->session);
 }
 
 mp_status mp_loan_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err) {

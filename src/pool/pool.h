@@ -42,7 +42,8 @@ typedef enum loan_stage {
   LOAN_HANDED,    /* was given a slot while it waited, has not looked yet */
   LOAN_OPENING,   /* its session is being connected */
   LOAN_RESETTING, /* reads the replies to the reset of its session */
-  LOAN_HELD,      /* has its session */
+  LOAN_HELD,      /* has its session, which may be lost */
+  LOAN_SPENT,     /* has none any more: only its release is of use */
   LOAN_ENDED
 } loan_stage;
 

@@ -19,7 +19,7 @@ bool recover_begin(mp_loan *loan) {
     return false;
   if (pool->closed) /* by the password function */
     return false;
-  loan->slot = NULL;
+  loan_spend(loan);
   slot_move(pool, slot, SLOT_RECOVERING);
   queue_serve(pool);
   return true;

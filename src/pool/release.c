@@ -44,9 +44,9 @@ void mp_loan_release(mp_loan *loan, bool reset) {
   loan_end_pause(loan);
   if (!mp_loan_is_held(loan))
     return;
-  if (loan->stage != LOAN_HELD)
+  if (loan_is_acquiring(loan))
     acquire_abandon(loan);
-  else if (loan->slot)
+  else if (loan->stage == LOAN_HELD)
     give_back(loan, reset);
   end(loan);
 }
@@ -58,9 +58,9 @@ void mp_loan_lose(mp_loan *loan) {
   }
   if (!mp_loan_is_held(loan))
     return;
-  if (loan->stage != LOAN_HELD) {
+  if (loan_is_acquiring(loan)) {
     acquire_abandon(loan);
-  } else if (loan->slot) {
+  } else if (loan->stage == LOAN_HELD) {
     loan->pool->driver->abort(loan->slot->session);
     loan->slot->lost = true;
   }
@@ -78,23 +78,23 @@ static void give_up_session(mp_loan *loan) {
     slot_discard(pool, loan->slot);
     queue_serve(pool);
   }
-  loan->slot = NULL;
+  loan_spend(loan);
 }
 
 void mp_loan_abandon(mp_loan *loan) {
   loan_end_pause(loan);
   if (!mp_loan_is_held(loan))
     return;
-  if (loan->stage != LOAN_HELD)
+  if (loan_is_acquiring(loan))
     acquire_abandon(loan);
-  else if (loan->slot)
+  else if (loan->stage == LOAN_HELD)
     give_up_session(loan);
   loan->operation = OP_NONE;
   pool_tell_ended(loan->pool);
 }
 
 void mp_loan_cut(mp_loan *loan) {
-  if (loan->stage == LOAN_HELD && loan->slot)
+  if (loan->stage == LOAN_HELD)
     loan->pool->driver->abort(loan->slot->session);
 }
 
