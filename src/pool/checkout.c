@@ -96,7 +96,7 @@ static mp_status enqueue(mp_loan *loan, mp_wait *wait, mp_error *err) {
 
 /* ---- a session from the idle list ---- */
 
-static mp_status found_dead(mp_loan *loan, mp_error *err) {
+static mp_status replace_dead(mp_loan *loan, mp_error *err) {
   loan->pool->stats.stale++;
   sweep_dead(loan->pool);
   mp_fail(err, MP_ERR_LOST, 2006, "the server closed the connection while it was idle");
@@ -117,7 +117,7 @@ static mp_status after_reset(mp_loan *loan, reset_answer answer, mp_error *err) 
   int64_t now_ns = pool_now(loan->pool);
   switch (answer) {
   case RESET_DONE:
-    return loan_is_dead(loan) ? found_dead(loan, err) : hold(loan, now_ns);
+    return loan_is_dead(loan) ? replace_dead(loan, err) : hold(loan, now_ns);
   case RESET_SLOW:
     return pick_has_other(loan->pool, now_ns) ? put_aside(loan) : MP_WAIT;
   case RESET_FAILED:
@@ -322,7 +322,7 @@ static mp_status step_handed(mp_loan *loan, mp_wait *wait, mp_error *err) {
   if (loan->slot->state != SLOT_LENT)
     return use_opening(loan, wait, err);
   if (loan->pool->driver->peek(loan->slot->session) == MP_DEAD)
-    return found_dead(loan, err);
+    return replace_dead(loan, err);
   return use_idle(loan, loan->slot, pool_now(loan->pool), wait, err);
 }
 

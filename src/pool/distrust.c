@@ -24,9 +24,9 @@ void distrust_begin(mp_pool *pool, mp_slot *slot) {
   distrust *d = &pool->distrust;
   uint64_t server = server_of(pool, slot);
   bool known = is_known(pool, server);
-  *d = (distrust){.server = server, .until_ns = add_time(pool_now(pool), memory_ns), .owed = d->owed};
-  if (d->owed < pool->config.max_size)
-    d->owed++;
+  *d = (distrust){.server = server, .until_ns = add_time(pool_now(pool), memory_ns), .to_open = d->to_open};
+  if (d->to_open < pool->config.max_size)
+    d->to_open++;
   if (known)
     return;
   sweep_evict(pool);
@@ -34,12 +34,12 @@ void distrust_begin(mp_pool *pool, mp_slot *slot) {
 }
 
 bool distrust_wants_new(const mp_pool *pool) {
-  return pool->distrust.owed > 0 && pool->counts[SLOT_EMPTY] > 0 && server_may_open(pool);
+  return pool->distrust.to_open > 0 && pool->counts[SLOT_EMPTY] > 0 && server_may_open(pool);
 }
 
 void distrust_before_open(mp_pool *pool) {
-  if (pool->distrust.owed > 0)
-    pool->distrust.owed--;
+  if (pool->distrust.to_open > 0)
+    pool->distrust.to_open--;
 }
 
 /* The address leads elsewhere now: what was opened before leads to the old server. */

@@ -143,7 +143,7 @@ void mp_loan_record(mp_loan *loan, bool on) {
   if (on)
     return;
   loan->slot->fresh = false;
-  loan->touched = false;
+  loan->dirty = false;
   loan->statements = 0;
 }
 

@@ -26,7 +26,7 @@ static mp_status finish(mp_loan *loan, mp_status status) {
   if (loan->operation == OP_RESET && status == MP_DONE) {
     server_after_reset(loan->pool, loan->slot);
     loan->statements = 0;
-    loan->touched = false;
+    loan->dirty = false;
   }
   loan->operation = OP_NONE;
   return status;
@@ -109,7 +109,7 @@ static bool may_retry(const mp_loan *loan) {
 }
 
 /* A session of another server, say, may read what was written for the one before in another way. */
-static bool reads_otherwise(const mp_loan *loan) {
+static bool needs_rewriting(const mp_loan *loan) {
   if (loan->operation != OP_QUERY || !loan->written)
     return false;
   mp_sql_mode before = loan->mode, now = loan->pool->driver->sql_mode(loan->slot->session);
@@ -134,7 +134,7 @@ static mp_status after_acquire(mp_loan *loan, mp_status status, mp_wait *wait, m
   if (status != MP_DONE)
     return status;
   loan->deadline_ns = loan->statement_deadline_ns;
-  if ((loan->pool->config.hooked && loan->slot->fresh) || reads_otherwise(loan))
+  if ((loan->pool->config.hooked && loan->slot->fresh) || needs_rewriting(loan))
     return leave_to_checkout(loan, err);
   if (pool_now(loan->pool) >= loan->deadline_ns)
     return time_out_unsent(loan, err);
@@ -149,7 +149,7 @@ static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
   slot_close(pool, loan->slot);
   loan->slot = NULL;
   loan->tries++;
-  loan->touched = false;
+  loan->dirty = false;
   loan->maybe_executed |= err->executed != MP_EXECUTED_NO;
   pool->stats.retries++;
   sweep_dead(pool);
@@ -201,7 +201,7 @@ static mp_status progress(mp_loan *loan, mp_status status, mp_wait *wait, mp_err
 static mp_status call_driver(mp_loan *loan, mp_error *err) {
   mp_driver *driver = loan->pool->driver;
   mp_session *session = loan->slot->session;
-  loan->touched |= loan->operation != OP_PING;
+  loan->dirty |= loan->operation != OP_PING;
   switch (loan->operation) {
   case OP_PING:
     return driver->ping(session, err);

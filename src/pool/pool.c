@@ -58,7 +58,7 @@ void mp_pool_unref(mp_pool *pool) {
   free_unless_needed(pool);
 }
 
-void pool_forget_loan(mp_pool *pool) {
+void pool_drop_loan(mp_pool *pool) {
   pool->loans--;
   free_unless_needed(pool);
 }

@@ -79,7 +79,7 @@ struct mp_loan {
   int64_t pause_until_ns;
   unsigned tries;      /* sessions that failed it in this operation */
   unsigned statements; /* that ran to an answer: after the first nothing is retried */
-  bool touched;        /* something was sent: the session needs a reset */
+  bool dirty;          /* something was sent: the session needs a reset */
   bool maybe_executed; /* an earlier try of this operation may have taken effect */
   bool written;        /* OP_QUERY: parameters, by this mode, which another session must share */
   mp_sql_mode mode;
@@ -101,7 +101,7 @@ struct mp_loan {
 typedef struct distrust {
   uint64_t server;  /* on which a write failed because it may not write */
   int64_t until_ns; /* 0: none */
-  unsigned owed;    /* connections to open before idle ones are lent */
+  unsigned to_open; /* connections to open before idle ones are lent */
 } distrust;
 
 struct mp_pool {
@@ -133,7 +133,7 @@ struct mp_pool {
 };
 
 /* A handle of a loan is gone. */
-void pool_forget_loan(mp_pool *pool);
+void pool_drop_loan(mp_pool *pool);
 
 /* Wakes whoever waits for the last loan to end. */
 void pool_tell_ended(mp_pool *pool);

@@ -110,6 +110,6 @@ void mp_loan_free(mp_loan *loan) {
   if (!loan)
     return;
   mp_loan_release(loan, true);
-  pool_forget_loan(loan->pool);
+  pool_drop_loan(loan->pool);
   free(loan);
 }

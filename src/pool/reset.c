@@ -12,7 +12,7 @@ bool reset_send(mp_loan *loan, int64_t now_ns) {
   mp_pool *pool = loan->pool;
   mp_slot *slot = loan->slot;
   mp_error err = {0};
-  if (!pool->config.reset || !loan->touched)
+  if (!pool->config.reset || !loan->dirty)
     return true;
   if (!server_may_reset(pool))
     return false;

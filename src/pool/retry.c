@@ -45,7 +45,7 @@ static const retry_rule rules[] = {
 static const retry_rule other_server_error = {0, MP_ERR_SERVER, MP_EXECUTED_NO, false, false, false};
 static const retry_rule client_error = {0, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false};
 
-static bool from_client(unsigned code) {
+static bool is_from_client(unsigned code) {
   return code == 0 || (code >= 2000 && code < 3000) || code >= 5000;
 }
 
@@ -71,7 +71,7 @@ static const retry_rule *find_rule(const mp_error *err, bool read_only) {
   for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
     if (rules[i].code == code)
       return &rules[i];
-  return from_client(code) ? &client_error : &other_server_error;
+  return is_from_client(code) ? &client_error : &other_server_error;
 }
 
 /* The driver says so of a statement that the server does not undo as a whole. */
@@ -92,7 +92,7 @@ static mp_verdict apply(mp_error *err, const retry_rule *rule) {
 /* A refusal by our own side before anything was sent leaves the session as it was: a packet that is too
    large, a transaction that has ended, or 2014, a statement inside of an open result. */
 static bool is_own_refusal(const mp_error *err) {
-  return !from_client(err->code) || err->code == 2014 || (err->code == 0 && err->kind == MP_ERR_SERVER);
+  return !is_from_client(err->code) || err->code == 2014 || (err->code == 0 && err->kind == MP_ERR_SERVER);
 }
 
 static mp_verdict judge_send(mp_error *err) {
@@ -108,7 +108,7 @@ static mp_verdict judge_send(mp_error *err) {
 }
 
 /* Of the errors that refuse a connect only these pass with time. */
-static bool passes_with_time(unsigned code) {
+static bool may_pass(unsigned code) {
   switch (code) {
   case 1040: /* too many connections */
   case 1041: /* out of memory */
@@ -126,7 +126,7 @@ static bool passes_with_time(unsigned code) {
   }
 }
 
-static bool connect_failure_is_final(unsigned code) {
+static bool is_final(unsigned code) {
   switch (code) {
   case 0:    /* our own: the password function failed, no thread or descriptor is left */
   case 2007: /* another protocol */
@@ -137,14 +137,14 @@ static bool connect_failure_is_final(unsigned code) {
   case 5010: /* authentication plugin not allowed */
     return true;
   default:
-    return !from_client(code) && !passes_with_time(code);
+    return !is_from_client(code) && !may_pass(code);
   }
 }
 
 static mp_verdict judge_connect(mp_error *err) {
   err->kind = MP_ERR_CONNECT;
   err->executed = MP_EXECUTED_NO;
-  err->retryable = !connect_failure_is_final(err->code);
+  err->retryable = !is_final(err->code);
   return (mp_verdict){.lost = true, .again = err->retryable};
 }
 
