@@ -41,11 +41,11 @@ end
 local function roll_back(tx)
   local ended = was_ended(tx)
   local ok, err = tx:rollback()
-  if not ok then
-    error("mypool.busted: the test's transaction could not be rolled back: " .. err, 0)
-  elseif ended then
-    error("mypool.busted: the test ended its transaction, by COMMIT or by a statement that commits"
-      .. " such as CREATE TABLE: what it did before stays", 0)
+  if ended or not ok then
+    error(("mypool.busted: %s%s"):format(
+      ended and "the test ended its transaction" or "the test's transaction could not be rolled back",
+      ok and "" or ": " .. err
+    ), 0)
   end
 end
 
