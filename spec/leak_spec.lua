@@ -1,5 +1,6 @@
 -- Loans that are kept too long are told of, and a checkout that waits for its own coroutine says so.
 
+local auxlib = require "cqueues.auxlib"
 local cqueues = require "cqueues"
 local cqueues_wait = require "mypool.wait.cqueues"
 local program = require "spec.support.program"
@@ -36,6 +37,7 @@ local modes = {
     sleep = function(seconds)
       os.execute("sleep " .. seconds)
     end,
+    wrap = coroutine.wrap,
     run = function(fn)
       fn()
     end,
@@ -43,6 +45,7 @@ local modes = {
   ["under cqueues"] = {
     wait = cqueues_wait,
     sleep = cqueues.sleep,
+    wrap = auxlib.wrap, -- what waits within another coroutine
     run = function(fn)
       assert(cqueues.new():wrap(fn):loop())
     end,
@@ -203,12 +206,12 @@ for name, mode in pairs(modes) do
         local pool = pools.new(s:options { max_size = 1, wait = mode.wait })
         assert(pool:checkout()):release()
         local db
-        coroutine.wrap(function()
+        mode.wrap(function()
           db = assert(pool:checkout())
         end)()
         collectgarbage()
         for _ = 1, 100 do
-          coroutine.wrap(function()
+          mode.wrap(function()
             local _, err = pool:checkout(0)
             assert.falsy(err and err.message:find("itself", 1, true))
           end)()
