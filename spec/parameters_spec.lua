@@ -370,12 +370,13 @@ describe("text", function()
   for _, collation in ipairs { "utf8mb4_unicode_ci", "utf8mb4_bin", "utf8mb4_nopad_bin" } do
     it("is of the connection's collation whatever it holds, with " .. collation, function()
       each_session(collation, function(conn, doubtful)
+        local of_literals = conn:value "SELECT COERCIBILITY('a')" -- 4, since MariaDB 11 another number
         for _, text in ipairs(texts) do
           if doubtful then
             conn:query "CALL no_such_procedure()"
           end
           local row = assert(conn:one(sql, text, text, text, text))
-          assert.same({ c = collation, k = 4, h = hex(text), n = 0 }, row)
+          assert.same({ c = collation, k = of_literals, h = hex(text), n = 0 }, row)
         end
       end)
     end)
