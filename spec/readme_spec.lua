@@ -13,7 +13,7 @@ local function read(path)
 end
 
 local readme = read "README.md"
-local pages = { "README.md", "doc/reliability.md", "doc/reset.md", "doc/waiting.md" }
+local pages = { "README.md", "doc/parameters.md", "doc/reliability.md", "doc/reset.md", "doc/waiting.md" }
 
 -- Arrays of { language =, text =, line =, not_run = }, of the fenced blocks of a page.
 local function blocks(page, language)
@@ -189,7 +189,7 @@ describe("the documentation", function()
 
   it("names only specs that exist", function()
     local named = 0
-    for _, page in ipairs { "doc/reliability.md", "SECURITY.md" } do
+    for _, page in ipairs { "doc/parameters.md", "doc/reliability.md", "SECURITY.md" } do
       for name in read(page):gmatch "`([%w_/]+_spec)[%.%a]*`" do
         local path = "spec/" .. name:gsub("^spec/", "")
         assert.is_true(is_file(path .. ".lua") or is_file(path .. ".c"), page .. ": no " .. name)
