@@ -3,6 +3,7 @@
 
 local array = require "mypool.array"
 local core = require "mypool.core"
+local failure = require "mypool.failure"
 local run = require "mypool.run"
 local transaction = require "mypool.transaction"
 local values = require "mypool.values"
@@ -91,20 +92,20 @@ end
 -- ---- what a statement returned ----
 
 -- Notes in an error which rows it is about.
-local function blame(batch, err, ...)
+local function blame(batch, err)
   if batch.rows == 1 then
     err.row = batch.first
   else
     err.first_row, err.last_row = batch.first, batch.first + batch.rows - 1
   end
-  return nil, err, ...
+  return nil, err
 end
 
--- The number of affected rows; or nil, error, errno, sqlstate. With RETURNING there is a row for each that was
+-- The number of affected rows; or nil and an error. With RETURNING there is a row for each that was
 -- written; the last result of a CALL tells of all that it did.
 local function affected_by(batch, result, ...)
   if not result then
-    return blame(batch, ...)
+    return blame(batch, (...))
   end
   local last = select("#", ...) > 0 and select(-1, ...) or result
   return last.affected_rows or #result
@@ -116,12 +117,12 @@ local function one_by_one(conn, statement, batch)
   local affected, parameters = 0, batch.parameters
   for i = 1, batch.rows do
     local at = batch.at + (i - 1) * parameters
-    local more, err, errno, sqlstate = affected_by(
+    local more, err = affected_by(
       part_of(batch, i - 1, 1),
       run(conn, core.execute(conn, 0, nil, statement.id, unpack(batch.cells, at + 1, at + parameters)))
     )
     if not more then
-      return nil, err, errno, sqlstate
+      return nil, err
     end
     affected = affected + more
   end
@@ -184,7 +185,7 @@ local function is_refused(statement, err)
 end
 
 local function send_bound(conn, statement, batch)
-  local affected, err, errno, sqlstate = affected_by(
+  local affected, err = affected_by(
     batch,
     run(conn, core.execute_many(conn, statement.id, batch.cells, batch.at, batch.rows, batch.first))
   )
@@ -193,7 +194,7 @@ local function send_bound(conn, statement, batch)
     return send_unbound(conn, statement, batch)
   end
   statement.bound = affected ~= nil or statement.bound
-  return affected, err, errno, sqlstate
+  return affected, err
 end
 
 -- ---- all rows ----
@@ -203,26 +204,26 @@ local send
 -- Rows that are larger than they looked go in two halves.
 local function halve(conn, statement, batch)
   local middle = math.floor(batch.rows / 2)
-  local affected, err, errno, sqlstate = send(conn, statement, part_of(batch, 0, middle))
+  local affected, err = send(conn, statement, part_of(batch, 0, middle))
   if not affected then
-    return nil, err, errno, sqlstate
+    return nil, err
   end
   local more
-  more, err, errno, sqlstate = send(conn, statement, part_of(batch, middle, batch.rows - middle))
+  more, err = send(conn, statement, part_of(batch, middle, batch.rows - middle))
   if not more then
-    return nil, err, errno, sqlstate
+    return nil, err
   end
   return affected + more
 end
 
--- Returns the number of affected rows, or nil, error, errno, sqlstate.
+-- Returns the number of affected rows, or nil and an error.
 function send(conn, statement, batch)
   local way = statement.unbound and send_unbound or send_bound
-  local affected, err, errno, sqlstate = way(conn, statement, batch)
-  if not affected and errno == TOO_LARGE and err.executed == "no" and not err.fatal and batch.rows > 1 then
+  local affected, err = way(conn, statement, batch)
+  if not affected and err.errno == TOO_LARGE and err.executed == "no" and not err.fatal and batch.rows > 1 then
     return halve(conn, statement, batch)
   end
-  return affected, err, errno, sqlstate
+  return affected, err
 end
 
 local function send_all(conn, statement, source)
@@ -232,9 +233,9 @@ local function send_all(conn, statement, source)
     if source.failure then
       return nil, unpack(source.failure, 1, source.failure.n)
     elseif batch.rows > 0 then
-      local more, err, errno, sqlstate = send(conn, statement, batch)
+      local more, err = send(conn, statement, batch)
       if not more then
-        return nil, err, errno, sqlstate
+        return failure.values(err)
       end
       affected = affected + more
     end
@@ -263,9 +264,9 @@ end
 -- returned nil, error in the place of a row has failed: then these are returned.
 return function(conn, sql, rows)
   local source = source_of(rows)
-  local id, err, errno, sqlstate = run(conn, core.prepare(conn, sql))
+  local id, err = run(conn, core.prepare(conn, sql))
   if not id then
-    return nil, err, errno, sqlstate
+    return failure.values(err)
   end
   local parameters = core.parameters(conn, id)
   if parameters == 0 then

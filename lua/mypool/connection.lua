@@ -2,6 +2,7 @@
 -- sqlstate when the server or the network failed, and raises for a mistake of the caller's.
 
 local core = require "mypool.core"
+local failure = require "mypool.failure"
 local bulk = require "mypool.bulk"
 local prepared = require "mypool.prepared"
 local rows = require "mypool.stream"
@@ -45,9 +46,9 @@ end
 -- conn:warnings(): what the last statement warned of: an array of { level =, code =, message = }.
 function Connection:warnings()
   core.held(self, "warnings")
-  local found, err, errno, sqlstate = run(self, query(self, text.RESULT, raw, "SHOW WARNINGS"))
+  local found, err = run(self, query(self, text.RESULT, raw, "SHOW WARNINGS"))
   if not found then
-    return nil, err, errno, sqlstate
+    return failure.values(err)
   end
   local warnings = {}
   for i = 1, #found do

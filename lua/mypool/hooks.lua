@@ -2,6 +2,7 @@
 -- worth knowing, the audit for those who want to see that sessions are clean.
 
 local core = require "mypool.core"
+local failure = require "mypool.failure"
 local is_error = require "mypool.is_error"
 local run = require "mypool.run"
 local scope = require "mypool.scope"
@@ -43,14 +44,14 @@ end
 local RESET_REFUSED, RESET_FAILING, RESET_WORKS = 1, 2, 4
 
 local function report_events(pool, options)
-  local events, failure = core.events(pool)
+  local events, why = core.events(pool)
   if events % (2 * RESET_REFUSED) >= RESET_REFUSED then
     report(options, "reset_refused", {
       message = "the server does not know COM_RESET_CONNECTION: used sessions are closed instead",
     })
   end
   if events % (2 * RESET_FAILING) >= RESET_FAILING then
-    report(options, "reset_failing", { message = failure })
+    report(options, "reset_failing", { message = why })
   end
   if events % (2 * RESET_WORKS) >= RESET_WORKS then
     report(options, "reset_works", {})
@@ -81,21 +82,22 @@ end
 
 -- ---- on_connect ----
 
--- Passes on what on_connect returned, and an error of mypool's that it raised; raises all else.
+-- Returns the connection; or nil and the error that on_connect returned, or that is one of mypool's and was raised.
+-- Raises all else.
 local function prepared(conn, ok, first, ...)
   core.held(conn, "on_connect")
-  local _, err, errno, sqlstate = core.record(conn, false)
-  local second = ...
-  if ok and not (first == nil and second ~= nil) and not err then
+  local _, err = core.record(conn, false)
+  local refused = ok and first == nil and (...) ~= nil
+  if ok and not refused and not err then
     return conn
   end
   conn:discard()
-  if ok and first == nil and second ~= nil then
-    return first, ...
+  if refused then
+    return nil, failure.of_program(...)
   elseif ok then
-    return nil, err, errno, sqlstate
+    return nil, err
   elseif is_error(first) then
-    return nil, first, first.errno, first.sqlstate
+    return nil, first
   end
   error(first, 0)
 end
@@ -155,15 +157,15 @@ local function difference(names, expected, found)
   end
 end
 
--- The answers of the session, or nil, error, errno, sqlstate. Which question a server understands is kept.
+-- The answers of the session, or nil and an error. Which question a server understands is kept.
 local function ask(conn, options)
   options.audited = options.audited or audited_by(1)
   for number = 1, #special do
     local sql = "SELECT " .. table.concat(options.audited, ", ")
-    local found, err, errno, sqlstate = run(conn, core.query(conn, ROW, raw, sql))
-    local is_last = number == #special
+    local found, err = run(conn, core.query(conn, ROW, raw, sql))
+    local errno, is_last = err and err.errno, number == #special
     if found or is_last or (errno ~= UNKNOWN_VARIABLE and errno ~= UNKNOWN_FUNCTION) then
-      return found, err, errno, sqlstate
+      return found, err
     end
     options.audited = audited_by(number + 1)
   end
@@ -171,10 +173,10 @@ end
 
 -- Returns conn when its session is as it was when it was new; else nothing, and it is closed.
 local function audit(conn, options, fresh)
-  local found, err, errno, sqlstate = ask(conn, options)
+  local found, err = ask(conn, options)
   if not found then
     conn:discard()
-    return nil, err, errno, sqlstate
+    return nil, err
   end
   local id, slot = conn:id(), core.slot(conn)
   local before = options.fingerprints[slot]
@@ -195,20 +197,19 @@ end
 
 -- Called with what a checkout of a pool with these options returned; returns what the user gets. Nothing at
 -- all: the session was not good, check out another one.
-function hooks.after_checkout(pool, options, conn, ...)
+function hooks.after_checkout(pool, options, conn, err)
   report_events(pool, options)
   if not conn then
-    return conn, ...
+    return nil, err
   end
   local fresh = core.fresh(conn)
-  local err, errno, sqlstate
   if fresh then
-    conn, err, errno, sqlstate = prepare(conn, options.on_connect or function() end)
+    conn, err = prepare(conn, options.on_connect or function() end)
   end
   if conn and options.audit then
     return audit(conn, options, fresh)
   end
-  return conn, err, errno, sqlstate
+  return conn, err
 end
 
 return hooks

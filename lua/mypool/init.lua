@@ -8,9 +8,6 @@ local is_error = require "mypool.is_error"
 local options = require "mypool.options"
 require "mypool.connection"
 require "mypool.pool"
-if select(2, pcall(assert, nil, {}, "the last")) == "the last" then
-  require "mypool.luajit"
-end
 
 local mypool = { _VERSION = "0.1.0" }
 

@@ -2,6 +2,7 @@
 -- call and given back after it.
 
 local core = require "mypool.core"
+local failure = require "mypool.failure"
 local Connection = require "mypool.connection"
 local bulk = require "mypool.bulk"
 local hooks = require "mypool.hooks"
@@ -22,19 +23,19 @@ local start, give_back = core.checkout, core.give_back
 -- "..." would cost as much as the checkout.)
 local function try(self, what, seconds, conn, handle, a, b, c, d, e)
   local options = hooks.options_of[self]
-  local err, errno, sqlstate
+  local err
   if conn and not options then
     return conn
   elseif not conn then
-    conn, err, errno, sqlstate = run(handle, a, b, c, d, e)
+    conn, err = run(handle, a, b, c, d, e)
   end
   if options then
-    conn, err, errno, sqlstate = hooks.after_checkout(self, options, conn, err, errno, sqlstate)
+    conn, err = hooks.after_checkout(self, options, conn, err)
   end
   if conn then
     return conn
   elseif err ~= nil then
-    return nil, err, errno, sqlstate
+    return nil, err
   end
   return try(self, what, seconds, start(self, what, seconds))
 end
@@ -58,19 +59,23 @@ local function is_exhausted(err)
 end
 
 local function checkout(self, what, seconds)
-  local conn, err, errno, sqlstate = try(self, what, seconds, start(self, what, seconds))
+  local conn, err = try(self, what, seconds, start(self, what, seconds))
   if conn then
     return conn
   elseif is_exhausted(err) and core.wait(self) == core.poll and may_collect(self) then
     collectgarbage()
     return try(self, what, seconds, start(self, what, seconds))
   end
-  return nil, err, errno, sqlstate
+  return nil, err
 end
 
 -- pool:checkout([seconds]): a connection, within checkout_timeout or `seconds`.
 function Pool:checkout(seconds)
-  return checkout(self, "checkout", seconds)
+  local conn, err = checkout(self, "checkout", seconds)
+  if conn then
+    return conn
+  end
+  return failure.values(err)
 end
 
 -- Gives the connection back, which the program has had if it was `lent`; raises what the call raised, as it was.
@@ -99,18 +104,18 @@ function Pool:with(fn)
   if type(fn) ~= "function" then
     core.raise(("bad argument 'fn' to 'with' (function expected, got %s)"):format(type(fn)))
   end
-  local conn, err, errno, sqlstate = checkout(self, "with")
+  local conn, err = checkout(self, "with")
   if not conn then
-    return nil, err, errno, sqlstate
+    return failure.values(err)
   end
   return scope.hold(conn, lend, conn, fn)
 end
 
 local function on_a_connection(name, method)
   return function(self, ...)
-    local conn, err, errno, sqlstate = checkout(self, name)
+    local conn, err = checkout(self, name)
     if not conn then
-      return nil, err, errno, sqlstate
+      return failure.values(err)
     end
     return finish(conn, false, pcall(method, conn, ...))
   end
@@ -152,9 +157,9 @@ end
 -- pool:rows(sql, ...): as on a connection, which is lent as long as the loop runs; raises as pool:query does, at
 -- the end of the loop.
 function Pool:rows(...)
-  local conn, err, errno, sqlstate = checkout(self, "rows")
+  local conn, err = checkout(self, "rows")
   if not conn then
-    return nil, err, errno, sqlstate
+    return failure.values(err)
   end
   return owned(conn, pcall(begin_rows, conn, ...))
 end
@@ -162,9 +167,9 @@ end
 -- pool:begin([options]): a transaction on a connection of its own, which ends with it.
 function Pool:begin(given)
   transaction.check(given, "begin")
-  local conn, err, errno, sqlstate = checkout(self, "begin")
+  local conn, err = checkout(self, "begin")
   if not conn then
-    return nil, err, errno, sqlstate
+    return failure.values(err)
   end
   return transaction.begin_owned(conn, "begin", given)
 end
@@ -179,8 +184,8 @@ end
 -- pool:transaction([options,] fn): as conn:transaction, on a connection of its own for each run.
 function Pool:transaction(...)
   return transaction.run(self, function()
-    local conn, err, errno, sqlstate = checkout(self, "transaction")
-    return conn, true, err, errno, sqlstate
+    local conn, err = checkout(self, "transaction")
+    return conn, true, err
   end, pause_on(self), ...)
 end
 

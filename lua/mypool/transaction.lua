@@ -1,6 +1,7 @@
 -- Transactions: begin and commit by hand, or a function that is run in one, again if need be.
 
 local core = require "mypool.core"
+local failure = require "mypool.failure"
 local is_error = require "mypool.is_error"
 local names = require "mypool.names"
 local options = require "mypool.options"
@@ -100,19 +101,19 @@ local function start(self, what, given)
   if conn:in_transaction() then
     core.raise(("bad call of '%s' (the connection is in a transaction)"):format(what))
   end
-  local ok, err, errno, sqlstate = true, nil, nil, nil
+  local ok, err = true, nil
   if given.isolation then
-    ok, err, errno, sqlstate = conn:query("SET TRANSACTION ISOLATION LEVEL " .. given.isolation)
+    ok, err = conn:query("SET TRANSACTION ISOLATION LEVEL " .. given.isolation)
   end
   if ok then
-    ok, err, errno, sqlstate = conn:query(start_statement(given))
+    ok, err = conn:query(start_statement(given))
   end
   if ok then
     self.number = core.watch(conn)
     return self
   end
   give_back(self)
-  return nil, err, errno, sqlstate
+  return failure.values(err)
 end
 
 -- Begins a transaction on a connection, which stays with its holder.
@@ -124,9 +125,9 @@ end
 -- Calls a method of the connection, unless another transaction, or none, is in the place of this one: a reset, or
 -- ROLLBACK by the program's own hand, has ended it, and what follows would commit by itself.
 local function call(self, name, ...)
-  local same, err, errno, sqlstate = core.watches(self.conn, self.number)
+  local same, err = core.watches(self.conn, self.number)
   if not same then
-    return nil, err, errno, sqlstate
+    return failure.values(err)
   end
   return self.conn[name](self.conn, ...)
 end
@@ -141,11 +142,11 @@ end
 
 -- What could not be rolled back must not be gone on with.
 local function roll_back(conn, sql)
-  local ok, err, errno, sqlstate = conn:query(sql)
+  local ok, err = conn:query(sql)
   if not ok and not err.fatal then
     core.spoil(conn)
   end
-  return ok, err, errno, sqlstate
+  return ok, err
 end
 
 local function pack(...)
@@ -154,43 +155,43 @@ end
 
 -- The end of a transaction, for the program. A failure is kept: a function that runs in the transaction may go on
 -- as if there had been none.
-local function finish(self, states, ok, ...)
+local function finish(self, states, ok, err)
   self.state = ok and states[1] or states[2]
   give_back(self)
   if ok then
     return true
   end
-  self.failure = pack(nil, ...)
-  return nil, ...
+  self.failure = pack(failure.values(err))
+  return failure.values(err)
 end
 
 -- ---- COMMIT ----
 
 -- Whether the COMMIT took effect cannot be known: the reply was lost.
 local function send_commit(conn)
-  local ok, err, errno, sqlstate = conn:query "COMMIT"
+  local ok, err = conn:query "COMMIT"
   if not ok and err.executed == "unknown" then
     err.kind = "commit_unknown"
     err.message = "the reply to COMMIT was lost: " .. err.message
   end
-  return ok, err, errno, sqlstate
+  return ok, err
 end
 
 -- Where the transaction has ended before, ROLLBACK makes the session usable again.
 local function commit_all(self)
   local conn = self.conn
-  local ok, err, errno, sqlstate = core.watches(conn, self.number)
+  local ok, err = core.watches(conn, self.number)
   if not ok then
-    return nil, err, errno, sqlstate
+    return nil, err
   end
-  ok, err, errno, sqlstate = core.unwatch(conn)
+  ok, err = core.unwatch(conn)
   if ok then
-    ok, err, errno, sqlstate = send_commit(conn)
+    ok, err = send_commit(conn)
   end
   if not ok and not err.fatal then
     roll_back(conn, "ROLLBACK")
   end
-  return ok, err, errno, sqlstate
+  return ok, err
 end
 
 local function commit_savepoint(self)
@@ -209,38 +210,38 @@ end
 -- ---- ROLLBACK ----
 
 -- True when it was undone, also by a reset, or with its session.
-local function undone(ok, err, ...)
+local function undone(ok, err)
   if ok or err.fatal then
     return true
   end
-  return nil, err, ...
+  return nil, err
 end
 
 -- nil where a part of it may have been committed.
-local function undone_by_others(err, ...)
+local function undone_by_others(err)
   if err.executed == "no" then
     return true
   end
-  return nil, err, ...
+  return nil, err
 end
 
 local function rollback_all(self)
-  local same, err, errno, sqlstate = core.watches(self.conn, self.number)
+  local same, err = core.watches(self.conn, self.number)
   if not same then
-    return undone_by_others(err, errno, sqlstate)
+    return undone_by_others(err)
   end
-  same, err, errno, sqlstate = core.unwatch(self.conn)
+  same, err = core.unwatch(self.conn)
   if same or err.executed == "no" then
     return undone(roll_back(self.conn, "ROLLBACK"))
   end
   roll_back(self.conn, "ROLLBACK")
-  return nil, err, errno, sqlstate
+  return nil, err
 end
 
 local function rollback_savepoint(self)
-  local same, err, errno, sqlstate = core.watches(self.conn, self.number)
+  local same, err = core.watches(self.conn, self.number)
   if not same then
-    return undone_by_others(err, errno, sqlstate)
+    return undone_by_others(err)
   end
   return undone(roll_back(self.conn, "ROLLBACK TO SAVEPOINT " .. savepoint(self)))
 end
@@ -259,11 +260,11 @@ end
 function Transaction:begin()
   must_be_open(self, "begin")
   local nested = new(self.conn, false, self)
-  local ok, err, errno, sqlstate = call(self, "query", "SAVEPOINT " .. savepoint(nested))
+  local ok, err = call(self, "query", "SAVEPOINT " .. savepoint(nested))
   if ok then
     return nested
   end
-  return nil, err, errno, sqlstate
+  return failure.values(err)
 end
 
 -- What is still open when it goes out of scope is rolled back: with the session, where that cannot be waited for.
@@ -326,16 +327,16 @@ local function undo(tx, values)
   if state_of(tx) == "open" then
     tx:rollback()
   end
-  local failure, why = tx.failure, values[2]
-  if not failure or failure[2] == why then
+  local kept, why = tx.failure, values[2]
+  if not kept or kept[2] == why then
     return failed(tx, values)
-  elseif failure[2].executed == "no" then
+  elseif kept[2].executed == "no" then
     return "failed", values, tx.owns and may_run_again(why, tx)
   end
   if is_error(why) then
-    failure[2].message = ("%s (it was to be rolled back after this: %s)"):format(failure[2].message, why.message)
+    kept[2].message = ("%s (it was to be rolled back after this: %s)"):format(kept[2].message, why.message)
   end
-  return failed(tx, failure)
+  return failed(tx, kept)
 end
 
 local function settle(tx, ok, ...)
@@ -350,7 +351,7 @@ local function settle(tx, ok, ...)
     return done(...)
   end
   if is_error(first) then
-    return undo(tx, pack(nil, first, first.errno, first.sqlstate))
+    return undo(tx, pack(failure.values(first)))
   end
   undo(tx, pack(nil, first))
   return "raise", first
@@ -379,9 +380,9 @@ function transaction.begin_owned(conn, what, given)
 end
 
 local function attempt(take, given, fn)
-  local conn, owns, err, errno, sqlstate = take()
+  local conn, owns, err = take()
   if not conn then
-    return "failed", pack(nil, err, errno, sqlstate), false
+    return "failed", pack(failure.values(err)), false
   end
   local tx = new(conn, owns)
   local begun = pack(start_safely(tx, "transaction", given))
@@ -429,9 +430,9 @@ function transaction.run(owner, take, pause, ...)
 end
 
 local function run_nested(self, fn)
-  local tx, err, errno, sqlstate = self:begin()
+  local tx, err = self:begin()
   if not tx then
-    return nil, err, errno, sqlstate
+    return failure.values(err)
   end
   local outcome, values = scope.hold(tx, perform, tx, fn)
   if outcome == "raise" then

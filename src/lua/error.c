@@ -30,12 +30,33 @@ static void push_error(lua_State *L, const mp_error *err) {
   lua_setmetatable(L, -2);
 }
 
-int push_failure(lua_State *L, const mp_error *err) {
-  lua_pushnil(L);
-  push_error(L, err);
+/* Behind nil and an error of ours, on top of the stack. LuaJIT's assert raises the last of its arguments
+   unless the second is a string: so that assert(db:query(…)) raises the error they are all that is returned
+   there. */
+static int complete(lua_State *L) {
+#if LUA_VERSION_NUM < 502
+  (void)L;
+  return 2;
+#else
   lua_getfield(L, -1, "errno");
   lua_getfield(L, -2, "sqlstate");
   return 4;
+#endif
+}
+
+int push_failure(lua_State *L, const mp_error *err) {
+  lua_pushnil(L);
+  push_error(L, err);
+  return complete(L);
+}
+
+/* failure(error): what a function returns that has failed: nil, error, errno, sqlstate. An error may be
+   anything that the program returned for one: then nil and that alone. */
+static int core_failure(lua_State *L) {
+  lua_settop(L, 1);
+  lua_pushnil(L);
+  lua_insert(L, 1);
+  return lua_istable(L, 2) && is_class(L, 2, ERROR_CLASS) ? complete(L) : 2;
 }
 
 static int error_tostring(lua_State *L) {
@@ -65,9 +86,15 @@ static const luaL_Reg metamethods[] = {
     {NULL, NULL},
 };
 
+static const luaL_Reg functions[] = {
+    {"failure", core_failure},
+    {NULL, NULL},
+};
+
 /* Leaves the metatable where the Lua side finds it: in the table on top of the stack. */
 void error_open(lua_State *L) {
   new_class(L, ERROR_CLASS);
   luaL_setfuncs(L, metamethods, 0);
   lua_setfield(L, -2, "error_metatable");
+  luaL_setfuncs(L, functions, 0);
 }

@@ -3,8 +3,8 @@
 
 #include "binding.h"
 
-/* Pushes nil, error, errno, sqlstate: the values of every failed call, made here alone. Returns their number.
- */
+/* Pushes what a failed call returns: nil, error, errno, sqlstate; in LuaJIT nil and the error. Returns their
+   number. */
 int push_failure(lua_State *L, const mp_error *err);
 
 void error_open(lua_State *L);

@@ -1,0 +1,31 @@
+-- What a function returns that has failed: nil, error, errno, sqlstate; under LuaJIT, whose assert raises the last of
+-- its arguments, nil and the error. Between the functions of mypool a failure travels as nil and an error.
+
+local core = require "mypool.core"
+local is_error = require "mypool.is_error"
+core.internal()
+
+local failure = {}
+
+-- What a function of the program's returned behind nil, when it is more than an error.
+local Returned = {}
+
+local unpack = table.unpack or unpack -- luacheck: ignore
+
+-- What a function of the program's returned behind nil, as one value that travels.
+function failure.of_program(err, ...)
+  if select("#", ...) == 0 or is_error(err) then
+    return err
+  end
+  return setmetatable({ n = 1 + select("#", ...), err, ... }, Returned)
+end
+
+-- What a public function returns for the error.
+function failure.values(err)
+  if type(err) == "table" and getmetatable(err) == Returned then
+    return nil, unpack(err, 1, err.n)
+  end
+  return core.failure(err)
+end
+
+return failure
