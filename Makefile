@@ -244,6 +244,7 @@ lint: install-lint install-build
 	luacheck -q lua spec tools examples bench
 	clang-format --dry-run --Werror $$(find src spec bench -name '*.[ch]')
 	$(MAKE) --no-print-directory WERROR=1 BUILD=build/lint build/lint/mypool/core.so
+	$(LUA) tools/includes.lua src build/lint/obj
 
 format: install-lint
 	clang-format -i $$(find src spec bench -name '*.[ch]')
