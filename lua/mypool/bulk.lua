@@ -14,7 +14,8 @@ local List, null, add_row = core["mypool.list"], core.null, core.row
 -- So much travels together: enough to hide the round trip, little enough for max_allowed_packet.
 local BATCH_ROWS, BATCH_BYTES = 1000, 1024 * 1024
 local TOO_LARGE = 1153
-local VALUE, raw = 2, { raw = true }
+local RESULT, VALUE = core.shapes.RESULT, core.shapes.VALUE
+local raw = { raw = true }
 
 -- Array binding is refused: by libmariadb, as the server does not know it; by the server for this statement;
 -- or by the server while binlog_format is STATEMENT.
@@ -119,7 +120,7 @@ local function one_by_one(conn, statement, batch)
     local at = batch.at + (i - 1) * parameters
     local more, err = affected_by(
       part_of(batch, i - 1, 1),
-      run(conn, core.execute(conn, 0, nil, statement.id, unpack(batch.cells, at + 1, at + parameters)))
+      run(conn, core.execute(conn, RESULT, nil, statement.id, unpack(batch.cells, at + 1, at + parameters)))
     )
     if not more then
       return nil, err
@@ -170,7 +171,7 @@ local function send_unbound(conn, statement, batch)
   if not list then
     return one_by_one(conn, statement, batch)
   end
-  return affected_by(batch, run(conn, core.query(conn, 0, nil, statement.text, list)))
+  return affected_by(batch, run(conn, core.query(conn, RESULT, nil, statement.text, list)))
 end
 
 -- ---- with it ----

@@ -11,22 +11,22 @@ local text = require "mypool.text"
 local transaction = require "mypool.transaction"
 core.internal()
 
-local query, ping = core.query, core.ping
+local query, ping, shapes = core.query, core.ping, core.shapes
 local Connection = core["mypool.connection"]
 
 local raw = { rows = "array", raw = true }
 
 -- conn:query(sql, ...): the result, an array of rows; the further results of a CALL after it.
-Connection.query = text.method("query", text.RESULT)
+Connection.query = text.method("query", shapes.RESULT)
 
 -- conn:one(sql, ...): the first row; nil when there is none.
-Connection.one = text.method("one", text.ROW)
+Connection.one = text.method("one", shapes.ROW)
 
 -- conn:value(sql, ...): the first cell of the first row; nil when there is none.
-Connection.value = text.method("value", text.VALUE)
+Connection.value = text.method("value", shapes.VALUE)
 
 -- conn:rows(sql, ...): for row in … do: the rows one by one; see stream.lua.
-local stream = text.method("rows", text.STREAM)
+local stream = text.method("rows", shapes.STREAM)
 function Connection:rows(...)
   return rows(self, stream(self, ...))
 end
@@ -46,7 +46,7 @@ end
 -- conn:warnings(): what the last statement warned of: an array of { level =, code =, message = }.
 function Connection:warnings()
   core.held(self, "warnings")
-  local found, err = run(self, query(self, text.RESULT, raw, "SHOW WARNINGS"))
+  local found, err = run(self, query(self, shapes.RESULT, raw, "SHOW WARNINGS"))
   if not found then
     return failure.values(err)
   end

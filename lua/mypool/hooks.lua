@@ -40,20 +40,22 @@ local function report(options, event, details, conn)
   end
 end
 
--- Bits of core.events.
-local RESET_REFUSED, RESET_FAILING, RESET_WORKS = 1, 2, 4
+local function has(events, name)
+  local bit = core.event_bits[name]
+  return events % (2 * bit) >= bit
+end
 
 local function report_events(pool, options)
   local events, why = core.events(pool)
-  if events % (2 * RESET_REFUSED) >= RESET_REFUSED then
+  if has(events, "RESET_REFUSED") then
     report(options, "reset_refused", {
       message = "the server does not know COM_RESET_CONNECTION: used sessions are closed instead",
     })
   end
-  if events % (2 * RESET_FAILING) >= RESET_FAILING then
+  if has(events, "RESET_FAILING") then
     report(options, "reset_failing", { message = why })
   end
-  if events % (2 * RESET_WORKS) >= RESET_WORKS then
+  if has(events, "RESET_WORKS") then
     report(options, "reset_works", {})
   end
 end
@@ -136,7 +138,7 @@ local special = {
   { "@@tx_isolation", "@@tx_read_only" },
 }
 local UNKNOWN_VARIABLE, UNKNOWN_FUNCTION = 1193, 1305
-local ROW, raw = 1, { rows = "array", raw = true }
+local ROW, raw = core.shapes.ROW, { rows = "array", raw = true }
 
 local function audited_by(number)
   local names = {}

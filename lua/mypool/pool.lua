@@ -16,7 +16,7 @@ core.internal()
 
 local Pool = core["mypool.pool"]
 
-local start, give_back = core.checkout, core.give_back
+local start, give_back, shapes = core.checkout, core.give_back, core.shapes
 
 -- Goes on with what `start` began for the function `what` of the program's call. The hooks may find a
 -- session wanting: then there is neither a connection nor an error. (Five values at most follow the handle;
@@ -122,14 +122,14 @@ local function on_a_connection(name, method)
 end
 
 local function once(name, shape)
-  return on_a_connection(name, text.method(name, shape + text.ONCE))
+  return on_a_connection(name, text.method(name, shape + shapes.ONCE))
 end
 
 -- pool:query, one, value, ping: as on a connection. Those that need a statement's connection any further raise:
 -- statements that take a lock before they are sent, those that leave a transaction open when they have run.
-Pool.query = once("query", text.RESULT)
-Pool.one = once("one", text.ROW)
-Pool.value = once("value", text.VALUE)
+Pool.query = once("query", shapes.RESULT)
+Pool.one = once("one", shapes.ROW)
+Pool.value = once("value", shapes.VALUE)
 Pool.ping = on_a_connection("ping", Connection.ping)
 
 local function execute_many(conn, sql, many)
@@ -140,7 +140,7 @@ end
 -- pool:execute_many(sql, rows): as on a connection; raises for a statement that takes a lock.
 Pool.execute_many = on_a_connection("execute_many", execute_many)
 
-local stream_once = text.method("rows", text.STREAM + text.ONCE)
+local stream_once = text.method("rows", shapes.STREAM + shapes.ONCE)
 
 local function begin_rows(conn, ...)
   return rows(conn, stream_once(conn, ...))

@@ -8,14 +8,11 @@ local rows = require "mypool.stream"
 local run = require "mypool.run"
 core.internal()
 
-local execute = core.execute
+local execute, shapes = core.execute, core.shapes
 
 local Statement = {}
 core["mypool.statement"] = Statement
 local metatable = { __index = Statement, __name = "mypool.statement", __metatable = false }
-
--- The shapes that core.execute knows.
-local RESULT, ROW, VALUE, STREAM = 0, 1, 2, 3
 
 local function must_be_statement(self, what)
   if type(self) ~= "table" or getmetatable(self) ~= false or self.execute ~= Statement.execute then
@@ -39,16 +36,16 @@ local function method(name, shape)
 end
 
 -- statement:execute(...): the result, as of conn:query.
-Statement.execute = method("execute", RESULT)
+Statement.execute = method("execute", shapes.RESULT)
 
 -- statement:one(...), statement:value(...): as of a connection.
-Statement.one = method("one", ROW)
-Statement.value = method("value", VALUE)
+Statement.one = method("one", shapes.ROW)
+Statement.value = method("value", shapes.VALUE)
 
 -- statement:rows(...): for row in … do, as of a connection.
 function Statement:rows(...)
   local conn = must_be_open(self, "rows")
-  return rows(conn, run(conn, execute(conn, STREAM, self.options, self.id, ...)))
+  return rows(conn, run(conn, execute(conn, shapes.STREAM, self.options, self.id, ...)))
 end
 
 -- statement:with{ timeout =, rows = }: the same statement with these options.

@@ -7,9 +7,7 @@ core.internal()
 
 local query = core.query
 
--- What core.query knows: the whole result, its first row, the first cell of that, rows one by one. ONCE is added
--- for a connection that is lent for this statement alone.
-local text = { RESULT = 0, ROW = 1, VALUE = 2, STREAM = 3, ONCE = 4 }
+local text = {}
 
 -- A method function(conn, sql, ...); `sql` may be a table: { "SELECT …", timeout = 1 }.
 function text.method(name, shape)

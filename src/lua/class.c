@@ -52,6 +52,15 @@ void open_class(lua_State *L, const char *name, const luaL_Reg *methods, const l
   lua_pop(L, 1);
 }
 
+void open_constants(lua_State *L, const char *field, const constant *constants) {
+  lua_newtable(L);
+  for (; constants->name; constants++) {
+    lua_pushinteger(L, constants->value);
+    lua_setfield(L, -2, constants->name);
+  }
+  lua_setfield(L, -2, field);
+}
+
 void keep_string(lua_State *L, int kept) {
   if (lua_type(L, -1) == LUA_TSTRING)
     lua_rawseti(L, kept, (int)lua_rawlen(L, kept) + 1);

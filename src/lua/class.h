@@ -19,6 +19,13 @@ void *test_class(lua_State *L, int index, const char *class);
 /* Leaves the table of methods, to which the Lua side adds, in the table on top of the stack. */
 void open_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods);
 
+/* Leaves a table of these numbers, NULL at their end, as the field of the table on top of the stack. */
+typedef struct constant {
+  const char *name;
+  int value;
+} constant;
+void open_constants(lua_State *L, const char *field, const constant *constants);
+
 /* Takes the value on top of the stack away; a string goes into the array at index `kept`, and lives as long
    as that. */
 void keep_string(lua_State *L, int kept);

@@ -2,6 +2,7 @@
 #include "operation.h"
 
 #include "call.h"
+#include "class.h"
 #include "collect.h"
 #include "connection.h"
 #include "error.h"
@@ -44,11 +45,16 @@ static int core_checkout(lua_State *L) {
   return 2 + after_call(L, conn, status, &wait, &err);
 }
 
+/* ONCE is added to a shape where the connection is lent for this statement alone. */
 enum { ONCE = 4 };
 
-/* query(connection, shape, options or nil, sql, ...): shape is 0 for the whole result, 1 for its
-   first row, 2 for the first cell of that, 3 for the number of columns, and then fetch; ONCE is added where
-   the connection is lent for this statement alone. */
+static const constant shapes[] = {
+    {"RESULT", SHAPE_RESULT}, {"ROW", SHAPE_ROW}, {"VALUE", SHAPE_VALUE},
+    {"STREAM", SHAPE_STREAM}, {"ONCE", ONCE},     {NULL, 0},
+};
+
+/* query(connection, shape, options or nil, sql, ...): shape is one of core.shapes: for the whole result, its
+   first row, the first cell of that, or the number of columns, and then fetch. */
 static int core_query(lua_State *L) {
   static const char *const names[] = {"query", "one", "value", "rows"};
   int asked = (int)luaL_checkinteger(L, 2), shape_asked = asked & ~ONCE;
@@ -135,5 +141,6 @@ static const luaL_Reg functions[] = {
 };
 
 void operation_open(lua_State *L) {
+  open_constants(L, "shapes", shapes);
   luaL_setfuncs(L, functions, 0);
 }

@@ -228,7 +228,15 @@ static int core_wait(lua_State *L) {
   return 1;
 }
 
-/* events(pool): the bits of what happened since the last call, and why the last reset failed that did. */
+static const constant event_bits[] = {
+    {"RESET_REFUSED", MP_EVENT_RESET_REFUSED},
+    {"RESET_FAILING", MP_EVENT_RESET_FAILING},
+    {"RESET_WORKS", MP_EVENT_RESET_WORKS},
+    {NULL, 0},
+};
+
+/* events(pool): the core.event_bits of what happened since the last call, and why the last reset failed that
+ * did. */
 static int core_events(lua_State *L) {
   mp_pool *pool = check_pool(L, 1, "events")->pool;
   lua_pushinteger(L, mp_pool_take_events(pool));
@@ -285,4 +293,5 @@ static const luaL_Reg metamethods[] = {
 void pool_open(lua_State *L) {
   open_class(L, POOL_CLASS, methods, metamethods);
   luaL_setfuncs(L, functions, 0);
+  open_constants(L, "event_bits", event_bits);
 }
