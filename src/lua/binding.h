@@ -93,40 +93,60 @@ typedef struct code_place {
   char text[LUA_IDSIZE + 12]; /* "file.lua:12", or "" */
 } code_place;
 
+/* The call of the user's that is in progress, if there is one. */
+struct call {
+  lua_State *user;       /* the coroutine whose operation is unfinished */
+  int wait_fd;           /* ... and what it waits for */
+  int64_t collect_at_ns; /* if it still stands in line then; 0: not, or not any more (collect.c) */
+  bool in_converter;     /* of the option `types`, a function of the user's */
+  bool in_hand;          /* of a function of ours, whose allocations may run finalizers */
+  bool release_pending;  /* the connection was released by another coroutine meanwhile */
+};
+
+/* The statement that was sent last. */
+struct statement {
+  mp_buffer text;           /* with its parameters in it */
+  mp_buffer literals;       /* where they stand in it: of type sql_literal */
+  mp_buffer values;         /* those of a prepared statement: of type mp_value */
+  mp_query_options options; /* ASKING: how to send it */
+  int kept;                 /* ... and of how many values it and its parameters are */
+  const char *once; /* the function that the connection is lent for, if it alone; else NULL (once.c) */
+};
+
+/* What comes back for it. */
+struct result {
+  shape shape;
+  bool array_rows;
+  bool converting;  /* by the option `types` */
+  int finished;     /* so many results of the statement were read */
+  unsigned columns; /* of the current one */
+  lua_Integer rows;
+  mp_buffer described;        /* its columns: of type column_type; behind them their names */
+  mp_buffer described_before; /* ... when CONNECTION_NAMES was made */
+  unsigned warnings;          /* as far as known */
+  rejection rejected;
+  uint64_t bytes, max_bytes; /* of all results of the statement; 0: unlimited */
+};
+
+/* Rows that are fetched one by one. */
+struct stream {
+  bool open;                     /* not all have been fetched */
+  bool seeking;                  /* ... at the end of a result: another one may follow */
+  uint64_t drained, drain_limit; /* bytes read since it was left */
+};
+
 typedef struct connection {
   leftover self; /* first; in the list while there is a loan */
   mp_loan *loan; /* NULL until there is one */
   pool_data *pool;
   activity activity;
-  bool used;             /* for a statement */
-  bool release_pending;  /* once the operation of `user` has ended */
-  bool abandoned;        /* its session went back to the pool in the middle of something */
-  lua_State *user;       /* the coroutine whose operation is unfinished */
-  int wait_fd;           /* ... and what it waits for */
-  int64_t collect_at_ns; /* if it still stands in line then; 0: not, or not any more */
-  shape shape;
-  bool array_rows;
-  bool converting;  /* by the option `types` */
-  int results;      /* finished ones */
-  unsigned columns; /* of the current one */
-  lua_Integer rows;
-  mp_buffer described;        /* its columns: of type column_type; behind them their names */
-  mp_buffer described_before; /* ... when CONNECTION_NAMES was made */
-  unsigned warnings;          /* of the current result, as far as known */
-  rejection rejected;
-  bool in_converter;                       /* of the option `types`, a function of the user's */
-  bool in_hand;                            /* of a function of ours, whose allocations may run finalizers */
-  uint64_t result_bytes, max_result_bytes; /* of all results of the statement; 0: unlimited */
-  mp_buffer values;                        /* parameters of a prepared statement: of type mp_value */
-  bool streaming;                          /* rows are fetched one by one, and not all have been */
-  bool seeking;                            /* ... at the end of a result: another one may follow */
-  uint64_t drained, drain_limit;           /* bytes read since a stream was left */
-  mp_buffer text;                          /* the statement with its parameters in it */
-  mp_buffer literals;                      /* where they stand: of type sql_literal */
-  mp_query_options asked_for;              /* ASKING: how to send the statement */
-  int kept;                                /* ... and of how many values it and its parameters are */
-  const char *once;                        /* the function that it is lent for, if it alone; else NULL */
-  code_place taken, ended;                 /* by checkout, by release */
+  bool used;      /* for a statement */
+  bool abandoned; /* its session went back to the pool in the middle of something */
+  struct call call;
+  struct statement statement;
+  struct result result;
+  struct stream stream;
+  code_place taken, ended; /* by checkout, by release */
 } connection;
 
 typedef struct sql_literal {

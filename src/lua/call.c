@@ -9,14 +9,14 @@
 
 /* What ran since the call began, metamethods or hooks, may have used the pool in coroutines that are gone. */
 void call_begin(lua_State *L, connection *conn, activity what) {
-  conn->pool->L = conn->user = L;
-  conn->in_hand = true;
+  conn->pool->L = conn->call.user = L;
+  conn->call.in_hand = true;
   conn->used |= what >= PREPARING;
   conn->activity = what;
   if (what < STREAMING)
-    conn->results = 0;
-  conn->rejected = NOT_REJECTED;
-  conn->result_bytes = 0;
+    conn->result.finished = 0;
+  conn->result.rejected = NOT_REJECTED;
+  conn->result.bytes = 0;
 }
 
 int call_waits(lua_State *L, connection *conn, const mp_wait *wait) {
@@ -33,13 +33,13 @@ int call_waits(lua_State *L, connection *conn, const mp_wait *wait) {
   lua_getiuservalue(L, -1, POOL_WAIT);
   lua_replace(L, -2);
   guard_push(L, conn);
-  conn->wait_fd = wait->fd;
+  conn->call.wait_fd = wait->fd;
   return 4;
 }
 
 int call_failed(lua_State *L, connection *conn, mp_error *err) {
   bool statement = conn->activity >= QUERYING, checkout = conn->activity == CHECKING_OUT;
-  if (conn->results > 0 && err->kind == MP_ERR_SERVER) {
+  if (conn->result.finished > 0 && err->kind == MP_ERR_SERVER) {
     err->executed = MP_EXECUTED_YES; /* of a CALL, an earlier part ran */
     err->retryable = false;
   }
@@ -54,6 +54,6 @@ int call_failed(lua_State *L, connection *conn, mp_error *err) {
 
 /* An operation that came to its end after another coroutine had released its connection. */
 void call_release_pending(lua_State *L, connection *conn) {
-  if (conn->release_pending && conn->activity == IDLE)
+  if (conn->call.release_pending && conn->activity == IDLE)
     connection_give_back(L, conn, false);
 }

@@ -6,24 +6,24 @@
 /* One in a greater hurry must have some time left, too. */
 void collect_later(connection *conn, int64_t timeout_ns) {
   int64_t after_ns = timeout_ns / 2 < MP_SECOND ? timeout_ns / 2 : MP_SECOND;
-  conn->collect_at_ns = mp_loan_now(conn->loan) + after_ns;
+  conn->call.collect_at_ns = mp_loan_now(conn->loan) + after_ns;
 }
 
 static bool may_collect(const connection *conn) {
-  return conn->activity == CHECKING_OUT && conn->collect_at_ns > 0 && mp_loan_is_queued(conn->loan);
+  return conn->activity == CHECKING_OUT && conn->call.collect_at_ns > 0 && mp_loan_is_queued(conn->loan);
 }
 
 int64_t collect_time(const connection *conn) {
-  return may_collect(conn) ? conn->collect_at_ns : MP_NEVER;
+  return may_collect(conn) ? conn->call.collect_at_ns : MP_NEVER;
 }
 
 void collect_if_due(lua_State *L, connection *conn) {
   if (!may_collect(conn))
     return;
   int64_t now_ns = mp_loan_now(conn->loan);
-  if (now_ns < conn->collect_at_ns)
+  if (now_ns < conn->call.collect_at_ns)
     return;
-  conn->collect_at_ns = 0;
+  conn->call.collect_at_ns = 0;
   if (conn->pool->collected_ns > 0 && now_ns - conn->pool->collected_ns < MP_SECOND)
     return;
   conn->pool->collected_ns = now_ns;

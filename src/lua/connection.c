@@ -6,6 +6,7 @@
 #include "place.h"
 #include "pool.h"
 #include "state_end.h"
+#include "stream.h"
 
 /* ---- the state of a handle ---- */
 
@@ -21,7 +22,7 @@ connection *check_connection(lua_State *L, const char *function) {
 static void end_unfinished(lua_State *L, connection *conn, const char *function) {
   if (conn->activity == IDLE)
     return;
-  if (conn->user != L)
+  if (conn->call.user != L)
     raise(L, "bad call of '%s' (another coroutine is using this connection)", function);
   mp_loan_lose(conn->loan);
   conn->activity = IDLE;
@@ -30,17 +31,17 @@ static void end_unfinished(lua_State *L, connection *conn, const char *function)
 /* Where memory ran out the mark was left behind: while a finalizer runs the collector does not. */
 static bool is_in_hand(lua_State *L, connection *conn) {
 #ifdef LUA_GCISRUNNING
-  if (conn->in_hand && lua_gc(L, LUA_GCISRUNNING, 0) == 1)
-    conn->in_hand = false;
+  if (conn->call.in_hand && lua_gc(L, LUA_GCISRUNNING, 0) == 1)
+    conn->call.in_hand = false;
 #else
   (void)L;
 #endif
-  return conn->in_hand;
+  return conn->call.in_hand;
 }
 
 /* A converter is called in the middle of a result; a finalizer may be. */
 static void check_outside_call(lua_State *L, connection *conn, const char *function) {
-  if (conn->in_converter)
+  if (conn->call.in_converter)
     raise(L, "bad call of '%s' (a converter cannot use the connection of its value)", function);
   if (conn->pool->calling || is_in_hand(L, conn))
     raise(L, "bad call of '%s' (this connection is in the middle of a call)", function);
@@ -119,21 +120,22 @@ void connection_give_back(lua_State *L, connection *conn, bool reset) {
   conn->loan = NULL;
   leftover_leave(&conn->self);
   drop_values(L, conn);
-  mp_buffer_free(&conn->text);
-  mp_buffer_free(&conn->literals);
-  mp_buffer_free(&conn->described);
-  mp_buffer_free(&conn->described_before);
-  mp_buffer_free(&conn->values);
+  mp_buffer_free(&conn->statement.text);
+  mp_buffer_free(&conn->statement.literals);
+  mp_buffer_free(&conn->result.described);
+  mp_buffer_free(&conn->result.described_before);
+  mp_buffer_free(&conn->statement.values);
 }
 
 /* Nobody else has the handle of a checkout. */
 void connection_abandon(lua_State *L, connection *conn) {
-  bool useless = conn->activity == CHECKING_OUT || conn->release_pending;
+  bool useless = conn->activity == CHECKING_OUT || conn->call.release_pending;
   conn->pool->L = L;
   if (conn->activity != IDLE)
-    pool_forget_fd(conn->pool, conn->wait_fd);
+    pool_forget_fd(conn->pool, conn->call.wait_fd);
   conn->activity = IDLE;
-  conn->streaming = conn->in_hand = false;
+  stream_end(conn);
+  conn->call.in_hand = false;
   conn->abandoned = true;
   mp_loan_abandon(conn->loan);
   if (useless)
@@ -214,9 +216,9 @@ static bool wants_reset(lua_State *L) {
 /* While another coroutine waits in an operation, its session can only be cut: that wakes it, and
    the loan ends when it has seen the error. */
 static bool cut_other(lua_State *L, connection *conn) {
-  if (conn->activity == IDLE || conn->user == L)
+  if (conn->activity == IDLE || conn->call.user == L)
     return false;
-  conn->release_pending = true;
+  conn->call.release_pending = true;
   mp_loan_cut(conn->loan);
   return true;
 }

@@ -43,7 +43,7 @@ void guard_push(lua_State *L, connection *conn) {
 /* Only its own coroutine tells that an operation is over: in another one it may have been closed late. */
 static int guard_close(lua_State *L) {
   guard *of = test_class(L, 1, GUARD_CLASS);
-  if (!of || !of->conn->loan || of->conn->activity == IDLE || of->conn->user != L)
+  if (!of || !of->conn->loan || of->conn->activity == IDLE || of->conn->call.user != L)
     return 0;
   lua_settop(L, 1);
   lua_getiuservalue(L, 1, 1);

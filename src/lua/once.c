@@ -29,17 +29,17 @@ void once_begin(lua_State *L, connection *conn, const char *function, int index)
   check_locks(L, conn, function, index);
   bool matters =
       conn->pool->autocommit_off ? may_write(L, conn, index) : !mp_loan_is_in_transaction(conn->loan);
-  conn->once = matters ? function : NULL;
+  conn->statement.once = matters ? function : NULL;
 }
 
 /* Raises when the statement, which has succeeded, has left a transaction open. Where no reset would undo it
    the session is closed. */
 void once_end(lua_State *L, connection *conn) {
-  const char *function = conn->once;
+  const char *function = conn->statement.once;
   if (!function || !conn->loan || !mp_loan_is_in_transaction(conn->loan))
     return;
-  conn->once = NULL;
-  conn->in_hand = false;
+  conn->statement.once = NULL;
+  conn->call.in_hand = false;
   if (conn->pool->keeps_state)
     mp_loan_lose(conn->loan);
   call_release_pending(L, conn);

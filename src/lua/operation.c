@@ -34,7 +34,7 @@ static int core_checkout(lua_State *L) {
   mp_status status = mp_loan_checkout(conn->loan, timeout_ns, conn->taken.text, &wait, &err);
   if (status == MP_DONE) {
     conn->activity = IDLE;
-    conn->in_hand = false;
+    conn->call.in_hand = false;
     connection_report(L, conn);
     return 1;
   }
@@ -65,11 +65,11 @@ static int core_query(lua_State *L) {
   mp_error err;
   if (lua_type(L, 4) != LUA_TSTRING)
     return raise_type(L, names[shape_asked], "sql", "string", 4);
-  if (conn->streaming)
+  if (stream_is_open(conn))
     return busy_streaming(L);
   read_options(L, 3, conn, &options, names[shape_asked]);
-  conn->shape = (shape)shape_asked;
-  conn->once = NULL;
+  conn->result.shape = (shape)shape_asked;
+  conn->statement.once = NULL;
   if (asked & ONCE)
     once_begin(L, conn, names[shape_asked], 4);
   mp_status status = query_send(L, conn, &options, &wait, &err);

@@ -221,23 +221,23 @@ static void put_values(encoder *to, mp_scanner scanner, int first) {
   mp_buffer_add(to->out, copied, (size_t)(end - copied));
 }
 
-/* Fills conn->text from the SQL at stack index `sql` and the parameters from `first` to
+/* Fills conn->statement.text from the SQL at stack index `sql` and the parameters from `first` to
    `last`, for a session in this mode. False: what the text means depends on what the session has to be asked
    for first. Raises for what cannot be encoded, before anything was sent. */
 bool encode_statement(lua_State *L, connection *conn, int sql, int first, int last, const mp_sql_mode *mode) {
   size_t length;
   const char *text = lua_tolstring(L, sql, &length);
-  encoder to = {.L = L, .out = &conn->text, .literals = &conn->literals, .mode = mode};
+  encoder to = {.L = L, .out = &conn->statement.text, .literals = &conn->statement.literals, .mode = mode};
   mp_scanner scanner, counting;
   mp_scanner_init(&scanner, text, length, mode->reading);
   counting = scanner;
-  conn->text.length = conn->literals.length = 0;
+  conn->statement.text.length = conn->statement.literals.length = 0;
   int wanted = count_placeholders(&counting);
   if (counting.doubtful && !mp_sql_reads_alike(text, length, mode))
     return !must_ask(L, mode);
   check_count(L, wanted, last - first + 1);
   put_values(&to, scanner, first);
-  if (conn->text.failed || conn->literals.failed)
+  if (conn->statement.text.failed || conn->statement.literals.failed)
     luaL_error(L, "not enough memory");
   return !(to.unclear && must_ask(L, mode));
 }

@@ -21,7 +21,7 @@ static int core_prepare(lua_State *L) {
   size_t length;
   if (lua_type(L, 2) != LUA_TSTRING)
     return raise_type(L, "prepare", "sql", "string", 2);
-  if (conn->streaming)
+  if (stream_is_open(conn))
     return busy_streaming(L);
   lua_settop(L, 2);
   lua_pushvalue(L, 2);
@@ -98,15 +98,15 @@ static void read_values(lua_State *L, connection *conn, int first, int wanted) {
     raise(L, "wrong number of parameters (the statement has %d, got %d)", wanted, given);
   for (int i = 0; i < given; i++) {
     mp_value value = value_of(L, first + i, (place){.parameter = i + 1});
-    mp_buffer_add(&conn->values, (const char *)&value, sizeof value);
+    mp_buffer_add(&conn->statement.values, (const char *)&value, sizeof value);
   }
-  if (conn->values.failed)
+  if (conn->statement.values.failed)
     luaL_error(L, "not enough memory");
 }
 
 /* For an error that comes in a later call, which must still be able to tell the values. */
 static void keep_parameters(lua_State *L, connection *conn, int last) {
-  if (conn->activity == IDLE && !conn->streaming)
+  if (conn->activity == IDLE && !stream_is_open(conn))
     return;
   lua_createtable(L, last - 4, 0);
   int kept = lua_gettop(L);
@@ -126,14 +126,14 @@ static int core_execute(lua_State *L) {
   int shape_asked = (int)luaL_checkinteger(L, 2);
   luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, 2, "no such shape");
   uint64_t id = (uint64_t)luaL_checkinteger(L, 4);
-  if (conn->streaming)
+  if (stream_is_open(conn))
     return busy_streaming(L);
   read_options(L, 3, conn, &options, "execute");
   scrub_begin(conn);
   read_values(L, conn, 5, mp_loan_parameters(conn->loan, id));
-  conn->shape = (shape)shape_asked;
+  conn->result.shape = (shape)shape_asked;
   call_begin(L, conn, QUERYING);
-  const mp_value *values = (const mp_value *)(const void *)conn->values.data;
+  const mp_value *values = (const mp_value *)(const void *)conn->statement.values.data;
   mp_status status = mp_loan_execute(conn->loan, id, values, 0, &options, &wait, &err);
   int last = lua_gettop(L), results = after_call(L, conn, status, &wait, &err);
   keep_parameters(L, conn, last);
@@ -225,7 +225,7 @@ static void read_cells(lua_State *L, connection *conn, int rows, int wanted) {
     place here = {.row = first + i / wanted, .parameter = 1 + i % wanted};
     lua_rawgeti(L, MANY_CELLS, at + i + 1);
     mp_value value = value_of(L, lua_gettop(L), here);
-    mp_buffer_add(&conn->values, (const char *)&value, sizeof value);
+    mp_buffer_add(&conn->statement.values, (const char *)&value, sizeof value);
     keep_string(L, MANY_KEPT);
   }
 }
@@ -243,18 +243,18 @@ static int core_execute_many(lua_State *L) {
   mp_query_options options = {0};
   mp_wait wait;
   mp_error err;
-  if (conn->streaming)
+  if (stream_is_open(conn))
     return busy_streaming(L);
   int wanted = mp_loan_parameters(conn->loan, id);
   scrub_begin(conn);
   if (wanted > 0)
     read_cells(L, conn, rows, wanted);
-  if (conn->values.failed)
+  if (conn->statement.values.failed)
     return luaL_error(L, "not enough memory");
   lua_setiuservalue(L, 1, CONNECTION_SQL);
-  conn->shape = SHAPE_RESULT;
+  conn->result.shape = SHAPE_RESULT;
   call_begin(L, conn, QUERYING);
-  const mp_value *values = (const mp_value *)(const void *)conn->values.data;
+  const mp_value *values = (const mp_value *)(const void *)conn->statement.values.data;
   mp_status status = mp_loan_execute(conn->loan, id, values, (size_t)rows, &options, &wait, &err);
   return after_call(L, conn, status, &wait, &err);
 }

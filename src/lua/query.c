@@ -15,15 +15,15 @@ static void read_given(lua_State *L, int index, connection *conn, mp_query_optio
   options->idempotent = lua_toboolean(L, -1);
   lua_getfield(L, index, "rows");
   if (lua_isstring(L, -1))
-    conn->array_rows = strcmp(lua_tostring(L, -1), "array") == 0;
+    conn->result.array_rows = strcmp(lua_tostring(L, -1), "array") == 0;
   lua_getfield(L, index, "max_result_bytes");
   if (lua_isnumber(L, -1))
-    conn->max_result_bytes = (uint64_t)lua_tonumber(L, -1);
+    conn->result.max_bytes = (uint64_t)lua_tonumber(L, -1);
   lua_pushliteral(L, "raw"); /* of our own statements: values as the server has them, all of them */
   lua_rawget(L, index);
   if (lua_toboolean(L, -1)) {
-    conn->converting = false;
-    conn->max_result_bytes = 0;
+    conn->result.converting = false;
+    conn->result.max_bytes = 0;
   }
   lua_pop(L, 5);
 }
@@ -32,9 +32,9 @@ static void read_given(lua_State *L, int index, connection *conn, mp_query_optio
    so nothing that was read before still counts, not even that the connection is held. */
 void read_options(lua_State *L, int index, connection *conn, mp_query_options *options,
                   const char *function) {
-  conn->array_rows = conn->pool->array_rows;
-  conn->converting = conn->pool->converting;
-  conn->max_result_bytes = conn->pool->max_result_bytes;
+  conn->result.array_rows = conn->pool->array_rows;
+  conn->result.converting = conn->pool->converting;
+  conn->result.max_bytes = conn->pool->max_result_bytes;
   if (!lua_istable(L, index))
     return;
   read_given(L, index, conn, options);
@@ -55,7 +55,8 @@ static const char *plain_text(lua_State *L, connection *conn, size_t *length) {
 static mp_status send_encoded(connection *conn, mp_query_options options, const mp_sql_mode *mode,
                               mp_wait *wait, mp_error *err) {
   options.mode = mode;
-  return mp_loan_query(conn->loan, conn->text.data, conn->text.length, &options, wait, err);
+  return mp_loan_query(conn->loan, conn->statement.text.data, conn->statement.text.length, &options, wait,
+                       err);
 }
 
 /* Keeps text and parameters until the session has answered. To make a table may run finalizers, which may use
@@ -68,17 +69,17 @@ static void keep_statement(lua_State *L, connection *conn) {
     lua_rawseti(L, last + 1, i - 3);
   }
   lua_setiuservalue(L, 1, CONNECTION_SQL);
-  conn->kept = last - 3;
+  conn->statement.kept = last - 3;
   check_held(L, "query");
-  if (conn->streaming)
+  if (stream_is_open(conn))
     busy_streaming(L);
 }
 
 static mp_status ask_first(lua_State *L, connection *conn, const mp_query_options *options, mp_wait *wait,
                            mp_error *err) {
   keep_statement(L, conn);
-  conn->asked_for = *options;
-  conn->asked_for.asked = true;
+  conn->statement.options = *options;
+  conn->statement.options.asked = true;
   call_begin(L, conn, ASKING);
   return mp_loan_ask(conn->loan, options, wait, err);
 }
@@ -87,8 +88,8 @@ static mp_status ask_first(lua_State *L, connection *conn, const mp_query_option
 static void restore_statement(lua_State *L, const connection *conn) {
   lua_getiuservalue(L, 1, CONNECTION_SQL);
   int kept = lua_gettop(L);
-  luaL_checkstack(L, conn->kept, "too many parameters");
-  for (int i = 1; i <= conn->kept; i++)
+  luaL_checkstack(L, conn->statement.kept, "too many parameters");
+  for (int i = 1; i <= conn->statement.kept; i++)
     lua_rawgeti(L, kept, i);
 }
 
@@ -98,15 +99,15 @@ mp_status query_after_asking(lua_State *L, connection *conn, mp_wait *wait, mp_e
   int top = lua_gettop(L);
   mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
   conn->activity = IDLE;
-  conn->in_hand = false;
+  conn->call.in_hand = false;
   call_release_pending(L, conn); /* another coroutine may have released it meanwhile */
   check_held(L, "query");
   restore_statement(L, conn);
   encode_statement(L, conn, top + 2, top + 3, lua_gettop(L), &mode);
   lua_settop(L, top);
-  conn->in_hand = true;
+  conn->call.in_hand = true;
   conn->activity = QUERYING;
-  return send_encoded(conn, conn->asked_for, &mode, wait, err);
+  return send_encoded(conn, conn->statement.options, &mode, wait, err);
 }
 
 mp_status query_send(lua_State *L, connection *conn, const mp_query_options *options, mp_wait *wait,

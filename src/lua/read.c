@@ -7,19 +7,20 @@
 #include "error.h"
 #include "result.h"
 #include "row.h"
+#include "stream.h"
 
 /* False when the rest is not worth reading: the result is too large, or there is no trust in what follows. */
 static bool add_row(lua_State *L, connection *conn, const mp_row *row, int result) {
-  if (conn->max_result_bytes > 0 && (conn->result_bytes += row_size(conn, row)) > conn->max_result_bytes) {
+  if (conn->result.max_bytes > 0 && (conn->result.bytes += row_size(conn, row)) > conn->result.max_bytes) {
     lua_newtable(L); /* lets go of what there is */
     lua_replace(L, result);
-    conn->rejected = TOO_LARGE;
-    return conn->result_bytes - conn->max_result_bytes <= WORTH_DRAINING;
+    conn->result.rejected = TOO_LARGE;
+    return conn->result.bytes - conn->result.max_bytes <= WORTH_DRAINING;
   }
-  conn->rows++;
-  if (!conn->rejected)
+  conn->result.rows++;
+  if (!conn->result.rejected)
     row_keep(L, conn, row, result);
-  return conn->rejected != MALFORMED;
+  return conn->result.rejected != MALFORMED;
 }
 
 /* What reading the rows of a result needs. Their table stands at `result`, behind it what
@@ -65,7 +66,7 @@ static void read_all(lua_State *L, int self, reading *from, int result) {
   lua_pushlightuserdata(L, from);
   for (int i = 0; i < count; i++)
     lua_pushvalue(L, result + i);
-  int before_kb = collector_stop(L, from->conn->pool, from->conn->rows <= MANY_ROWS);
+  int before_kb = collector_stop(L, from->conn->pool, from->conn->result.rows <= MANY_ROWS);
   int status = lua_pcall(L, count + 2, 0, 0);
   collector_go_on(L, from->conn->pool, before_kb);
   if (status != LUA_OK)
@@ -77,8 +78,8 @@ static void read_all(lua_State *L, int self, reading *from, int result) {
 /* What these throw away is garbage at once, and may be many times the rows: the collector must go on. */
 static bool runs_converters(lua_State *L, const connection *conn, int result) {
   bool found = false;
-  for (int i = 0; conn->converting && !found && i < (int)conn->columns; i++)
-    found = !lua_isnil(L, result + 2 + (int)conn->columns + i);
+  for (int i = 0; conn->result.converting && !found && i < (int)conn->result.columns; i++)
+    found = !lua_isnil(L, result + 2 + (int)conn->result.columns + i);
   return found;
 }
 
@@ -88,7 +89,7 @@ static mp_status read_rows(lua_State *L, int self, connection *conn, mp_wait *wa
   result_check_room(L, conn); /* after a wait the stack may be another one, or has shrunk */
   row_push_names(L, self, conn);
 #ifdef LUA_GCISRUNNING
-  if (conn->rows > MANY_ROWS || !read_some(L, &from, result, MANY_ROWS)) {
+  if (conn->result.rows > MANY_ROWS || !read_some(L, &from, result, MANY_ROWS)) {
     if (lua_gc(L, LUA_GCISRUNNING, 0) && !runs_converters(L, conn, result))
       read_all(L, self, &from, result);
     else
@@ -108,15 +109,15 @@ static void describe_rejection(const connection *conn, rejection why, mp_error *
     mp_fail(err, MP_ERR_PROTOCOL, 0, "what came for a number is none");
   else
     mp_fail(err, MP_ERR_PROTOCOL, 0, "the result exceeds max_result_bytes (%llu)",
-            (unsigned long long)conn->max_result_bytes);
+            (unsigned long long)conn->result.max_bytes);
 }
 
 /* Ends a statement whose results were read and are not returned. */
 int reject_result(lua_State *L, connection *conn, mp_error *err) {
-  rejection why = conn->rejected;
-  conn->rejected = NOT_REJECTED;
+  rejection why = conn->result.rejected;
+  conn->result.rejected = NOT_REJECTED;
   conn->activity = IDLE;
-  conn->in_hand = false;
+  conn->call.in_hand = false;
   if (why == NOT_CONVERTED) {
     lua_getiuservalue(L, 1, CONNECTION_RAISED);
     lua_pushnil(L);
@@ -145,7 +146,7 @@ void results_keep(lua_State *L, int self, int first) {
 }
 
 void results_restore(lua_State *L, int self, connection *conn) {
-  int count = conn->results + (conn->activity == READING_ROWS);
+  int count = conn->result.finished + (conn->activity == READING_ROWS);
   if (count == 0)
     return;
   luaL_checkstack(L, count + 16, "too many results");
@@ -161,15 +162,14 @@ void results_restore(lua_State *L, int self, connection *conn) {
 /* For a stream: pushes the number of columns; the rows are fetched one by one. */
 static void begin_stream(lua_State *L, int self, connection *conn) {
   lua_pushinteger(L, result_look(L, self, conn).columns);
-  conn->streaming = true;
-  conn->seeking = false;
+  stream_begin(conn);
 }
 
 /* Takes a query that has been answered through its rows and further results. On the stack are
    the results so far; in the end all of them. */
 mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err) {
   mp_status status = MP_DONE;
-  if (conn->shape == SHAPE_STREAM) {
+  if (conn->result.shape == SHAPE_STREAM) {
     begin_stream(L, self, conn);
     return MP_DONE;
   }
@@ -186,11 +186,11 @@ mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, 
     if (conn->activity != READING_ROWS)
       break;
     status = read_rows(L, self, conn, wait, err);
-    if (status == MP_DONE && conn->rejected && mp_loan_id(conn->loan) == 0)
+    if (status == MP_DONE && conn->result.rejected && mp_loan_id(conn->loan) == 0)
       break;
     if (status == MP_DONE) {
       result_update_warnings(L, self, conn);
-      conn->results++;
+      conn->result.finished++;
       conn->activity = SEEKING_RESULT;
     }
   }

@@ -8,13 +8,13 @@
 
 static void describe_column(connection *conn, unsigned index) {
   mp_column column = mp_loan_column(conn->loan, index);
-  mp_buffer_add(&conn->described, column.name, column.name_length);
+  mp_buffer_add(&conn->result.described, column.name, column.name_length);
   column_types(conn)[index] = (column_type){
       .type = column.type, .sql_type = column.sql_type, .name_length = (unsigned)column.name_length};
 }
 
 static void describe(connection *conn, unsigned columns) {
-  mp_buffer *described = &conn->described;
+  mp_buffer *described = &conn->result.described;
   size_t size = columns * sizeof(column_type);
   described->length = 0;
   if (size > described->capacity && !mp_buffer_grow(described, size))
@@ -25,17 +25,18 @@ static void describe(connection *conn, unsigned columns) {
 }
 
 static bool is_described(const connection *conn) {
-  const mp_buffer *now = &conn->described, *before = &conn->described_before;
+  const mp_buffer *now = &conn->result.described, *before = &conn->result.described_before;
   return now->length == before->length && memcmp(now->data, before->data, now->length) == 0;
 }
 
 /* The names of the columns, behind them those of their types, and last the metatable of results without
    warnings, once there was one: in a table that lasts as long as results look the same. Most do. */
 static void keep_names(lua_State *L, int self, connection *conn) {
-  int columns = (int)conn->columns;
-  if (columns == 0 || conn->shape == SHAPE_VALUE || (conn->described_before.length > 0 && is_described(conn)))
+  int columns = (int)conn->result.columns;
+  if (columns == 0 || conn->result.shape == SHAPE_VALUE ||
+      (conn->result.described_before.length > 0 && is_described(conn)))
     return;
-  conn->described_before.length = 0;
+  conn->result.described_before.length = 0;
   lua_createtable(L, 2 * columns + 1, 0);
   for (int i = 0; i < columns; i++) {
     mp_column column = mp_loan_column(conn->loan, (unsigned)i);
@@ -45,7 +46,7 @@ static void keep_names(lua_State *L, int self, connection *conn) {
     lua_rawseti(L, -2, columns + i + 1);
   }
   lua_setiuservalue(L, self, CONNECTION_NAMES);
-  mp_buffer_add(&conn->described_before, conn->described.data, conn->described.length);
+  mp_buffer_add(&conn->result.described_before, conn->result.described.data, conn->result.described.length);
 }
 
 /* ---- what belongs to a result ---- */
@@ -134,23 +135,23 @@ static void attach_summary(lua_State *L, int self, connection *conn, const mp_su
   else
     push_metatable(L, summary);
   lua_setmetatable(L, -2);
-  conn->warnings = summary->warning_count;
+  conn->result.warnings = summary->warning_count;
 }
 
 /* For the names and the converters of the columns, and what stands on them. */
 void result_check_room(lua_State *L, const connection *conn) {
-  luaL_checkstack(L, 2 * (int)conn->columns + 16, "too many columns");
+  luaL_checkstack(L, 2 * (int)conn->result.columns + 16, "too many columns");
 }
 
 /* Looks at what the reply announced. */
 mp_summary result_look(lua_State *L, int self, connection *conn) {
   mp_summary summary;
   mp_loan_summary(conn->loan, &summary);
-  conn->columns = summary.columns;
-  conn->rows = 0;
+  conn->result.columns = summary.columns;
+  conn->result.rows = 0;
   result_check_room(L, conn);
   describe(conn, summary.columns);
-  if (conn->described.failed)
+  if (conn->result.described.failed)
     luaL_error(L, "not enough memory");
   keep_names(L, self, conn);
   return summary;
@@ -159,7 +160,7 @@ mp_summary result_look(lua_State *L, int self, connection *conn) {
 /* Pushes the table that will take the rows, or nil where the first row, or its first cell, will stand. */
 void result_begin(lua_State *L, int self, connection *conn) {
   mp_summary summary = result_look(L, self, conn);
-  if (conn->shape != SHAPE_RESULT) {
+  if (conn->result.shape != SHAPE_RESULT) {
     lua_pushnil(L);
     return;
   }
@@ -171,8 +172,9 @@ void result_begin(lua_State *L, int self, connection *conn) {
 void result_update_warnings(lua_State *L, int self, connection *conn) {
   mp_summary summary;
   mp_loan_summary(conn->loan, &summary);
-  if (conn->shape != SHAPE_RESULT || conn->columns == 0 || summary.warning_count == conn->warnings)
+  if (conn->result.shape != SHAPE_RESULT || conn->result.columns == 0 ||
+      summary.warning_count == conn->result.warnings)
     return;
-  summary.columns = conn->columns;
+  summary.columns = conn->result.columns;
   attach_summary(L, self, conn, &summary);
 }

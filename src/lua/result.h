@@ -5,7 +5,7 @@
 
 /* The types of the columns of the current result. */
 static inline column_type *column_types(const connection *conn) {
-  return (column_type *)(void *)conn->described.data;
+  return (column_type *)(void *)conn->result.described.data;
 }
 
 /* For the names and the converters of the columns, and what stands on them. */

@@ -12,13 +12,13 @@ static void push_of_pool(lua_State *L, int self, int value) {
 
 /* A single value needs none: then there are nils. */
 static void push_names(lua_State *L, int self, connection *conn) {
-  if (conn->shape == SHAPE_VALUE) {
-    lua_settop(L, lua_gettop(L) + (int)conn->columns);
+  if (conn->result.shape == SHAPE_VALUE) {
+    lua_settop(L, lua_gettop(L) + (int)conn->result.columns);
     return;
   }
   lua_getiuservalue(L, self, CONNECTION_NAMES);
   int names = lua_gettop(L);
-  for (int i = 2; i <= (int)conn->columns; i++)
+  for (int i = 2; i <= (int)conn->result.columns; i++)
     lua_rawgeti(L, names, i);
   lua_rawgeti(L, names, 1);
   lua_replace(L, names); /* whose place is that of the first */
@@ -27,7 +27,7 @@ static void push_names(lua_State *L, int self, connection *conn) {
 static void push_converters(lua_State *L, int self, connection *conn) {
   push_of_pool(L, self, POOL_TYPES);
   int types = lua_gettop(L);
-  for (unsigned i = 1; i < conn->columns; i++)
+  for (unsigned i = 1; i < conn->result.columns; i++)
     lua_rawgeti(L, types, column_types(conn)[i].sql_type);
   lua_rawgeti(L, types, column_types(conn)[0].sql_type);
   lua_replace(L, types);
@@ -36,16 +36,16 @@ static void push_converters(lua_State *L, int self, connection *conn) {
 /* Pushes what NULL becomes, then the names, then the converters. */
 void row_push_names(lua_State *L, int self, connection *conn) {
   push_of_pool(L, self, POOL_NULL);
-  if (conn->columns == 0)
+  if (conn->result.columns == 0)
     return;
   push_names(L, self, conn);
-  if (conn->converting)
+  if (conn->result.converting)
     push_converters(L, self, conn);
 }
 
 uint64_t row_size(const connection *conn, const mp_row *row) {
   uint64_t size = 8;
-  for (unsigned i = 0; i < conn->columns; i++) {
+  for (unsigned i = 0; i < conn->result.columns; i++) {
     if (row->lengths)
       size += row->lengths[i];
     else
@@ -57,17 +57,17 @@ uint64_t row_size(const connection *conn, const mp_row *row) {
 /* Replaces the value on top by what the function makes of it. What that raises is kept for later:
    first the result must be read to its end. */
 static void convert(lua_State *L, connection *conn, int converter) {
-  if (conn->rejected || lua_isnil(L, converter))
+  if (conn->result.rejected || lua_isnil(L, converter))
     return;
   lua_pushvalue(L, converter);
   lua_insert(L, -2);
-  conn->in_converter = true;
+  conn->call.in_converter = true;
   int status = lua_pcall(L, 1, 1, 0);
-  conn->in_converter = false;
+  conn->call.in_converter = false;
   mp_loan_took_time(conn->loan);
   if (status == LUA_OK)
     return;
-  conn->rejected = NOT_CONVERTED;
+  conn->result.rejected = NOT_CONVERTED;
   lua_setiuservalue(L, 1, CONNECTION_RAISED);
   lua_pushnil(L);
 }
@@ -81,14 +81,14 @@ static void push_value(lua_State *L, connection *conn, const mp_row *row, unsign
   bool is_value = row->values ? push_binary(L, type, &row->values[i])
                               : push_cell(L, type, row->cells[i], row->lengths[i]);
   if (!is_value)
-    conn->rejected = MALFORMED;
-  if (conn->converting)
-    convert(L, conn, null + 1 + (int)conn->columns + (int)i);
+    conn->result.rejected = MALFORMED;
+  if (conn->result.converting)
+    convert(L, conn, null + 1 + (int)conn->result.columns + (int)i);
 }
 
 static void push_array(lua_State *L, connection *conn, const mp_row *row, int null) {
-  lua_createtable(L, (int)conn->columns, 0);
-  for (unsigned i = 0; i < conn->columns; i++) {
+  lua_createtable(L, (int)conn->result.columns, 0);
+  for (unsigned i = 0; i < conn->result.columns; i++) {
     push_value(L, conn, row, i, null);
     lua_rawseti(L, -2, (int)i + 1);
   }
@@ -96,8 +96,8 @@ static void push_array(lua_State *L, connection *conn, const mp_row *row, int nu
 
 /* The names stand on the stack behind `null`. */
 static void push_record(lua_State *L, connection *conn, const mp_row *row, int null) {
-  lua_createtable(L, 0, (int)conn->columns);
-  for (unsigned i = 0; i < conn->columns; i++) {
+  lua_createtable(L, 0, (int)conn->result.columns);
+  for (unsigned i = 0; i < conn->result.columns; i++) {
     lua_pushvalue(L, null + 1 + (int)i);
     push_value(L, conn, row, i, null);
     lua_rawset(L, -3);
@@ -105,18 +105,18 @@ static void push_record(lua_State *L, connection *conn, const mp_row *row, int n
 }
 
 void row_push(lua_State *L, connection *conn, const mp_row *row, int null) {
-  if (conn->array_rows)
+  if (conn->result.array_rows)
     push_array(L, conn, row, null);
   else
     push_record(L, conn, row, null);
 }
 
 void row_keep(lua_State *L, connection *conn, const mp_row *row, int result) {
-  if (conn->shape == SHAPE_RESULT) {
+  if (conn->result.shape == SHAPE_RESULT) {
     row_push(L, conn, row, result + 1);
-    lua_rawseti(L, result, (int)conn->rows);
-  } else if (conn->rows == 1) {
-    if (conn->shape == SHAPE_VALUE)
+    lua_rawseti(L, result, (int)conn->result.rows);
+  } else if (conn->result.rows == 1) {
+    if (conn->result.shape == SHAPE_VALUE)
       push_value(L, conn, row, 0, result + 1);
     else
       row_push(L, conn, row, result + 1);

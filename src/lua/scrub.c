@@ -31,25 +31,25 @@ static char *find_last(char *text, const char *piece) {
 
 /* Rewrites the piece of the statement that begins at `at`, a question mark for each literal. */
 static void add_template(message *out, const connection *conn, size_t at, size_t end) {
-  const sql_literal *literals = (const sql_literal *)(const void *)conn->literals.data;
-  size_t count = conn->literals.length / sizeof *literals;
+  const sql_literal *literals = (const sql_literal *)(const void *)conn->statement.literals.data;
+  size_t count = conn->statement.literals.length / sizeof *literals;
   for (size_t i = 0; i < count && at < end; i++) {
     size_t stop = literals[i].start + literals[i].length;
     if (stop <= at || literals[i].start >= end)
       continue;
     if (literals[i].start > at)
-      add(out, conn->text.data + at, literals[i].start - at);
+      add(out, conn->statement.text.data + at, literals[i].start - at);
     add(out, "?", 1);
     at = stop;
   }
   if (at < end)
-    add(out, conn->text.data + at, end - at);
+    add(out, conn->statement.text.data + at, end - at);
 }
 
 /* The piece goes to the end of the statement, unless the server cut it off, which it shows by
    three dots; maybe in the middle of a literal. */
 static const char *find_piece(const connection *conn, const char *piece, size_t *length) {
-  const mp_buffer *text = &conn->text;
+  const mp_buffer *text = &conn->statement.text;
   if (*length > 0 && *length <= text->length &&
       memcmp(text->data + text->length - *length, piece, *length) == 0)
     return text->data + text->length - *length;
@@ -67,7 +67,7 @@ static bool scrub_syntax_error(mp_error *err, const connection *conn) {
   const char *found = find_piece(conn, piece, &length);
   add(&clean, err->message, (size_t)(piece - err->message));
   if (found) {
-    size_t at = (size_t)(found - conn->text.data);
+    size_t at = (size_t)(found - conn->statement.text.data);
     add_template(&clean, conn, at, at + length);
   }
   add(&clean, tail, strlen(tail));
@@ -195,11 +195,11 @@ static void scrub_value(mp_error *err, const mp_buffer *value) {
 }
 
 static void scrub_literals(mp_error *err, const connection *conn) {
-  const sql_literal *literals = (const sql_literal *)(const void *)conn->literals.data;
-  size_t count = conn->literals.length / sizeof *literals;
+  const sql_literal *literals = (const sql_literal *)(const void *)conn->statement.literals.data;
+  size_t count = conn->statement.literals.length / sizeof *literals;
   mp_buffer value = {0};
   for (size_t i = 0; i < count; i++) {
-    read_literal(&value, conn->text.data + literals[i].start, literals[i].length);
+    read_literal(&value, conn->statement.text.data + literals[i].start, literals[i].length);
     if (value.length > 0 && !value.failed)
       scrub_value(err, &value);
   }
@@ -208,8 +208,8 @@ static void scrub_literals(mp_error *err, const connection *conn) {
 
 /* The strings among the parameters of a prepared statement. */
 static void scrub_parameters(mp_error *err, const connection *conn) {
-  const mp_value *values = (const mp_value *)(const void *)conn->values.data;
-  size_t count = conn->values.length / sizeof *values;
+  const mp_value *values = (const mp_value *)(const void *)conn->statement.values.data;
+  size_t count = conn->statement.values.length / sizeof *values;
   for (size_t i = 0; i < count; i++) {
     bool text = values[i].kind == MP_VALUE_STRING || values[i].kind == MP_VALUE_BINARY;
     mp_buffer value = {.data = (char *)values[i].as.text.bytes, .length = values[i].as.text.length};
@@ -219,11 +219,11 @@ static void scrub_parameters(mp_error *err, const connection *conn) {
 }
 
 void scrub_begin(connection *conn) {
-  conn->text.length = conn->literals.length = conn->values.length = 0;
+  conn->statement.text.length = conn->statement.literals.length = conn->statement.values.length = 0;
 }
 
 void scrub(mp_error *err, const connection *conn) {
-  bool parameters = conn->literals.length > 0 || conn->values.length > 0;
+  bool parameters = conn->statement.literals.length > 0 || conn->statement.values.length > 0;
   if (err->kind != MP_ERR_SERVER || !parameters || scrub_syntax_error(err, conn) || scrub_frames(err))
     return;
   scrub_literals(err, conn);

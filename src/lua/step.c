@@ -16,7 +16,7 @@
 /* nil and the results lie on the stack from `first` on. */
 static int finish_query(lua_State *L, connection *conn, int first) {
   conn->activity = IDLE;
-  if (!conn->streaming)
+  if (!stream_is_open(conn))
     once_end(L, conn);
   return lua_gettop(L) - first + 1;
 }
@@ -61,14 +61,14 @@ static int proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wa
     connection_report(L, conn);
   if (status == MP_FAILED)
     return call_failed(L, conn, err);
-  if (conn->rejected)
+  if (conn->result.rejected)
     return reject_result(L, conn, err);
   return finish(L, conn, first);
 }
 
 int after_call(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
   int values = proceed(L, conn, status, wait, err);
-  conn->in_hand = false;
+  conn->call.in_hand = false;
   return values;
 }
 
@@ -79,7 +79,7 @@ static int step(lua_State *L, connection *conn) {
   if (!conn->loan || conn->activity == IDLE)
     return raise(L, "this connection was used or released within the wait function of its own operation");
   conn->pool->L = L;
-  conn->in_hand = true;
+  conn->call.in_hand = true;
   if (conn->activity >= STREAMING)
     return stream_step(L, conn, &wait, &err);
   if (conn->activity <= QUERYING)

@@ -12,23 +12,23 @@ static bool is_row(const mp_row *row) {
 }
 
 /* Reads what is left of the statement, further results too; gives the session up rather than
-   read more than conn->drain_limit. */
+   read more than conn->stream.drain_limit. */
 static mp_status drain(connection *conn, mp_wait *wait, mp_error *err) {
   for (;;) {
     mp_row row;
     bool more = true;
     mp_status status = MP_DONE;
-    if (conn->seeking)
+    if (conn->stream.seeking)
       status = mp_loan_next_result(conn->loan, &more, wait, err);
     if (status != MP_DONE || !more)
       return status;
-    conn->seeking = false;
+    conn->stream.seeking = false;
     status = mp_loan_fetch(conn->loan, &row, wait, err);
     if (status != MP_DONE)
       return status;
-    conn->seeking = !is_row(&row);
-    conn->results += conn->seeking;
-    if (conn->seeking || (conn->drained += row_size(conn, &row)) <= conn->drain_limit)
+    conn->stream.seeking = !is_row(&row);
+    conn->result.finished += conn->stream.seeking;
+    if (conn->stream.seeking || (conn->stream.drained += row_size(conn, &row)) <= conn->stream.drain_limit)
       continue;
     mp_loan_lose(conn->loan);
     return MP_DONE;
@@ -37,14 +37,14 @@ static mp_status drain(connection *conn, mp_wait *wait, mp_error *err) {
 
 static void begin_draining(connection *conn, uint64_t limit) {
   conn->activity = DRAINING;
-  conn->drained = 0;
-  conn->drain_limit = limit;
+  conn->stream.drained = 0;
+  conn->stream.drain_limit = limit;
 }
 
 static int end_stream(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
   if (status == MP_WAIT)
     return call_waits(L, conn, wait);
-  conn->streaming = false;
+  conn->stream.open = false;
   if (status == MP_FAILED)
     return call_failed(L, conn, err);
   conn->activity = IDLE;
@@ -58,7 +58,7 @@ enum { ROWS_AT_ONCE = 64 };
    converter may raise, which is for its row alone. */
 static mp_status add_rows(lua_State *L, connection *conn, int rows, mp_wait *wait, mp_error *err) {
   mp_status status = MP_DONE;
-  for (int i = 2; i <= ROWS_AT_ONCE && !conn->converting && mp_loan_has_row(conn->loan); i++) {
+  for (int i = 2; i <= ROWS_AT_ONCE && !conn->result.converting && mp_loan_has_row(conn->loan); i++) {
     mp_row row;
     status = mp_loan_fetch(conn->loan, &row, wait, err);
     if (status != MP_DONE || !is_row(&row))
@@ -71,17 +71,17 @@ static mp_status add_rows(lua_State *L, connection *conn, int rows, mp_wait *wai
 
 /* nil, and an array of rows: this one, and those behind it. */
 static int push_rows(lua_State *L, connection *conn, const mp_row *row, mp_wait *wait, mp_error *err) {
-  luaL_checkstack(L, 2 * (int)conn->columns + 16, "too many columns");
+  luaL_checkstack(L, 2 * (int)conn->result.columns + 16, "too many columns");
   lua_pushnil(L);
   lua_createtable(L, 1, 0);
   int rows = lua_gettop(L);
   row_push_names(L, 1, conn);
   row_push(L, conn, row, rows + 1);
   lua_rawseti(L, rows, 1);
-  mp_status status = conn->rejected ? MP_DONE : add_rows(L, conn, rows, wait, err);
+  mp_status status = conn->result.rejected ? MP_DONE : add_rows(L, conn, rows, wait, err);
   lua_settop(L, rows);
   conn->activity = IDLE;
-  if (conn->rejected)
+  if (conn->result.rejected)
     return reject_result(L, conn, err);
   return status == MP_FAILED ? end_stream(L, conn, status, wait, err) : 2;
 }
@@ -94,8 +94,8 @@ static int step_stream(lua_State *L, connection *conn, mp_wait *wait, mp_error *
       return push_rows(L, conn, &row, wait, err);
     if (status != MP_DONE)
       return end_stream(L, conn, status, wait, err);
-    conn->seeking = true;
-    conn->results++;
+    conn->stream.seeking = true;
+    conn->result.finished++;
     begin_draining(conn, UINT64_MAX);
   }
   return end_stream(L, conn, drain(conn, wait, err), wait, err);
@@ -104,7 +104,7 @@ static int step_stream(lua_State *L, connection *conn, mp_wait *wait, mp_error *
 /* Continues fetch or drain: nil and an array of rows; nil alone at the end. */
 int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
   int values = step_stream(L, conn, wait, err);
-  conn->in_hand = false;
+  conn->call.in_hand = false;
   return values;
 }
 
@@ -123,7 +123,7 @@ static int core_fetch(lua_State *L) {
   connection *conn = check_held(L, "rows");
   mp_wait wait;
   mp_error err;
-  if (!conn->streaming && mp_loan_id(conn->loan) != 0)
+  if (!conn->stream.open && mp_loan_id(conn->loan) != 0)
     return 0;
   call_begin(L, conn, STREAMING);
   return stream_step(L, conn, &wait, &err);
@@ -134,7 +134,7 @@ static int core_drain(lua_State *L) {
   connection *conn = check_held(L, "rows");
   mp_wait wait;
   mp_error err;
-  if (!conn->streaming)
+  if (!conn->stream.open)
     return 0;
   call_begin(L, conn, DRAINING);
   begin_draining(conn, WORTH_DRAINING);

@@ -3,6 +3,18 @@
 
 #include "binding.h"
 
+static inline bool stream_is_open(const connection *conn) {
+  return conn->stream.open;
+}
+
+static inline void stream_begin(connection *conn) {
+  conn->stream = (struct stream){.open = true};
+}
+
+static inline void stream_end(connection *conn) {
+  conn->stream.open = false;
+}
+
 /* Continues fetch or drain: nil and an array of rows; nil alone at the end. */
 int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err);
 
