@@ -2,6 +2,7 @@
 -- statement. The reset finds it, and so does the look before a statement: nobody is given such a session.
 
 local pools = require "spec.support.pools"
+local relay = require "spec.support.relay"
 local scripted_server = require "spec.support.scripted_server"
 local tls = require "spec.support.tls"
 
@@ -108,6 +109,42 @@ for baseline, last in pairs { nothing = "^SHOW PROFILES", init_sql = "^SET time_
     assert_right("socket", baseline, 23, 40, last)
   end)
 end
+
+-- libmariadb reads ahead so many bytes. What comes behind replies that end there is left in the socket.
+local READ_AHEAD = 16 * 1024
+
+-- A pool whose resets have a reply with a row of that length.
+local function start_with_row(length, excess)
+  return start { answers = { { to = "^SELECT row", row = { ("x"):rep(length) } } }, excess = excess }
+end
+
+-- How many bytes the replies to a reset have.
+local function length_of_replies(length)
+  s = start_with_row(length)
+  local counting <close> = relay.start { port = s.port }
+  local pool = pools.new(s:options { port = counting.port, max_size = 1, init_sql = "SELECT row" })
+  local conn = assert(pool:checkout())
+  assert(conn:query "SET @mine = 1")
+  local before = counting:last().down
+  conn:release()
+  assert(pool:checkout())
+  local replies = counting:last().down - before
+  s:stop()
+  return replies
+end
+
+it("gives no wrong answer where libmariadb has read just as far as the last reply goes", function()
+  local length = 1000 -- a longer one has as many bytes besides its own
+  length = READ_AHEAD - (length_of_replies(length) - length)
+  s = start_with_row(length, "WHERE FALSE$")
+  local options = transports.socket(s:options { max_size = 1, init_sql = "SELECT row" })
+  local pool = pools.new(options)
+  for i = 1, 3 do
+    assert.equal(2, borrow(pool, i))
+    os.execute "sleep 0.05" -- until all replies are there
+  end
+  assert.equal(2, pool:stats().closed)
+end)
 
 for _, transport in ipairs { "tcp", "tls" } do
   it("gives no wrong answer over " .. transport, function()

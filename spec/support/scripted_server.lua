@@ -10,7 +10,7 @@
 --     reset = "refuse"       error 1047; "wsrep": as of a Galera node that is not ready; "silent": no answer, to
 --                            nothing any more
 --     excess = number        behind each so-manieth reply, of all connections, comes an OK that belongs to none, in
---                            the same piece
+--                            the same piece; or behind the replies to queries that match this pattern
 --     late = pattern         10 ms late comes the reply to a query that matches
 --     resets = number        only so many, of all connections, are met like that
 --     greets = plugin        authentication plugin of the greeting
@@ -26,7 +26,8 @@
 --     answers = { { to = pattern, row = { … }, types = { … }, fails = true }, … }
 --                            the answer to queries that match: one row of texts, `false` being NULL, of columns of
 --                            these types, as numbers of the protocol; with `fails` error 1105, or of
---                            that number, behind the row if any
+--                            that number, behind the row if any; with `endless` the row comes again and again, faster
+--                            than anybody reads: from the so-manieth of these queries on
 --
 -- It takes any account. Statements that it knows, all others succeed without a result:
 --
@@ -161,14 +162,20 @@ local function receive_login(peer, script)
   return packet
 end
 
--- As if it were the reply to another command.
-local function add_excess(peer, script)
-  seen.replies = seen.replies + 1
-  if not script.excess or seen.replies % script.excess ~= 0 then
-    return
+local function is_due(excess, sql)
+  if type(excess) == "string" then
+    return sql and sql:find(excess)
   end
-  peer.number = 1
-  send_ok(peer)
+  return excess and seen.replies % excess == 0
+end
+
+-- As if it were the reply to another command.
+local function add_excess(peer, script, sql)
+  seen.replies = seen.replies + 1
+  if is_due(script.excess, sql) then
+    peer.number = 1
+    send_ok(peer)
+  end
 end
 
 local FULL_AUTHENTICATION = "\1\4"
@@ -204,9 +211,24 @@ local function greet(peer, script)
   return true
 end
 
+-- Until the client goes. Packets are numbered by a byte: a multiple of 256 can be sent again and again.
+local function send_endless(peer, cells)
+  local packets, payload = {}, ("<s1"):pack(cells[1])
+  for i = 1, 256 * 64 do
+    packets[i] = ("<I3B"):pack(#payload, (peer.number + i - 1) % 256) .. payload
+  end
+  local rows = table.concat(packets)
+  while peer.socket:write(rows) do -- luacheck: ignore
+  end
+end
+
 local function answer_as_told(peer, answer)
   if answer.row then
     begin_rows(peer, answer.row, answer.types)
+  end
+  answer.count = (answer.count or 0) + 1
+  if answer.endless and answer.count >= answer.endless then
+    send_endless(peer, answer.row)
   end
   if answer.fails then
     send_error(peer, answer.fails == true and 1105 or answer.fails, "HY000", "as told")
@@ -306,7 +328,7 @@ local function talk(peer, script)
       peer.variables = command == RESET and {} or peer.variables
       send_ok(peer)
     end
-    add_excess(peer, script)
+    add_excess(peer, script, command == QUERY and packet:sub(2))
   end
 end
 
