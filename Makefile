@@ -38,9 +38,15 @@ WARNINGS = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes $(if 
 SPEC_CFLAGS = -std=c11 -D_GNU_SOURCE -O2 $(WARNINGS)
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(CFLAGS) -MMD -MP
 
+# With the invariants of the pool checked at the end of each call.
+ifdef CHECK
+BUILD := $(BUILD)/check
+CFLAGS += -DMYPOOL_CHECK
+endif
+
 ifdef SANITIZE
 BUILD := $(BUILD)/sanitize
-CFLAGS += -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+CFLAGS += -DMYPOOL_CHECK -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 PRELOAD = $$($(CC) -print-file-name=libasan.so):$$($(CC) -print-file-name=libubsan.so):$(CURDIR)/$(UNPRELOAD)
 SANITIZED = env LD_PRELOAD="$(PRELOAD)" MYPOOL_PRELOAD="$(PRELOAD)" \
   LSAN_OPTIONS=suppressions=$(CURDIR)/spec/support/lsan.txt:print_suppressions=0
@@ -92,7 +98,7 @@ $(CORE): $(OBJECTS)
 
 $(C_SPEC): $(C_SPEC_SOURCES) $(wildcard spec/c/*.h src/*.h src/*/*.h) Makefile
 	@mkdir -p $(@D)
-	$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -Isrc -iquote src/pool $(C_SPEC_SOURCES) -lm -o $@
+	$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -DMYPOOL_CHECK -Isrc -iquote src/pool $(C_SPEC_SOURCES) -lm -o $@
 
 $(RELAY): $(wildcard spec/support/relay/*.c spec/support/relay/*.h) Makefile
 	@mkdir -p $(@D)
@@ -210,12 +216,15 @@ test-checked: install-build install-server install-test install-checked
 # What takes long: load with a fault every second, then random programs, transactions, ended coroutines, time limits and
 # damaged packets, with new seeds.
 soak: install-build install-server install-test
+	@$(MAKE) --no-print-directory CHECK=1 MINUTES=$(MINUTES) soak-checked
+
+soak-checked:
 	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) >/dev/null
 	@rm -f build/soak.ledger
 	@export MYPOOL_CYCLES=100000 MYPOOL_LEDGER=$(CURDIR)/build/soak.ledger MYPOOL_SECONDS=$$(($(MINUTES) * 12)) MYPOOL_FIRST_SEED=$$(date +%s); \
 	  status=0; \
 	  $(LUA_RUN) tools/soak.lua $(MINUTES) || status=1; \
-	  $(LUA) $$(command -v busted) --ignore-lua $(SOAKED) || status=1; \
+	  $(LUA) $$(command -v busted) --ignore-lua --cpath='./$(BUILD)/?.so;./build/?.so' $(SOAKED) || status=1; \
 	  $(LUA) tools/ledger.lua $$MYPOOL_LEDGER && exit $$status
 
 test-c: install-build install-locale $(C_SPEC)
@@ -282,6 +291,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-checked test-faults soak coverage test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
+.PHONY: all demo test test-checked test-faults soak soak-checked coverage test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
   install-test install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 
+#include "check.h"
 #include "distrust.h"
 #include "explain.h"
 #include "loan.h"
@@ -378,6 +379,7 @@ mp_status checkout_end(mp_loan *loan, mp_status status) {
 
 mp_status mp_loan_checkout(mp_loan *loan, int64_t timeout_ns, const char *label, mp_wait *wait,
                            mp_error *err) {
+  CHECK_WHEN_LEFT(loan->pool);
   assert(loan->stage == LOAN_NEW && loan->operation == OP_NONE);
   *err = (mp_error){0};
   loan->operation = OP_CHECKOUT;

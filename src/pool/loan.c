@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "check.h"
 #include "time.h"
 
 mp_loan *mp_loan_new(mp_pool *pool) {
@@ -77,6 +78,7 @@ bool mp_loan_is_in_transaction(const mp_loan *loan) {
 }
 
 uint64_t mp_loan_watch(mp_loan *loan) {
+  CHECK_WHEN_LEFT(loan->pool);
   return loan_has_session(loan) ? loan->pool->driver->watch(loan->slot->session) : 0;
 }
 
@@ -88,11 +90,13 @@ mp_status mp_loan_check_watched(const mp_loan *loan, uint64_t transaction, mp_er
 }
 
 mp_status mp_loan_unwatch(mp_loan *loan, mp_error *err) {
+  CHECK_WHEN_LEFT(loan->pool);
   *err = (mp_error){0};
   return loan_has_session(loan) ? loan->pool->driver->unwatch(loan->slot->session, err) : MP_DONE;
 }
 
 void mp_loan_spoil(mp_loan *loan) {
+  CHECK_WHEN_LEFT(loan->pool);
   if (loan_has_session(loan))
     loan->pool->driver->spoil(loan->slot->session);
 }
@@ -131,11 +135,13 @@ int mp_loan_parameters(const mp_loan *loan, uint64_t statement) {
 }
 
 void mp_loan_close_prepared(mp_loan *loan, uint64_t statement) {
+  CHECK_WHEN_LEFT(loan->pool);
   if (loan_has_session(loan) && loan->operation == OP_NONE)
     loan->pool->driver->close_prepared(loan->slot->session, statement);
 }
 
 void mp_loan_record(mp_loan *loan, bool on) {
+  CHECK_WHEN_LEFT(loan->pool);
   if (!loan_has_session(loan))
     return;
   loan->pool->driver->record(loan->slot->session, on);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "check.h"
 #include "checkout.h"
 #include "distrust.h"
 #include "explain.h"
@@ -277,12 +278,14 @@ static int64_t statement_deadline(const mp_loan *loan, int64_t timeout_ns) {
 }
 
 mp_status mp_loan_ask(mp_loan *loan, const mp_query_options *options, mp_wait *wait, mp_error *err) {
+  CHECK_WHEN_LEFT(loan->pool);
   loan->idempotent = false;
   return begin(loan, OP_ASK, statement_deadline(loan, options->timeout_ns), wait, err);
 }
 
 mp_status mp_loan_query(mp_loan *loan, const char *sql, size_t length, const mp_query_options *options,
                         mp_wait *wait, mp_error *err) {
+  CHECK_WHEN_LEFT(loan->pool);
   loan->sql = sql;
   loan->length = length;
   loan->idempotent = options->idempotent;
@@ -296,6 +299,7 @@ mp_status mp_loan_query(mp_loan *loan, const char *sql, size_t length, const mp_
 
 mp_status mp_loan_prepare(mp_loan *loan, const char *sql, size_t length, int64_t timeout_ns, mp_wait *wait,
                           mp_error *err) {
+  CHECK_WHEN_LEFT(loan->pool);
   loan->sql = sql;
   loan->length = length;
   loan->idempotent = false;
@@ -305,6 +309,7 @@ mp_status mp_loan_prepare(mp_loan *loan, const char *sql, size_t length, int64_t
 /* A prepared statement lives in its session: it cannot move to another. */
 mp_status mp_loan_execute(mp_loan *loan, uint64_t statement, const mp_value *values, size_t rows,
                           const mp_query_options *options, mp_wait *wait, mp_error *err) {
+  CHECK_WHEN_LEFT(loan->pool);
   loan->prepared = statement;
   loan->values = values;
   loan->rows = rows;
@@ -313,14 +318,17 @@ mp_status mp_loan_execute(mp_loan *loan, uint64_t statement, const mp_value *val
 }
 
 mp_status mp_loan_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *err) {
+  CHECK_WHEN_LEFT(loan->pool);
   return begin(loan, OP_PING, deadline_in(loan, timeout_ns), wait, err);
 }
 
 mp_status mp_loan_reset(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  CHECK_WHEN_LEFT(loan->pool);
   return begin(loan, OP_RESET, deadline_in(loan, loan->pool->config.reset_timeout_ns), wait, err);
 }
 
 mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  CHECK_WHEN_LEFT(loan->pool);
   loan_operation operation = loan->operation;
   mp_status status;
   assert(operation != OP_NONE && operation != OP_FETCH && operation != OP_NEXT_RESULT);
@@ -404,6 +412,7 @@ bool mp_loan_has_row(const mp_loan *loan) {
 }
 
 mp_status mp_loan_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err) {
+  CHECK_WHEN_LEFT(loan->pool);
   if (begin_reading(loan, OP_FETCH, err) != MP_DONE)
     return MP_FAILED;
   mp_status status = is_look_due(loan) ? look(loan, wait, err) : MP_DONE;
@@ -417,6 +426,7 @@ mp_status mp_loan_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err
 }
 
 mp_status mp_loan_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error *err) {
+  CHECK_WHEN_LEFT(loan->pool);
   if (begin_reading(loan, OP_NEXT_RESULT, err) != MP_DONE)
     return MP_FAILED;
   mp_status status = is_look_due(loan) ? look(loan, wait, err) : MP_DONE;

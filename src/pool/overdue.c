@@ -1,6 +1,7 @@
 /* Loans that are out for too long. There is no timer: whoever calls asks whether there are any. */
 #include "overdue.h"
 
+#include "check.h"
 #include "explain.h"
 #include "time.h"
 
@@ -24,6 +25,7 @@ void overdue_expect(mp_pool *pool, const mp_loan *loan) {
 /* Loans that have ended leave the time at which they would have been overdue: then, and only
    then, all are looked at. */
 bool mp_pool_next_overdue(mp_pool *pool, mp_holder *holder) {
+  CHECK_WHEN_LEFT(pool);
   if (pool->overdue_at_ns == MP_NEVER)
     return false;
   int64_t now_ns = pool_now(pool);

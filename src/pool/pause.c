@@ -1,10 +1,12 @@
 /* A pause of the caller's, by the same waiting as everything else. */
 #include "pause.h"
 
+#include "check.h"
 #include "loan.h"
 #include "time.h"
 
 mp_status mp_loan_pause(mp_loan *loan, int64_t duration_ns, mp_wait *wait, mp_error *err) {
+  CHECK_WHEN_LEFT(loan->pool);
   mp_pool *pool = loan->pool;
   *err = (mp_error){0};
   if (loan->operation != OP_NONE)

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "check.h"
 #include "queue.h"
 #include "slots.h"
 #include "sweep.h"
@@ -83,10 +84,13 @@ void mp_pool_close(mp_pool *pool) {
   sweep_all(pool);
   close_orphans(pool);
   queue_wake_all(pool);
+  if (pool->calls == 0)
+    pool_check(pool);
   free_unless_needed(pool);
 }
 
 void mp_pool_abort(mp_pool *pool) {
+  CHECK_WHEN_LEFT(pool);
   pool->aborted = true;
   for (unsigned i = 0; i < pool->config.max_size; i++)
     if (pool->slots[i].state == SLOT_LENT)
@@ -98,12 +102,14 @@ bool mp_pool_is_closed(const mp_pool *pool) {
 }
 
 void mp_pool_evict(mp_pool *pool) {
+  CHECK_WHEN_LEFT(pool);
   sweep_evict(pool); /* nobody waits while there are any */
 }
 
 /* Who asks is about to look at what is still lent: earlier wake-ups have told it all they can. The
    last one stays, for it is meant for everybody who waits. */
 int mp_pool_ended_fd(mp_pool *pool) {
+  CHECK_WHEN_LEFT(pool);
   if (pool->ended_fd < 0)
     pool->ended_fd = pool->driver->wakeup_take(pool->driver);
   else if (pool->counts[SLOT_LENT] + pool->counts[SLOT_OPENING] + pool->counts[SLOT_RECOVERING] > 0)

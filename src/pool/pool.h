@@ -115,6 +115,8 @@ struct mp_pool {
   unsigned waiting;
   unsigned loans; /* that hold the pool in memory */
   bool owned;     /* by its creator */
+  unsigned
+      calls; /* of functions of mypool.h that are under way, where the pool is checked when they are left */
   bool closed, aborted;
   int ended_fd;
   uint64_t generation, random, tickets;

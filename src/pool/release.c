@@ -1,6 +1,7 @@
 /* The six endings of a loan: released, discarded, lost, abandoned, cut, freed. */
 #include <stdlib.h>
 
+#include "check.h"
 #include "checkout.h"
 #include "loan.h"
 #include "queue.h"
@@ -41,6 +42,7 @@ static void end(mp_loan *loan) {
 }
 
 void mp_loan_release(mp_loan *loan, bool reset) {
+  CHECK_WHEN_LEFT(loan->pool);
   loan_end_pause(loan);
   if (!mp_loan_is_held(loan))
     return;
@@ -52,6 +54,7 @@ void mp_loan_release(mp_loan *loan, bool reset) {
 }
 
 void mp_loan_lose(mp_loan *loan) {
+  CHECK_WHEN_LEFT(loan->pool);
   if (loan->operation == OP_PAUSE) {
     loan_end_pause(loan);
     return;
@@ -82,6 +85,7 @@ static void give_up_session(mp_loan *loan) {
 }
 
 void mp_loan_abandon(mp_loan *loan) {
+  CHECK_WHEN_LEFT(loan->pool);
   loan_end_pause(loan);
   if (!mp_loan_is_held(loan))
     return;
@@ -94,11 +98,13 @@ void mp_loan_abandon(mp_loan *loan) {
 }
 
 void mp_loan_cut(mp_loan *loan) {
+  CHECK_WHEN_LEFT(loan->pool);
   if (loan->stage == LOAN_HELD)
     loan->pool->driver->abort(loan->slot->session);
 }
 
 void mp_loan_discard(mp_loan *loan) {
+  CHECK_WHEN_LEFT(loan->pool);
   loan_end_pause(loan);
   if (!mp_loan_is_held(loan))
     return;
