@@ -100,13 +100,13 @@ it("reports a slot that is not as its state says (1 to 8)") {
 }
 
 static void cut_list(void) {
-  pool->newest->older = NULL;
+  pool->idle.newest->older = NULL;
 }
 static void end_early(void) {
-  pool->oldest->expires_ns = pool->idle_ends_ns - 1;
+  pool->idle.oldest->expires_ns = pool->idle.ends_ns - 1;
 }
 static void lose_idle(void) {
-  pool->oldest->lost = true;
+  pool->idle.oldest->lost = true;
 }
 
 it("reports an idle list that is not in order (9, 10, 17)") {
@@ -117,13 +117,13 @@ it("reports an idle list that is not in order (9, 10, 17)") {
 }
 
 static void swap_tickets(void) {
-  pool->first->ticket = pool->last->ticket + 1;
+  pool->queue.first->turn.ticket = pool->queue.last->turn.ticket + 1;
 }
 static void forget_last(void) {
-  pool->waiting--;
+  pool->queue.count--;
 }
 static void give_wakeup(void) {
-  pool->last->wakeup_fd = -1;
+  pool->queue.last->wakeup_fd = -1;
 }
 static void come_back_unnoticed(void) {
   mp_slot *slot = one(SLOT_LENT);
@@ -145,7 +145,7 @@ it("reports a queue that is not in order, and one that is not served (11, 12, 13
 }
 
 static void leave_replies(void) {
-  one(SLOT_LENT)->reset_pending = true;
+  one(SLOT_LENT)->reset.pending = true;
 }
 static void stay_seeking(void) {
   one(SLOT_LENT)->loan->stage = LOAN_SEEKING;

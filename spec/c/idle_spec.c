@@ -322,7 +322,7 @@ it("passes over a session whose lifetime is over while an older one may stay") {
   config.idle_timeout_ns = MP_NEVER;
   open_pool();
   make_idle(2, s);
-  pool->newest->expires_ns = fake.now_ns;
+  pool->idle.newest->expires_ns = fake.now_ns;
   expect(session_of(lend()) == s[0]);
   expect(s[1]->closed);
   expect_equal(stats().retired, 1);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "servers.h"
 
 mp_pool_config config;
 mp_pool *pool;
@@ -52,12 +53,12 @@ static void check_stats(void) {
 /* Those that wait are woken when the pool is closed. While the server is down the first knows when to look.
  */
 static void check_waiting(void) {
-  const mp_loan *first = pool->first;
-  for (const mp_loan *loan = first; pool->closed && loan; loan = loan->next)
+  const mp_loan *first = pool->queue.first;
+  for (const mp_loan *loan = first; pool->closed && loan; loan = loan->turn.next)
     expect(is_notified(loan->wakeup_fd));
   if (!first || pool->closed || pool->counts[SLOT_EMPTY] == 0 || pool->counts[SLOT_OPENING] > 0)
     return;
-  expect(is_notified(first->wakeup_fd) || record_of(first)->wait.until_ns <= pool->retry_at_ns);
+  expect(is_notified(first->wakeup_fd) || record_of(first)->wait.until_ns <= servers_retry_at_ns(pool));
 }
 
 /* Of all loans, also of those that no slot and no queue knows: 13, 15 and 18 of pool_check. */
@@ -91,7 +92,7 @@ static void check_order(void) {
     bool served = loans[i] && loans[i]->slot && !records[i].had_slot;
     for (unsigned j = 0; served && j < 256; j++)
       if (loans[j] && loans[j]->stage == LOAN_QUEUED && records[j].queued)
-        expect(loans[i]->ticket < loans[j]->ticket);
+        expect(loans[i]->turn.ticket < loans[j]->turn.ticket);
   }
   for (unsigned i = 0; i < 256; i++)
     remember(i);

@@ -8,6 +8,7 @@
 
 #include "idle.h"
 #include "loan.h"
+#include "servers.h"
 #include "slots.h"
 #include "time.h"
 
@@ -48,7 +49,7 @@ static void check_loan_of(const mp_slot *slot) {
   bool lent = slot->state == SLOT_LENT;
   require(left || loan->slot == slot, 7);
   require((loan->wakeup_fd >= 0) == (pausing || (loan->stage == LOAN_HANDED && !loan->left)), 13);
-  require(loan->stage != LOAN_HELD || !slot->reset_pending, 14);
+  require(loan->stage != LOAN_HELD || !slot->reset.pending, 14);
   require(!loan->parked || loan->stage == LOAN_OPENING, 18);
   if (loan->stage == LOAN_HELD || loan->stage == LOAN_RESETTING)
     require(lent, 15);
@@ -87,13 +88,13 @@ static void check_slots(const mp_pool *pool) {
 static void check_idle(const mp_pool *pool) {
   unsigned count = 0;
   const mp_slot *newer = NULL;
-  for (const mp_slot *slot = pool->newest; slot; newer = slot, slot = slot->older, count++) {
+  for (const mp_slot *slot = pool->idle.newest; slot; newer = slot, slot = slot->older, count++) {
     require(slot->state == SLOT_IDLE && slot->newer == newer, 9);
-    require(pool->idle_ends_ns <= earlier(slot->expires_ns, add_time(slot->released_ns, slot->idle_limit_ns)),
+    require(pool->idle.ends_ns <= earlier(slot->expires_ns, add_time(slot->released_ns, slot->idle_limit_ns)),
             10);
     require(!slot->lost && !slot->retire && !slot->recording, 17);
   }
-  require(pool->oldest == newer && count == pool->counts[SLOT_IDLE], 9);
+  require(pool->idle.oldest == newer && count == pool->counts[SLOT_IDLE], 9);
 }
 
 /* ---- the queue ---- */
@@ -101,12 +102,12 @@ static void check_idle(const mp_pool *pool) {
 static void check_queue(const mp_pool *pool) {
   unsigned count = 0;
   const mp_loan *previous = NULL;
-  for (const mp_loan *loan = pool->first; loan; previous = loan, loan = loan->next, count++) {
-    require(loan->stage == LOAN_QUEUED && loan->previous == previous && !loan->slot, 11);
-    require(!previous || previous->ticket < loan->ticket, 11);
+  for (const mp_loan *loan = pool->queue.first; loan; previous = loan, loan = loan->turn.next, count++) {
+    require(loan->stage == LOAN_QUEUED && loan->turn.previous == previous && !loan->slot, 11);
+    require(!previous || previous->turn.ticket < loan->turn.ticket, 11);
     require(loan->wakeup_fd >= 0, 13);
   }
-  require(pool->last == previous && count == pool->waiting, 11);
+  require(pool->queue.last == previous && count == pool->queue.count, 11);
 }
 
 static bool has_orphan(const mp_pool *pool) {
@@ -120,14 +121,14 @@ static bool has_orphan(const mp_pool *pool) {
 
 /* A free slot serves nobody while the server is down, or while another is tried first. */
 static bool is_free_for_use(const mp_pool *pool) {
-  return pool->counts[SLOT_EMPTY] > 0 && pool->counts[SLOT_OPENING] == 0 && pool->failures == 0;
+  return pool->counts[SLOT_EMPTY] > 0 && pool->counts[SLOT_OPENING] == 0 && !servers_are_down(pool);
 }
 
 static void check_service(const mp_pool *pool) {
   if (pool->closed)
-    require(!pool->newest && !has_orphan(pool), 16);
-  else if (pool->first)
-    require(!pool->newest && !has_orphan(pool) && !is_free_for_use(pool), 12);
+    require(!pool->idle.newest && !has_orphan(pool), 16);
+  else if (pool->queue.first)
+    require(!pool->idle.newest && !has_orphan(pool) && !is_free_for_use(pool), 12);
 }
 
 void pool_check(const mp_pool *pool) {
@@ -138,12 +139,20 @@ void pool_check(const mp_pool *pool) {
 }
 
 mp_pool *pool_check_enter(mp_pool *pool) {
-  pool->calls++;
+  pool->check.calls++;
   return pool;
 }
 
+/* Looked at after each call, ten thousand that wait would cost as many squared. */
+static bool is_look_due(mp_pool *pool) {
+  if (pool->queue.count > 100 && ++pool->check.unchecked < pool->queue.count)
+    return false;
+  pool->check.unchecked = 0;
+  return true;
+}
+
 void pool_check_leave(mp_pool **pool) {
-  if (--(*pool)->calls == 0)
+  if (--(*pool)->check.calls == 0 && is_look_due(*pool))
     pool_check(*pool);
 }
 

@@ -15,6 +15,7 @@
 #include "reset.h"
 #include "retry.h"
 #include "server.h"
+#include "servers.h"
 #include "slots.h"
 #include "sweep.h"
 #include "time.h"
@@ -57,10 +58,11 @@ static mp_status hold(mp_loan *loan, int64_t now_ns) {
    more is not the caller's trouble. */
 static mp_status replace(mp_loan *loan, mp_error *err) {
   mp_pool *pool = loan->pool;
+  bool resets = !server_refuses_resets(loan->slot->server);
   slot_close(pool, loan->slot);
   loan->slot = NULL;
   loan->tries++;
-  if (pool->config.retries == 0 && !pool->reset_refused)
+  if (pool->config.retries == 0 && resets)
     return give_up(loan);
   pool->stats.retries++;
   *err = (mp_error){0};
@@ -72,14 +74,14 @@ static mp_status replace(mp_loan *loan, mp_error *err) {
 
 /* Whether a slot is free and only the state of the server keeps it from being opened. */
 static bool is_held_back(const mp_pool *pool) {
-  return pool->failures > 0 && pool->counts[SLOT_EMPTY] > 0;
+  return servers_are_down(pool) && pool->counts[SLOT_EMPTY] > 0;
 }
 
 static mp_status wait_in_queue(mp_loan *loan, mp_wait *wait) {
   mp_pool *pool = loan->pool;
   int64_t until_ns = loan->deadline_ns;
-  if (pool->first == loan && is_held_back(pool) && pool->counts[SLOT_OPENING] == 0)
-    until_ns = earlier(until_ns, pool->retry_at_ns);
+  if (pool->queue.first == loan && is_held_back(pool) && pool->counts[SLOT_OPENING] == 0)
+    until_ns = earlier(until_ns, servers_retry_at_ns(pool));
   *wait = (mp_wait){.fd = loan->wakeup_fd, .until_ns = until_ns};
   return MP_WAIT;
 }
@@ -133,7 +135,7 @@ static mp_status after_reset(mp_loan *loan, reset_answer answer, mp_error *err) 
 static mp_status use_idle(mp_loan *loan, mp_slot *slot, int64_t now_ns, mp_wait *wait, mp_error *err) {
   loan->slot = slot;
   slot->loan = loan;
-  if (!slot->reset_pending)
+  if (!slot->reset.pending)
     return hold(loan, now_ns);
   loan->stage = LOAN_RESETTING;
   return after_reset(loan, reset_read(loan, now_ns, wait, err), err);
@@ -147,7 +149,7 @@ static mp_status after_open(mp_loan *loan) {
   slot_move(pool, loan->slot, SLOT_LENT);
   slot_after_open(pool, loan->slot);
   distrust_after_open(pool, loan->slot);
-  server_after_open(pool);
+  server_after_open(loan->slot->server);
   mp_status status = hold(loan, pool_now(pool));
   queue_serve(pool);
   return status;
@@ -170,13 +172,14 @@ static mp_status after_recovery(mp_loan *loan, mp_status status, mp_error *err) 
    one was under way. */
 static mp_status after_failed_open(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
+  struct server *server = loan->slot->server;
   judge(err, false, false);
   slot_close(pool, loan->slot);
   loan->slot = NULL;
-  if (err->retryable && pool->failures > 0 && pool_now(pool) >= loan->deadline_ns)
-    *err = pool->last_failure; /* this attempt was cut short: the earlier one tells more */
-  server_after_failed_open(pool, err);
-  if (!err->retryable || pool->config.retries == 0 || pool->retry_at_ns >= loan->deadline_ns)
+  if (err->retryable && servers_are_down(pool) && pool_now(pool) >= loan->deadline_ns)
+    *err = *servers_last_failure(pool); /* this attempt was cut short: the earlier one tells more */
+  server_after_failed_open(server, err);
+  if (!err->retryable || pool->config.retries == 0 || servers_retry_at_ns(pool) >= loan->deadline_ns)
     return give_up(loan);
   *err = (mp_error){0};
   queue_wake_first(pool);
@@ -225,12 +228,12 @@ static bool end_open(mp_pool *pool, mp_slot *slot, mp_status status, mp_error *e
   if (status == MP_DONE) {
     slot_after_open(pool, slot);
     distrust_after_open(pool, slot);
-    server_after_open(pool);
+    server_after_open(slot->server);
     return true;
   }
   judge(err, false, false);
   slot_close(pool, slot);
-  server_after_failed_open(pool, err);
+  server_after_failed_open(slot->server, err);
   return false;
 }
 
@@ -267,7 +270,7 @@ static mp_status seek(mp_loan *loan, mp_wait *wait, mp_error *err) {
   step_orphans(pool);
   int64_t now_ns = pool_now(pool);
   sweep_outlived(pool, now_ns);
-  if (pool->first && loan->tries == 0)
+  if (pool->queue.first && loan->tries == 0)
     return enqueue(loan, wait, err);
   bool may_reuse = loan->tries <= pool->config.retries && !distrust_wants_new(pool);
   if (may_reuse && (slot = pick_idle(pool, now_ns))) {
@@ -385,7 +388,7 @@ mp_status mp_loan_checkout(mp_loan *loan, int64_t timeout_ns, const char *label,
   loan->operation = OP_CHECKOUT;
   loan->timeout_ns = timeout_ns;
   loan->deadline_ns = add_time(pool_now(loan->pool), timeout_ns);
-  loan->ticket = loan->pool->tickets++;
+  loan->turn.ticket = loan->pool->queue.tickets++;
   loan->tries = 0;
   loan->label = label ? label : "";
   return checkout_end(loan, acquire(loan, wait, err));

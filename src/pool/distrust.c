@@ -2,7 +2,7 @@
    in the pool that leads to one would fail one write. */
 #include "distrust.h"
 
-#include "server.h"
+#include "servers.h"
 #include "sweep.h"
 #include "time.h"
 
@@ -34,7 +34,7 @@ void distrust_begin(mp_pool *pool, mp_slot *slot) {
 }
 
 bool distrust_wants_new(const mp_pool *pool) {
-  return pool->distrust.to_open > 0 && pool->counts[SLOT_EMPTY] > 0 && server_may_open(pool);
+  return pool->distrust.to_open > 0 && pool->counts[SLOT_EMPTY] > 0 && servers_may_open(pool);
 }
 
 void distrust_before_open(mp_pool *pool) {

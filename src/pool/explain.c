@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "servers.h"
 #include "time.h"
 
 static const mp_loan *next_oldest(const mp_pool *pool, const mp_loan *after) {
@@ -74,7 +75,7 @@ mp_status explain_closed(mp_error *err) {
 }
 
 static mp_status explain_down(const mp_pool *pool, mp_error *err) {
-  *err = pool->last_failure;
+  *err = *servers_last_failure(pool);
   return MP_FAILED;
 }
 
@@ -82,7 +83,7 @@ static mp_status explain_down(const mp_pool *pool, mp_error *err) {
 mp_status explain_expired(mp_loan *loan, mp_error *err) {
   mp_pool *pool = loan->pool;
   pool->stats.timeouts++;
-  if (pool->failures > 0)
+  if (servers_are_down(pool))
     return explain_down(pool, err);
   if (loan->stage == LOAN_QUEUED && pool->counts[SLOT_EMPTY] == 0)
     return explain_exhausted(loan, err);

@@ -10,21 +10,21 @@ static int64_t end_ns(const mp_slot *slot) {
 }
 
 void idle_expect_nothing(mp_pool *pool) {
-  pool->idle_ends_ns = MP_NEVER;
+  pool->idle.ends_ns = MP_NEVER;
 }
 
 void idle_expect(mp_pool *pool, const mp_slot *slot) {
-  pool->idle_ends_ns = earlier(pool->idle_ends_ns, end_ns(slot));
+  pool->idle.ends_ns = earlier(pool->idle.ends_ns, end_ns(slot));
 }
 
 void idle_push(mp_pool *pool, mp_slot *slot) {
-  slot->older = pool->newest;
+  slot->older = pool->idle.newest;
   slot->newer = NULL;
-  if (pool->newest)
-    pool->newest->newer = slot;
+  if (pool->idle.newest)
+    pool->idle.newest->newer = slot;
   else
-    pool->oldest = slot;
-  pool->newest = slot;
+    pool->idle.oldest = slot;
+  pool->idle.newest = slot;
   idle_expect(pool, slot);
 }
 
@@ -32,10 +32,10 @@ void idle_remove(mp_pool *pool, mp_slot *slot) {
   if (slot->newer)
     slot->newer->older = slot->older;
   else
-    pool->newest = slot->older;
+    pool->idle.newest = slot->older;
   if (slot->older)
     slot->older->newer = slot->newer;
   else
-    pool->oldest = slot->newer;
+    pool->idle.oldest = slot->newer;
   slot->newer = slot->older = NULL;
 }

@@ -25,7 +25,7 @@ static mp_status finish(mp_loan *loan, mp_status status) {
       loan->operation == OP_ASK)
     loan->statements++;
   if (loan->operation == OP_RESET && status == MP_DONE) {
-    server_after_reset(loan->pool, loan->slot);
+    server_after_reset(loan->slot);
     loan->statements = 0;
     loan->dirty = false;
   }
@@ -55,7 +55,7 @@ static mp_status time_out(mp_loan *loan, mp_error *err) {
           : statement ? " (the statement may go on in the server)"
                       : "");
   if (loan->operation == OP_RESET)
-    server_after_failed_reset(loan->pool, loan->slot, err);
+    server_after_failed_reset(loan->slot, err);
   if (!stopping) {
     loan->pool->driver->abort(loan->slot->session);
     loan->slot->lost = true;
@@ -111,9 +111,9 @@ static bool may_retry(const mp_loan *loan) {
 
 /* A session of another server, say, may read what was written for the one before in another way. */
 static bool needs_rewriting(const mp_loan *loan) {
-  if (loan->operation != OP_QUERY || !loan->written)
+  if (loan->operation != OP_QUERY || !loan->statement.written)
     return false;
-  mp_sql_mode before = loan->mode, now = loan->pool->driver->sql_mode(loan->slot->session);
+  mp_sql_mode before = loan->statement.mode, now = loan->pool->driver->sql_mode(loan->slot->session);
   return before.reading.no_backslash_escapes != now.reading.no_backslash_escapes ||
          before.escapes_known != now.escapes_known || before.utf8 != now.utf8 ||
          before.utf8mb4 != now.utf8mb4 || before.empty_string_is_null != now.empty_string_is_null;
@@ -134,7 +134,7 @@ static mp_status leave_to_checkout(mp_loan *loan, mp_error *err) {
 static mp_status after_acquire(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
   if (status != MP_DONE)
     return status;
-  loan->deadline_ns = loan->statement_deadline_ns;
+  loan->deadline_ns = loan->statement.deadline_ns;
   if ((loan->pool->config.hooked && loan->slot->fresh) || needs_rewriting(loan))
     return leave_to_checkout(loan, err);
   if (pool_now(loan->pool) >= loan->deadline_ns)
@@ -163,14 +163,14 @@ static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
 static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
   const mp_driver *driver = loan->pool->driver;
   bool read_only = driver->is_read_only && driver->is_read_only(loan->slot->session);
-  mp_verdict verdict = judge(err, loan->idempotent || is_harmless(loan->operation), read_only);
+  mp_verdict verdict = judge(err, loan->statement.idempotent || is_harmless(loan->operation), read_only);
   loan->slot->lost |= verdict.lost;
   if (verdict.retire && !loan->slot->retire)
     distrust_begin(loan->pool, loan->slot);
   loan->slot->retire |= verdict.retire;
   if (loan->operation == OP_RESET && !is_out_of_turn(err)) {
     loan->slot->lost = true;
-    server_after_failed_reset(loan->pool, loan->slot, err);
+    server_after_failed_reset(loan->slot, err);
   }
   if (loan->pool->aborted && verdict.lost)
     err->kind = MP_ERR_CLOSED;
@@ -184,7 +184,7 @@ static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
 static mp_status wait_for_session(mp_loan *loan, mp_wait *wait, mp_error *err) {
   if (loan->deadline_ns != MP_NEVER && pool_now(loan->pool) >= loan->deadline_ns)
     return time_out(loan, err);
-  loan->turn_ns = 0;
+  loan->reading.since_ns = 0;
   *wait = (mp_wait){.fd = loan->pool->driver->wait_fd(loan->slot->session), .until_ns = loan->deadline_ns};
   return MP_WAIT;
 }
@@ -211,11 +211,12 @@ static mp_status call_driver(mp_loan *loan, mp_error *err) {
   case OP_ASK:
     return driver->ask(session, err);
   case OP_PREPARE:
-    return driver->prepare(session, loan->sql, loan->length, err);
+    return driver->prepare(session, loan->statement.sql, loan->statement.length, err);
   case OP_EXECUTE:
-    return driver->execute(session, loan->prepared, loan->values, loan->rows, err);
+    return driver->execute(session, loan->statement.prepared, loan->statement.values, loan->statement.rows,
+                           err);
   default:
-    return driver->query(session, loan->sql, loan->length, err);
+    return driver->query(session, loan->statement.sql, loan->statement.length, err);
   }
 }
 
@@ -243,11 +244,11 @@ static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
 
 /* What was refused inside of an open result leaves that result its deadline. */
 static mp_status start_by(mp_loan *loan, int64_t deadline_ns, mp_wait *wait, mp_error *err) {
-  int64_t deadline_before_ns = loan->statement_deadline_ns;
-  loan->deadline_ns = loan->statement_deadline_ns = deadline_ns;
+  int64_t deadline_before_ns = loan->statement.deadline_ns;
+  loan->deadline_ns = loan->statement.deadline_ns = deadline_ns;
   mp_status status = start(loan, wait, err);
   if (status == MP_FAILED && is_out_of_turn(err))
-    loan->deadline_ns = loan->statement_deadline_ns = deadline_before_ns;
+    loan->deadline_ns = loan->statement.deadline_ns = deadline_before_ns;
   return status;
 }
 
@@ -265,7 +266,7 @@ static mp_status begin(mp_loan *loan, loan_operation operation, int64_t deadline
   loan->operation = operation;
   loan->tries = 0;
   loan->maybe_executed = false;
-  loan->turn_ns = 0;
+  loan->reading.since_ns = 0;
   return report(loan, operation, start_by(loan, deadline_ns, wait, err), err);
 }
 
@@ -279,30 +280,30 @@ static int64_t statement_deadline(const mp_loan *loan, int64_t timeout_ns) {
 
 mp_status mp_loan_ask(mp_loan *loan, const mp_query_options *options, mp_wait *wait, mp_error *err) {
   CHECK_WHEN_LEFT(loan->pool);
-  loan->idempotent = false;
+  loan->statement.idempotent = false;
   return begin(loan, OP_ASK, statement_deadline(loan, options->timeout_ns), wait, err);
 }
 
 mp_status mp_loan_query(mp_loan *loan, const char *sql, size_t length, const mp_query_options *options,
                         mp_wait *wait, mp_error *err) {
   CHECK_WHEN_LEFT(loan->pool);
-  loan->sql = sql;
-  loan->length = length;
-  loan->idempotent = options->idempotent;
-  loan->written = options->mode != NULL;
-  if (loan->written)
-    loan->mode = *options->mode;
+  loan->statement.sql = sql;
+  loan->statement.length = length;
+  loan->statement.idempotent = options->idempotent;
+  loan->statement.written = options->mode != NULL;
+  if (loan->statement.written)
+    loan->statement.mode = *options->mode;
   int64_t deadline_ns =
-      options->asked ? loan->statement_deadline_ns : statement_deadline(loan, options->timeout_ns);
+      options->asked ? loan->statement.deadline_ns : statement_deadline(loan, options->timeout_ns);
   return begin(loan, OP_QUERY, deadline_ns, wait, err);
 }
 
 mp_status mp_loan_prepare(mp_loan *loan, const char *sql, size_t length, int64_t timeout_ns, mp_wait *wait,
                           mp_error *err) {
   CHECK_WHEN_LEFT(loan->pool);
-  loan->sql = sql;
-  loan->length = length;
-  loan->idempotent = false;
+  loan->statement.sql = sql;
+  loan->statement.length = length;
+  loan->statement.idempotent = false;
   return begin(loan, OP_PREPARE, statement_deadline(loan, timeout_ns), wait, err);
 }
 
@@ -310,10 +311,10 @@ mp_status mp_loan_prepare(mp_loan *loan, const char *sql, size_t length, int64_t
 mp_status mp_loan_execute(mp_loan *loan, uint64_t statement, const mp_value *values, size_t rows,
                           const mp_query_options *options, mp_wait *wait, mp_error *err) {
   CHECK_WHEN_LEFT(loan->pool);
-  loan->prepared = statement;
-  loan->values = values;
-  loan->rows = rows;
-  loan->idempotent = false;
+  loan->statement.prepared = statement;
+  loan->statement.values = values;
+  loan->statement.rows = rows;
+  loan->statement.idempotent = false;
   return begin(loan, OP_EXECUTE, statement_deadline(loan, options->timeout_ns), wait, err);
 }
 
@@ -379,19 +380,19 @@ enum { LOOK_AFTER_ROWS = 200 };
 static const int64_t turn_ns = 4 * MP_MILLISECOND;
 
 static bool is_look_due(const mp_loan *loan) {
-  return loan->unlooked >= LOOK_AFTER_ROWS;
+  return loan->reading.unlooked >= LOOK_AFTER_ROWS;
 }
 
 void mp_loan_took_time(mp_loan *loan) {
-  loan->unlooked = LOOK_AFTER_ROWS;
+  loan->reading.unlooked = LOOK_AFTER_ROWS;
 }
 
 static mp_status let_others_run(mp_loan *loan, int64_t now_ns, mp_wait *wait) {
-  if (loan->turn_ns == 0)
-    loan->turn_ns = now_ns;
-  if (now_ns - loan->turn_ns < turn_ns)
+  if (loan->reading.since_ns == 0)
+    loan->reading.since_ns = now_ns;
+  if (now_ns - loan->reading.since_ns < turn_ns)
     return MP_DONE;
-  loan->turn_ns = 0;
+  loan->reading.since_ns = 0;
   *wait = (mp_wait){.fd = loan->pool->driver->wait_fd(loan->slot->session), .until_ns = now_ns};
   return MP_WAIT;
 }
@@ -399,7 +400,7 @@ static mp_status let_others_run(mp_loan *loan, int64_t now_ns, mp_wait *wait) {
 /* MP_DONE: go on reading. */
 static mp_status look(mp_loan *loan, mp_wait *wait, mp_error *err) {
   int64_t now_ns = pool_now(loan->pool);
-  loan->unlooked = 0;
+  loan->reading.unlooked = 0;
   if (now_ns >= loan->deadline_ns) {
     loan_operation operation = loan->operation;
     return report(loan, operation, time_out(loan, err), err);
@@ -421,7 +422,7 @@ mp_status mp_loan_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err
   do
     status = loan->pool->driver->fetch(loan->slot->session, row, err);
   while (status == MP_WAIT && wait_here(loan));
-  loan->unlooked += row->arrived ? LOOK_AFTER_ROWS : 1;
+  loan->reading.unlooked += row->arrived ? LOOK_AFTER_ROWS : 1;
   return read_on(loan, status, wait, err);
 }
 
@@ -432,7 +433,7 @@ mp_status mp_loan_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error
   mp_status status = is_look_due(loan) ? look(loan, wait, err) : MP_DONE;
   if (status != MP_DONE)
     return status;
-  loan->unlooked++;
+  loan->reading.unlooked++;
   do
     status = loan->pool->driver->next_result(loan->slot->session, more, err);
   while (status == MP_WAIT && wait_here(loan));

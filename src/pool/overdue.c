@@ -18,20 +18,20 @@ void overdue_expect(mp_pool *pool, const mp_loan *loan) {
   if (pool->config.leak_after_ns == 0 || loan->reported)
     return;
   int64_t at_ns = due_ns(pool, loan);
-  if (at_ns < pool->overdue_at_ns)
-    pool->overdue_at_ns = at_ns;
+  if (at_ns < pool->overdue.at_ns)
+    pool->overdue.at_ns = at_ns;
 }
 
 /* Loans that have ended leave the time at which they would have been overdue: then, and only
    then, all are looked at. */
 bool mp_pool_next_overdue(mp_pool *pool, mp_holder *holder) {
   CHECK_WHEN_LEFT(pool);
-  if (pool->overdue_at_ns == MP_NEVER)
+  if (pool->overdue.at_ns == MP_NEVER)
     return false;
   int64_t now_ns = pool_now(pool);
-  if (now_ns < pool->overdue_at_ns)
+  if (now_ns < pool->overdue.at_ns)
     return false;
-  pool->overdue_at_ns = MP_NEVER;
+  pool->overdue.at_ns = MP_NEVER;
   bool found = false;
   for (unsigned i = 0; i < pool->config.max_size; i++) {
     mp_loan *loan = is_held(&pool->slots[i]) ? pool->slots[i].loan : NULL;

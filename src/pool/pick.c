@@ -3,6 +3,7 @@
 
 #include "reset.h"
 #include "server.h"
+#include "servers.h"
 #include "slots.h"
 #include "sweep.h"
 
@@ -18,7 +19,7 @@ typedef enum idle_finding {
    checkout can show it the session that takes its place. */
 static mp_liveness liveness_of(const mp_pool *pool, const mp_slot *slot) {
   bool replaceable = pool->config.retries > 0 && !pool->config.hooked;
-  if (!slot->reset_pending && replaceable && pool->driver->send_tells(slot->session))
+  if (!slot->reset.pending && replaceable && pool->driver->send_tells(slot->session))
     return MP_QUIET;
   return pool->driver->peek(slot->session);
 }
@@ -33,38 +34,38 @@ static idle_finding look_at(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
     sweep_close_outlived(pool, slot, now_ns);
     return FOUND_OLD;
   }
-  if (!slot->reset_pending || liveness == MP_READY)
+  if (!slot->reset.pending || liveness == MP_READY)
     return FOUND_READY;
   if (!reset_is_late(pool, slot, now_ns))
     return FOUND_PENDING;
   mp_error err = {0};
   reset_fail_late(&err);
-  server_after_failed_reset(pool, slot, &err);
+  server_after_failed_reset(slot, &err);
   slot_close(pool, slot);
   return FOUND_OLD;
 }
 
 /* Waiting for a reset's reply beats opening a session, unless it takes its time. */
 static bool is_worth_waiting_for(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
-  bool may_open = pool->counts[SLOT_EMPTY] > 0 && server_may_open(pool);
-  return !may_open || now_ns - slot->reset_ns < RESET_SLOW_NS;
+  bool may_open = pool->counts[SLOT_EMPTY] > 0 && servers_may_open(pool);
+  return !may_open || now_ns - slot->reset.sent_ns < RESET_SLOW_NS;
 }
 
 static bool is_promising(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
-  if (slot->reset_slow)
+  if (slot->reset.slow)
     return false;
-  return !slot->reset_pending || now_ns - slot->reset_ns < RESET_SLOW_NS ||
+  return !slot->reset.pending || now_ns - slot->reset.sent_ns < RESET_SLOW_NS ||
          pool->driver->peek(slot->session) == MP_READY;
 }
 
 /* Whether a checkout that waits for a slow reset may get another session without it: not before
    those that wait in the queue, and not one whose reset was too slow already. */
 bool pick_has_other(const mp_pool *pool, int64_t now_ns) {
-  if (pool->first)
+  if (pool->queue.first)
     return false;
-  if (pool->counts[SLOT_EMPTY] > 0 && server_may_open(pool))
+  if (pool->counts[SLOT_EMPTY] > 0 && servers_may_open(pool))
     return true;
-  for (const mp_slot *slot = pool->newest; slot; slot = slot->older)
+  for (const mp_slot *slot = pool->idle.newest; slot; slot = slot->older)
     if (is_promising(pool, slot, now_ns))
       return true;
   return false;
@@ -75,13 +76,13 @@ bool pick_has_other(const mp_pool *pool, int64_t now_ns) {
 mp_slot *pick_idle(mp_pool *pool, int64_t now_ns) {
   bool death = false;
   mp_slot *found = NULL, *pending = NULL;
-  for (mp_slot *slot = pool->newest, *older; slot && (!found || death); slot = older) {
+  for (mp_slot *slot = pool->idle.newest, *older; slot && (!found || death); slot = older) {
     older = slot->older;
     idle_finding finding = look_at(pool, slot, now_ns);
     death |= finding == FOUND_DEAD;
     if (finding == FOUND_READY && !found)
       found = slot;
-    if (finding == FOUND_PENDING && (!pending || pending->reset_slow || !slot->reset_slow))
+    if (finding == FOUND_PENDING && (!pending || pending->reset.slow || !slot->reset.slow))
       pending = slot;
   }
   if (found || !pending || !is_worth_waiting_for(pool, pending, now_ns))

@@ -33,10 +33,13 @@ mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
   pool->config = *config;
   pool->driver = driver;
   pool->slots = slots;
+  pool->server.pool = pool;
+  for (unsigned i = 0; i < config->max_size; i++)
+    slots[i].server = &pool->server;
   pool->counts[SLOT_EMPTY] = config->max_size;
   pool->owned = true;
   pool->ended_fd = -1;
-  pool->overdue_at_ns = pool->idle_ends_ns = MP_NEVER;
+  pool->overdue.at_ns = pool->idle.ends_ns = MP_NEVER;
   pool->random = config->seed | 1; /* xorshift must not begin with 0 */
   return pool;
 }
@@ -84,7 +87,7 @@ void mp_pool_close(mp_pool *pool) {
   sweep_all(pool);
   close_orphans(pool);
   queue_wake_all(pool);
-  if (pool->calls == 0)
+  if (pool->check.calls == 0)
     pool_check(pool);
   free_unless_needed(pool);
 }
@@ -124,7 +127,7 @@ void mp_pool_stats(const mp_pool *pool, mp_stats *stats) {
   stats->opening = pool->counts[SLOT_OPENING];
   stats->recovering = pool->counts[SLOT_RECOVERING];
   stats->size = stats->idle + stats->lent + stats->opening + stats->recovering;
-  stats->waiting = pool->waiting;
+  stats->waiting = pool->queue.count;
 }
 
 unsigned mp_pool_take_events(mp_pool *pool) {

@@ -2,45 +2,46 @@
    first directly, so that nobody who comes later can take it. */
 #include "queue.h"
 
+#include "servers.h"
 #include "slots.h"
 
 /* In the order of the checkouts: who comes back, because what it was given proved of no use,
    has its old place again. */
 static void link_loan(mp_pool *pool, mp_loan *loan) {
-  mp_loan *before = pool->last;
-  while (before && before->ticket > loan->ticket)
-    before = before->previous;
-  loan->previous = before;
-  loan->next = before ? before->next : pool->first;
-  if (loan->next)
-    loan->next->previous = loan;
+  mp_loan *before = pool->queue.last;
+  while (before && before->turn.ticket > loan->turn.ticket)
+    before = before->turn.previous;
+  loan->turn.previous = before;
+  loan->turn.next = before ? before->turn.next : pool->queue.first;
+  if (loan->turn.next)
+    loan->turn.next->turn.previous = loan;
   else
-    pool->last = loan;
+    pool->queue.last = loan;
   if (before)
-    before->next = loan;
+    before->turn.next = loan;
   else
-    pool->first = loan;
-  pool->waiting++;
+    pool->queue.first = loan;
+  pool->queue.count++;
 }
 
 static void unlink_loan(mp_pool *pool, mp_loan *loan) {
-  if (loan->previous)
-    loan->previous->next = loan->next;
+  if (loan->turn.previous)
+    loan->turn.previous->turn.next = loan->turn.next;
   else
-    pool->first = loan->next;
-  if (loan->next)
-    loan->next->previous = loan->previous;
+    pool->queue.first = loan->turn.next;
+  if (loan->turn.next)
+    loan->turn.next->turn.previous = loan->turn.previous;
   else
-    pool->last = loan->previous;
-  loan->next = loan->previous = NULL;
-  pool->waiting--;
+    pool->queue.last = loan->turn.previous;
+  loan->turn.next = loan->turn.previous = NULL;
+  pool->queue.count--;
 }
 
 /* While the server is down the first in the queue keeps the time of the next attempt: whoever
    is the first now must look at the clock. */
 void queue_wake_first(mp_pool *pool) {
-  if (pool->first && pool->failures > 0)
-    pool->driver->wakeup_notify(pool->driver, pool->first->wakeup_fd);
+  if (pool->queue.first && servers_are_down(pool))
+    pool->driver->wakeup_notify(pool->driver, pool->queue.first->wakeup_fd);
 }
 
 void queue_leave(mp_loan *loan) {
@@ -53,7 +54,7 @@ void queue_leave(mp_loan *loan) {
 
 /* What the first in the queue could use now: its state tells how. */
 static mp_slot *find_usable(mp_pool *pool) {
-  return pool->newest ? pool->newest : slot_find_other(pool);
+  return pool->idle.newest ? pool->idle.newest : slot_find_other(pool);
 }
 
 static void hand_over(mp_loan *loan, mp_slot *slot) {
@@ -71,8 +72,8 @@ static void hand_over(mp_loan *loan, mp_slot *slot) {
 
 static void serve(mp_pool *pool) {
   mp_slot *slot;
-  while (pool->first && !pool->closed && (slot = find_usable(pool)))
-    hand_over(pool->first, slot);
+  while (pool->queue.first && !pool->closed && (slot = find_usable(pool)))
+    hand_over(pool->queue.first, slot);
 }
 
 /* Its wake-up is there already when something was there to be had. */
@@ -90,7 +91,7 @@ mp_status queue_enter(mp_loan *loan, mp_error *err) {
 bool queue_try(mp_loan *loan) {
   mp_pool *pool = loan->pool;
   pool->driver->wakeup_clear(pool->driver, loan->wakeup_fd);
-  if (pool->first == loan)
+  if (pool->queue.first == loan)
     serve(pool);
   return loan->stage == LOAN_HANDED;
 }
@@ -107,7 +108,8 @@ static mp_loan *find_parked(const mp_pool *pool) {
   mp_loan *found = NULL;
   unsigned count = pool->counts[SLOT_OPENING] + pool->counts[SLOT_RECOVERING];
   for (unsigned i = 0; count > 0 && i < pool->config.max_size; i++)
-    if (may_be_reassigned(pool, &pool->slots[i]) && (!found || pool->slots[i].loan->ticket < found->ticket))
+    if (may_be_reassigned(pool, &pool->slots[i]) &&
+        (!found || pool->slots[i].loan->turn.ticket < found->turn.ticket))
       found = pool->slots[i].loan;
   return found;
 }
@@ -125,8 +127,8 @@ static void reassign(mp_loan *loan, mp_slot *slot) {
 
 static void serve_parked(mp_pool *pool) {
   mp_loan *loan;
-  while (pool->newest && !pool->closed && (loan = find_parked(pool)))
-    reassign(loan, pool->newest);
+  while (pool->idle.newest && !pool->closed && (loan = find_parked(pool)))
+    reassign(loan, pool->idle.newest);
 }
 
 void queue_serve(mp_pool *pool) {
@@ -136,7 +138,7 @@ void queue_serve(mp_pool *pool) {
 }
 
 void queue_wake_all(mp_pool *pool) {
-  for (mp_loan *loan = pool->first; loan; loan = loan->next)
+  for (mp_loan *loan = pool->queue.first; loan; loan = loan->turn.next)
     pool->driver->wakeup_notify(pool->driver, loan->wakeup_fd);
   for (unsigned i = 0; i < pool->config.max_size; i++)
     if (pool->slots[i].loan && pool->slots[i].loan->parked)

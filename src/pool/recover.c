@@ -29,7 +29,7 @@ bool recover_begin(mp_loan *loan) {
    its time was over anyway. */
 bool recover_end(mp_pool *pool, mp_slot *slot, mp_status status) {
   if (status == MP_DONE)
-    server_after_reset(pool, slot);
+    server_after_reset(slot);
   if (status == MP_DONE && slot_is_reusable(pool, slot, pool_now(pool)))
     return true;
   slot_discard(pool, slot);

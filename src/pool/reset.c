@@ -14,17 +14,17 @@ bool reset_send(mp_loan *loan, int64_t now_ns) {
   mp_error err = {0};
   if (!pool->config.reset || !loan->dirty)
     return true;
-  if (!server_may_reset(pool))
+  if (!server_may_reset(slot->server))
     return false;
   mp_status status = pool->driver->reset_send(slot->session, &err);
   if (status == MP_FAILED) {
-    server_after_failed_reset(pool, slot, &err);
+    server_after_failed_reset(slot, &err);
     return false;
   }
   pool->stats.resets_sent++;
-  slot->reset_pending = true;
-  slot->reset_partial = status == MP_WAIT;
-  slot->reset_ns = now_ns;
+  slot->reset.pending = true;
+  slot->reset.partial = status == MP_WAIT;
+  slot->reset.sent_ns = now_ns;
   return true;
 }
 
@@ -32,7 +32,7 @@ mp_status reset_start(mp_loan *loan, mp_error *err) {
   mp_driver *driver = loan->pool->driver;
   mp_session *session = loan->slot->session;
   err->phase = MP_PHASE_RESET;
-  if (!server_may_reset(loan->pool))
+  if (!server_may_reset(loan->slot->server))
     return mp_fail(err, MP_ERR_PROTOCOL, 0, "the server does not know how to reset a session");
   if (driver->reset_send(session, err) == MP_FAILED)
     return MP_FAILED;
@@ -43,7 +43,7 @@ mp_status reset_start(mp_loan *loan, mp_error *err) {
 /* ---- waited for ---- */
 
 bool reset_is_late(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
-  return now_ns - slot->reset_ns >= pool->config.reset_timeout_ns;
+  return now_ns - slot->reset.sent_ns >= pool->config.reset_timeout_ns;
 }
 
 mp_status reset_fail_late(mp_error *err) {
@@ -52,7 +52,7 @@ mp_status reset_fail_late(mp_error *err) {
 
 /* Put aside with a part of its replies there, it would be the first to be found again, for ever. */
 static bool is_slow(const mp_loan *loan, int64_t now_ns) {
-  return now_ns - loan->slot->reset_ns >= RESET_SLOW_NS &&
+  return now_ns - loan->slot->reset.sent_ns >= RESET_SLOW_NS &&
          loan->pool->driver->peek(loan->slot->session) != MP_READY;
 }
 
@@ -68,7 +68,7 @@ static reset_answer wait_on(mp_loan *loan, mp_wait *wait) {
 
 /* A server that does not answer a reset must leave time to try another session. */
 static int64_t limit_ns(const mp_loan *loan, int64_t now_ns) {
-  int64_t latest_ns = add_time(loan->slot->reset_ns, loan->pool->config.reset_timeout_ns);
+  int64_t latest_ns = add_time(loan->slot->reset.sent_ns, loan->pool->config.reset_timeout_ns);
   if (loan->deadline_ns == MP_NEVER)
     return latest_ns;
   return earlier(latest_ns, now_ns + (loan->deadline_ns - now_ns) / 2);
@@ -84,12 +84,12 @@ static reset_answer conclude(mp_loan *loan, mp_status status, mp_wait *wait, mp_
   mp_slot *slot = loan->slot;
   if (status == MP_WAIT)
     return wait_on(loan, wait);
-  slot->reset_pending = slot->reset_begun = slot->reset_slow = false;
+  slot->reset.pending = slot->reset.begun = slot->reset.slow = false;
   if (status == MP_DONE) {
-    server_after_reset(loan->pool, slot);
+    server_after_reset(slot);
     return RESET_DONE;
   }
-  server_after_failed_reset(loan->pool, slot, err);
+  server_after_failed_reset(slot, err);
   err->kind = MP_ERR_LOST;
   err->retryable = true;
   return RESET_FAILED;
@@ -113,16 +113,16 @@ reset_answer reset_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
 
 /* A loan that gave up waiting may have begun to read. */
 static mp_status begin_or_step(mp_driver *driver, mp_slot *slot, mp_error *err) {
-  if (slot->reset_begun)
+  if (slot->reset.begun)
     return driver->step(slot->session, err);
-  slot->reset_begun = true;
+  slot->reset.begun = true;
   return driver->reset_read(slot->session, err);
 }
 
 reset_answer reset_read(mp_loan *loan, int64_t now_ns, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
-  if (loan->slot->reset_partial)
-    loan->slot->reset_ns = now_ns; /* nobody could answer before the rest was sent */
+  if (loan->slot->reset.partial)
+    loan->slot->reset.sent_ns = now_ns; /* nobody could answer before the rest was sent */
   mp_status status = begin_or_step(pool->driver, loan->slot, err);
   if (status == MP_DONE)
     pool->stats.resets_hidden++;
@@ -140,5 +140,5 @@ reset_answer reset_read(mp_loan *loan, int64_t now_ns, mp_wait *wait, mp_error *
 
 void reset_put_aside(mp_loan *loan) {
   loan->pool->stats.reset_wait_ns += pool_now(loan->pool) - loan->since_ns;
-  loan->slot->reset_slow = true;
+  loan->slot->reset.slow = true;
 }

@@ -14,40 +14,40 @@ static const int64_t first_pause_ns = 20 * MP_MILLISECOND;
 static const int64_t longest_pause_ns = 300 * MP_MILLISECOND;
 
 /* A server that has just come back is slow, and other pools have waited for it as well. */
-bool server_may_open(const mp_pool *pool) {
-  if (pool->failures > 0)
-    return pool->counts[SLOT_OPENING] == 0 && pool_now(pool) >= pool->retry_at_ns;
-  return pool->successes == 0 || pool->counts[SLOT_OPENING] <= pool->successes;
+bool server_may_open(const struct server *server) {
+  if (server->failures > 0)
+    return server->opening == 0 && pool_now(server->pool) >= server->retry_at_ns;
+  return server->successes == 0 || server->opening <= server->successes;
 }
 
-static int64_t pause_ns(mp_pool *pool) {
+static int64_t pause_ns(struct server *server) {
   int64_t pause = first_pause_ns;
-  for (unsigned i = 1; i < pool->failures && pause < longest_pause_ns; i++)
+  for (unsigned i = 1; i < server->failures && pause < longest_pause_ns; i++)
     pause *= 2;
   if (pause > longest_pause_ns)
     pause = longest_pause_ns;
-  return pause / 2 + (int64_t)pool_random(pool, (uint64_t)pause / 2 + 1);
+  return pause / 2 + (int64_t)pool_random(server->pool, (uint64_t)pause / 2 + 1);
 }
 
 /* A server that refuses for good does answer: whoever comes next is told the same at once. */
-void server_after_failed_open(mp_pool *pool, const mp_error *err) {
-  pool->stats.connect_failures++;
-  pool->successes = 0;
+void server_after_failed_open(struct server *server, const mp_error *err) {
+  server->pool->stats.connect_failures++;
+  server->successes = 0;
   if (!err->retryable) {
-    pool->failures = 0;
+    server->failures = 0;
     return;
   }
-  pool->failures++;
-  pool->last_failure = *err;
-  pool->retry_at_ns = pool_now(pool) + pause_ns(pool);
+  server->failures++;
+  server->last_failure = *err;
+  server->retry_at_ns = pool_now(server->pool) + pause_ns(server);
 }
 
-void server_after_open(mp_pool *pool) {
-  if (pool->failures > 0 || pool->successes > 0)
-    pool->successes++;
-  if (pool->successes >= pool->config.max_size)
-    pool->successes = 0;
-  pool->failures = 0;
+void server_after_open(struct server *server) {
+  if (server->failures > 0 || server->successes > 0)
+    server->successes++;
+  if (server->successes >= server->pool->config.max_size)
+    server->successes = 0;
+  server->failures = 0;
 }
 
 /* ---- does it know resets ---- */
@@ -61,7 +61,7 @@ enum {
 
 /* A Galera node says 1047 too while it may not serve, in other words. */
 static bool is_refusal(const mp_slot *slot, const mp_error *err) {
-  return err->code == 1047 && strstr(err->message, "Unknown command") && !slot->reset_answered;
+  return err->code == 1047 && strstr(err->message, "Unknown command") && !slot->reset.answered;
 }
 
 /* What was not told yet has not happened for the user: that it worked meanwhile. */
@@ -69,48 +69,50 @@ static void tell(mp_pool *pool, unsigned event) {
   pool->events = (pool->events & ~(unsigned)MP_EVENT_RESET_WORKS) | event;
 }
 
-void server_after_reset(mp_pool *pool, mp_slot *slot) {
-  slot->reset_answered = true;
-  if (pool->reset_refused || pool->reset_failures >= FAILURES_TOLD)
-    tell(pool, MP_EVENT_RESET_WORKS);
-  pool->reset_refused = false;
-  pool->reset_refusals = pool->reset_failures = 0;
+void server_after_reset(mp_slot *slot) {
+  struct server *server = slot->server;
+  slot->reset.answered = true;
+  if (server->reset_refused || server->reset_failures >= FAILURES_TOLD)
+    tell(server->pool, MP_EVENT_RESET_WORKS);
+  server->reset_refused = false;
+  server->reset_refusals = server->reset_failures = 0;
 }
 
-static void count_refusal(mp_pool *pool) {
-  if (++pool->reset_refusals < REFUSALS_TOLD)
+static void count_refusal(struct server *server) {
+  if (++server->reset_refusals < REFUSALS_TOLD)
     return;
-  pool->reset_refused = true;
-  pool->reset_ask_at_ns = add_time(pool_now(pool), ask_again_ns);
-  tell(pool, MP_EVENT_RESET_REFUSED);
+  server->reset_refused = true;
+  server->reset_ask_at_ns = add_time(pool_now(server->pool), ask_again_ns);
+  tell(server->pool, MP_EVENT_RESET_REFUSED);
 }
 
-static void count_failure(mp_pool *pool, const mp_error *err) {
-  memcpy(pool->reset_failure, err->message, sizeof pool->reset_failure);
-  if (++pool->reset_failures == FAILURES_TOLD)
-    tell(pool, MP_EVENT_RESET_FAILING);
+static void count_failure(struct server *server, const mp_error *err) {
+  memcpy(server->reset_failure, err->message, sizeof server->reset_failure);
+  if (++server->reset_failures == FAILURES_TOLD)
+    tell(server->pool, MP_EVENT_RESET_FAILING);
 }
 
-void server_after_failed_reset(mp_pool *pool, const mp_slot *slot, const mp_error *err) {
-  pool->stats.resets_failed++;
-  if (pool->reset_refused)
+void server_after_failed_reset(const mp_slot *slot, const mp_error *err) {
+  struct server *server = slot->server;
+  server->pool->stats.resets_failed++;
+  if (server->reset_refused)
     return;
   if (is_refusal(slot, err))
-    count_refusal(pool);
+    count_refusal(server);
   else
-    count_failure(pool, err);
+    count_failure(server, err);
 }
 
-bool server_may_reset(mp_pool *pool) {
-  if (!pool->reset_refused)
+bool server_refuses_resets(const struct server *server) {
+  return server->reset_refused;
+}
+
+bool server_may_reset(struct server *server) {
+  if (!server->reset_refused)
     return true;
-  int64_t now_ns = pool_now(pool);
-  if (now_ns < pool->reset_ask_at_ns)
+  int64_t now_ns = pool_now(server->pool);
+  if (now_ns < server->reset_ask_at_ns)
     return false;
-  pool->reset_ask_at_ns = add_time(now_ns, ask_again_ns);
+  server->reset_ask_at_ns = add_time(now_ns, ask_again_ns);
   return true;
-}
-
-const char *mp_pool_reset_failure(const mp_pool *pool) {
-  return pool->reset_failure;
 }

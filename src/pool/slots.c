@@ -4,7 +4,7 @@
 #include <assert.h>
 
 #include "idle.h"
-#include "server.h"
+#include "servers.h"
 #include "time.h"
 
 void slot_move(mp_pool *pool, mp_slot *slot, slot_state state) {
@@ -12,6 +12,7 @@ void slot_move(mp_pool *pool, mp_slot *slot, slot_state state) {
   if (slot->state == SLOT_IDLE)
     idle_remove(pool, slot);
   pool->counts[slot->state]--;
+  slot->server->opening += (state == SLOT_OPENING) - (slot->state == SLOT_OPENING);
   slot->state = state;
   pool->counts[state]++;
   if (state == SLOT_IDLE || state == SLOT_EMPTY || state == SLOT_RECOVERING)
@@ -35,7 +36,7 @@ mp_slot *slot_find(mp_pool *pool, slot_state state) {
 /* A connect that is under way is nearest; a statement that is being stopped may take longest. */
 mp_slot *slot_find_other(mp_pool *pool) {
   mp_slot *slot = slot_find(pool, SLOT_OPENING);
-  if (!slot && server_may_open(pool))
+  if (!slot && servers_may_open(pool))
     slot = slot_find(pool, SLOT_EMPTY);
   return slot ? slot : slot_find(pool, SLOT_RECOVERING);
 }
@@ -48,8 +49,8 @@ void slot_after_open(mp_pool *pool, mp_slot *slot) {
     lifetime_ns -= (int64_t)pool_random(pool, (uint64_t)lifetime_ns / 10 + 1);
   slot->expires_ns = add_time(now_ns, lifetime_ns);
   slot->idle_limit_ns = pool->driver->idle_limit_ns(slot->session);
-  slot->reset_pending = slot->reset_begun = slot->reset_partial = slot->reset_slow = false;
-  slot->reset_answered = false;
+  slot->reset.pending = slot->reset.begun = slot->reset.partial = slot->reset.slow = false;
+  slot->reset.answered = false;
   slot->lost = slot->retire = slot->recording = false;
   slot->fresh = true;
   pool->stats.opened++;

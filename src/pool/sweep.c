@@ -11,7 +11,7 @@ void sweep_close_dead(mp_pool *pool, mp_slot *slot) {
 
 /* One dead session seldom comes alone: a restart or a failover ends them all. */
 void sweep_dead(mp_pool *pool) {
-  for (mp_slot *slot = pool->newest, *older; slot; slot = older) {
+  for (mp_slot *slot = pool->idle.newest, *older; slot; slot = older) {
     older = slot->older;
     if (pool->driver->peek(slot->session) == MP_DEAD)
       sweep_close_dead(pool, slot);
@@ -48,7 +48,7 @@ static void close_idle(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
 /* Those that time has overtaken, and when to look again. */
 static void close_ended(mp_pool *pool, int64_t now_ns) {
   idle_expect_nothing(pool);
-  for (mp_slot *slot = pool->oldest, *newer; slot; slot = newer) {
+  for (mp_slot *slot = pool->idle.oldest, *newer; slot; slot = newer) {
     newer = slot->newer;
     if (sweep_has_ended(pool, slot, now_ns))
       close_idle(pool, slot, now_ns);
@@ -59,16 +59,16 @@ static void close_ended(mp_pool *pool, int64_t now_ns) {
 
 /* By idle_timeout the oldest go first, so the first that may stay ends the search. */
 void sweep_outlived(mp_pool *pool, int64_t now_ns) {
-  if (now_ns >= pool->idle_ends_ns)
+  if (now_ns >= pool->idle.ends_ns)
     close_ended(pool, now_ns);
-  while (pool->oldest && has_outlived(pool, pool->oldest, now_ns))
-    close_idle(pool, pool->oldest, now_ns);
+  while (pool->idle.oldest && has_outlived(pool, pool->idle.oldest, now_ns))
+    close_idle(pool, pool->idle.oldest, now_ns);
 }
 
 void sweep_all(mp_pool *pool) {
-  while (pool->newest) {
+  while (pool->idle.newest) {
     pool->stats.retired++;
-    slot_close(pool, pool->newest);
+    slot_close(pool, pool->idle.newest);
   }
 }
 
