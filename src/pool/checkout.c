@@ -80,7 +80,7 @@ static bool is_held_back(const mp_pool *pool) {
 static mp_status wait_in_queue(mp_loan *loan, mp_wait *wait) {
   mp_pool *pool = loan->pool;
   int64_t until_ns = loan->deadline_ns;
-  if (pool->queue.first == loan && is_held_back(pool) && pool->counts[SLOT_OPENING] == 0)
+  if (queue_is_first(loan) && is_held_back(pool) && pool->counts[SLOT_OPENING] == 0)
     until_ns = earlier(until_ns, servers_retry_at_ns(pool));
   *wait = (mp_wait){.fd = loan->wakeup_fd, .until_ns = until_ns};
   return MP_WAIT;
@@ -135,7 +135,7 @@ static mp_status after_reset(mp_loan *loan, reset_answer answer, mp_error *err) 
 static mp_status use_idle(mp_loan *loan, mp_slot *slot, int64_t now_ns, mp_wait *wait, mp_error *err) {
   loan->slot = slot;
   slot->loan = loan;
-  if (!slot->reset.pending)
+  if (!reset_is_pending(slot))
     return hold(loan, now_ns);
   loan->stage = LOAN_RESETTING;
   return after_reset(loan, reset_read(loan, now_ns, wait, err), err);
@@ -270,7 +270,7 @@ static mp_status seek(mp_loan *loan, mp_wait *wait, mp_error *err) {
   step_orphans(pool);
   int64_t now_ns = pool_now(pool);
   sweep_outlived(pool, now_ns);
-  if (pool->queue.first && loan->tries == 0)
+  if (!queue_is_empty(pool) && loan->tries == 0)
     return enqueue(loan, wait, err);
   bool may_reuse = loan->tries <= pool->config.retries && !distrust_wants_new(pool);
   if (may_reuse && (slot = pick_idle(pool, now_ns))) {
@@ -388,7 +388,7 @@ mp_status mp_loan_checkout(mp_loan *loan, int64_t timeout_ns, const char *label,
   loan->operation = OP_CHECKOUT;
   loan->timeout_ns = timeout_ns;
   loan->deadline_ns = add_time(pool_now(loan->pool), timeout_ns);
-  loan->turn.ticket = loan->pool->queue.tickets++;
+  queue_take_ticket(loan);
   loan->tries = 0;
   loan->label = label ? label : "";
   return checkout_end(loan, acquire(loan, wait, err));

@@ -31,7 +31,7 @@ bool mp_pool_next_overdue(mp_pool *pool, mp_holder *holder) {
   int64_t now_ns = pool_now(pool);
   if (now_ns < pool->overdue.at_ns)
     return false;
-  pool->overdue.at_ns = MP_NEVER;
+  overdue_expect_nothing(pool);
   bool found = false;
   for (unsigned i = 0; i < pool->config.max_size; i++) {
     mp_loan *loan = is_held(&pool->slots[i]) ? pool->slots[i].loan : NULL;

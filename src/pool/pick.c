@@ -1,6 +1,8 @@
 /* Which idle session to lend: the newest that is ready. */
 #include "pick.h"
 
+#include "idle.h"
+#include "queue.h"
 #include "reset.h"
 #include "server.h"
 #include "servers.h"
@@ -19,7 +21,7 @@ typedef enum idle_finding {
    checkout can show it the session that takes its place. */
 static mp_liveness liveness_of(const mp_pool *pool, const mp_slot *slot) {
   bool replaceable = pool->config.retries > 0 && !pool->config.hooked;
-  if (!slot->reset.pending && replaceable && pool->driver->send_tells(slot->session))
+  if (!reset_is_pending(slot) && replaceable && pool->driver->send_tells(slot->session))
     return MP_QUIET;
   return pool->driver->peek(slot->session);
 }
@@ -34,7 +36,7 @@ static idle_finding look_at(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
     sweep_close_outlived(pool, slot, now_ns);
     return FOUND_OLD;
   }
-  if (!slot->reset.pending || liveness == MP_READY)
+  if (!reset_is_pending(slot) || liveness == MP_READY)
     return FOUND_READY;
   if (!reset_is_late(pool, slot, now_ns))
     return FOUND_PENDING;
@@ -48,24 +50,24 @@ static idle_finding look_at(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
 /* Waiting for a reset's reply beats opening a session, unless it takes its time. */
 static bool is_worth_waiting_for(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
   bool may_open = pool->counts[SLOT_EMPTY] > 0 && servers_may_open(pool);
-  return !may_open || now_ns - slot->reset.sent_ns < RESET_SLOW_NS;
+  return !may_open || reset_is_recent(slot, now_ns);
 }
 
 static bool is_promising(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
-  if (slot->reset.slow)
+  if (reset_is_put_aside(slot))
     return false;
-  return !slot->reset.pending || now_ns - slot->reset.sent_ns < RESET_SLOW_NS ||
+  return !reset_is_pending(slot) || reset_is_recent(slot, now_ns) ||
          pool->driver->peek(slot->session) == MP_READY;
 }
 
 /* Whether a checkout that waits for a slow reset may get another session without it: not before
    those that wait in the queue, and not one whose reset was too slow already. */
 bool pick_has_other(const mp_pool *pool, int64_t now_ns) {
-  if (pool->queue.first)
+  if (!queue_is_empty(pool))
     return false;
   if (pool->counts[SLOT_EMPTY] > 0 && servers_may_open(pool))
     return true;
-  for (const mp_slot *slot = pool->idle.newest; slot; slot = slot->older)
+  for (const mp_slot *slot = idle_newest(pool); slot; slot = idle_older(slot))
     if (is_promising(pool, slot, now_ns))
       return true;
   return false;
@@ -76,13 +78,13 @@ bool pick_has_other(const mp_pool *pool, int64_t now_ns) {
 mp_slot *pick_idle(mp_pool *pool, int64_t now_ns) {
   bool death = false;
   mp_slot *found = NULL, *pending = NULL;
-  for (mp_slot *slot = pool->idle.newest, *older; slot && (!found || death); slot = older) {
-    older = slot->older;
+  for (mp_slot *slot = idle_newest(pool), *older; slot && (!found || death); slot = older) {
+    older = idle_older(slot);
     idle_finding finding = look_at(pool, slot, now_ns);
     death |= finding == FOUND_DEAD;
     if (finding == FOUND_READY && !found)
       found = slot;
-    if (finding == FOUND_PENDING && (!pending || pending->reset.slow || !slot->reset.slow))
+    if (finding == FOUND_PENDING && (!pending || reset_is_put_aside(pending) || !reset_is_put_aside(slot)))
       pending = slot;
   }
   if (found || !pending || !is_worth_waiting_for(pool, pending, now_ns))

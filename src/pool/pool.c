@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "idle.h"
+#include "overdue.h"
 #include "queue.h"
 #include "slots.h"
 #include "sweep.h"
@@ -39,7 +41,8 @@ mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
   pool->counts[SLOT_EMPTY] = config->max_size;
   pool->owned = true;
   pool->ended_fd = -1;
-  pool->overdue.at_ns = pool->idle.ends_ns = MP_NEVER;
+  idle_expect_nothing(pool);
+  overdue_expect_nothing(pool);
   pool->random = config->seed | 1; /* xorshift must not begin with 0 */
   return pool;
 }

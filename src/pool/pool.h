@@ -44,8 +44,8 @@ typedef struct mp_slot {
     bool begun;                  /* ... and a loan that gave up waiting began to read them */
     bool partial;                /* ... and a part of it is still to be sent */
     bool slow;                   /* ... and were given up for another session */
-    bool answered;               /* a reset has led the session back before */
   } reset;
+  bool was_reset; /* the session has answered a reset before; server.c */
   bool fresh;     /* the user's on_connect has not seen the session yet */
   bool recording; /* ... or has it in hand: its baseline is half made */
   bool lost;      /* the session is of no more use to its loan */

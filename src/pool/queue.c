@@ -2,6 +2,7 @@
    first directly, so that nobody who comes later can take it. */
 #include "queue.h"
 
+#include "idle.h"
 #include "servers.h"
 #include "slots.h"
 
@@ -54,7 +55,7 @@ void queue_leave(mp_loan *loan) {
 
 /* What the first in the queue could use now: its state tells how. */
 static mp_slot *find_usable(mp_pool *pool) {
-  return pool->idle.newest ? pool->idle.newest : slot_find_other(pool);
+  return idle_newest(pool) ? idle_newest(pool) : slot_find_other(pool);
 }
 
 static void hand_over(mp_loan *loan, mp_slot *slot) {
@@ -127,8 +128,8 @@ static void reassign(mp_loan *loan, mp_slot *slot) {
 
 static void serve_parked(mp_pool *pool) {
   mp_loan *loan;
-  while (pool->idle.newest && !pool->closed && (loan = find_parked(pool)))
-    reassign(loan, pool->idle.newest);
+  while (idle_newest(pool) && !pool->closed && (loan = find_parked(pool)))
+    reassign(loan, idle_newest(pool));
 }
 
 void queue_serve(mp_pool *pool) {

@@ -14,6 +14,19 @@ void queue_leave(mp_loan *loan);
 /* Woken: true when the loan was handed a slot. */
 bool queue_try(mp_loan *loan);
 
+static inline bool queue_is_empty(const mp_pool *pool) {
+  return !pool->queue.first;
+}
+
+static inline bool queue_is_first(const mp_loan *loan) {
+  return loan->pool->queue.first == loan;
+}
+
+/* The checkout begins: its place among those that wait, if it comes to that. */
+static inline void queue_take_ticket(mp_loan *loan) {
+  loan->turn.ticket = loan->pool->queue.tickets++;
+}
+
 /* Call it whenever a slot may have become of use. */
 void queue_serve(mp_pool *pool);
 

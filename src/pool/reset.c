@@ -52,8 +52,7 @@ mp_status reset_fail_late(mp_error *err) {
 
 /* Put aside with a part of its replies there, it would be the first to be found again, for ever. */
 static bool is_slow(const mp_loan *loan, int64_t now_ns) {
-  return now_ns - loan->slot->reset.sent_ns >= RESET_SLOW_NS &&
-         loan->pool->driver->peek(loan->slot->session) != MP_READY;
+  return !reset_is_recent(loan->slot, now_ns) && loan->pool->driver->peek(loan->slot->session) != MP_READY;
 }
 
 /* Nobody tells the checkout of another session that comes back meanwhile, so it looks from time to time. */

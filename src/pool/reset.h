@@ -28,6 +28,24 @@ reset_answer reset_step(mp_loan *loan, mp_wait *wait, mp_error *err);
 /* The reset goes on, for whoever takes the session next. */
 void reset_put_aside(mp_loan *loan);
 
+static inline bool reset_is_pending(const mp_slot *slot) {
+  return slot->reset.pending;
+}
+
+static inline bool reset_is_put_aside(const mp_slot *slot) {
+  return slot->reset.slow;
+}
+
+/* It is too early to take another session instead. */
+static inline bool reset_is_recent(const mp_slot *slot, int64_t now_ns) {
+  return now_ns - slot->reset.sent_ns < RESET_SLOW_NS;
+}
+
+/* The session is new. */
+static inline void reset_clear(mp_slot *slot) {
+  slot->reset.pending = slot->reset.begun = slot->reset.partial = slot->reset.slow = false;
+}
+
 /* Whether the replies have had all the time they may take; fails for that. */
 bool reset_is_late(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 mp_status reset_fail_late(mp_error *err);

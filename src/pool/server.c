@@ -61,7 +61,7 @@ enum {
 
 /* A Galera node says 1047 too while it may not serve, in other words. */
 static bool is_refusal(const mp_slot *slot, const mp_error *err) {
-  return err->code == 1047 && strstr(err->message, "Unknown command") && !slot->reset.answered;
+  return err->code == 1047 && strstr(err->message, "Unknown command") && !slot->was_reset;
 }
 
 /* What was not told yet has not happened for the user: that it worked meanwhile. */
@@ -71,7 +71,7 @@ static void tell(mp_pool *pool, unsigned event) {
 
 void server_after_reset(mp_slot *slot) {
   struct server *server = slot->server;
-  slot->reset.answered = true;
+  slot->was_reset = true;
   if (server->reset_refused || server->reset_failures >= FAILURES_TOLD)
     tell(server->pool, MP_EVENT_RESET_WORKS);
   server->reset_refused = false;

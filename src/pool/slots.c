@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "idle.h"
+#include "reset.h"
 #include "servers.h"
 #include "time.h"
 
@@ -49,8 +50,8 @@ void slot_after_open(mp_pool *pool, mp_slot *slot) {
     lifetime_ns -= (int64_t)pool_random(pool, (uint64_t)lifetime_ns / 10 + 1);
   slot->expires_ns = add_time(now_ns, lifetime_ns);
   slot->idle_limit_ns = pool->driver->idle_limit_ns(slot->session);
-  slot->reset.pending = slot->reset.begun = slot->reset.partial = slot->reset.slow = false;
-  slot->reset.answered = false;
+  reset_clear(slot);
+  slot->was_reset = false;
   slot->lost = slot->retire = slot->recording = false;
   slot->fresh = true;
   pool->stats.opened++;

@@ -11,8 +11,8 @@ void sweep_close_dead(mp_pool *pool, mp_slot *slot) {
 
 /* One dead session seldom comes alone: a restart or a failover ends them all. */
 void sweep_dead(mp_pool *pool) {
-  for (mp_slot *slot = pool->idle.newest, *older; slot; slot = older) {
-    older = slot->older;
+  for (mp_slot *slot = idle_newest(pool), *older; slot; slot = older) {
+    older = idle_older(slot);
     if (pool->driver->peek(slot->session) == MP_DEAD)
       sweep_close_dead(pool, slot);
   }
@@ -48,8 +48,8 @@ static void close_idle(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
 /* Those that time has overtaken, and when to look again. */
 static void close_ended(mp_pool *pool, int64_t now_ns) {
   idle_expect_nothing(pool);
-  for (mp_slot *slot = pool->idle.oldest, *newer; slot; slot = newer) {
-    newer = slot->newer;
+  for (mp_slot *slot = idle_oldest(pool), *newer; slot; slot = newer) {
+    newer = idle_newer(slot);
     if (sweep_has_ended(pool, slot, now_ns))
       close_idle(pool, slot, now_ns);
     else
@@ -59,16 +59,16 @@ static void close_ended(mp_pool *pool, int64_t now_ns) {
 
 /* By idle_timeout the oldest go first, so the first that may stay ends the search. */
 void sweep_outlived(mp_pool *pool, int64_t now_ns) {
-  if (now_ns >= pool->idle.ends_ns)
+  if (idle_is_end_expected(pool, now_ns))
     close_ended(pool, now_ns);
-  while (pool->idle.oldest && has_outlived(pool, pool->idle.oldest, now_ns))
-    close_idle(pool, pool->idle.oldest, now_ns);
+  while (idle_oldest(pool) && has_outlived(pool, idle_oldest(pool), now_ns))
+    close_idle(pool, idle_oldest(pool), now_ns);
 }
 
 void sweep_all(mp_pool *pool) {
-  while (pool->idle.newest) {
+  while (idle_newest(pool)) {
     pool->stats.retired++;
-    slot_close(pool, pool->idle.newest);
+    slot_close(pool, idle_newest(pool));
   }
 }
 
