@@ -4,12 +4,17 @@
 
 #include "mypool.h"
 
+/* Where a server is. */
+typedef struct mp_address {
+  const char *host;   /* name or address; not with socket */
+  unsigned port;      /* 1 to 65535 */
+  const char *socket; /* path of a unix socket, or NULL */
+} mp_address;
+
 /* The address and manners of a server. Strings may be NULL where the comment allows it;
    all are copied. */
 typedef struct mp_server {
-  const char *host;               /* name or address; not with socket */
-  unsigned port;                  /* 1 to 65535 */
-  const char *socket;             /* path of a unix socket, or NULL */
+  mp_address address;
   const char *user, *database;    /* NULL: none */
   const char *charset;            /* character set of the connection */
   const char *collation;          /* NULL: the server's default for the charset */

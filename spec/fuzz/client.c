@@ -268,8 +268,7 @@ static char *password(void *context, mp_error *err) {
 
 static mp_driver *new_driver(const char *socket) {
   static const char *const init_sql[] = {"SET @a = 1", "SET @b = 2"};
-  mp_server address = {.socket = socket,
-                       .port = 3306,
+  mp_server address = {.address = {.socket = socket, .port = 3306},
                        .user = "app",
                        .database = "app",
                        .charset = "utf8mb4",

@@ -84,16 +84,16 @@ static void read_tls(lua_State *L, mp_server *server) {
 }
 
 static void read_server(lua_State *L, mp_server *server) {
-  server->host = string_option(L, "host");
-  server->port = count_option(L, "port", 1);
-  server->socket = string_option(L, "socket");
+  server->address.host = string_option(L, "host");
+  server->address.port = count_option(L, "port", 1);
+  server->address.socket = string_option(L, "socket");
   server->user = string_option(L, "user");
   server->database = string_option(L, "database");
   server->charset = string_option(L, "charset");
   server->collation = string_option(L, "collation");
   server->autocommit_off = !flag_option(L, "autocommit", true);
   server->connect_timeout_ns = seconds_option(L, "connect_timeout", 5 * MP_SECOND);
-  luaL_argcheck(L, server->port <= 65535 && server->charset, 1, "port and charset");
+  luaL_argcheck(L, server->address.port <= 65535 && server->charset, 1, "port and charset");
   read_tls(L, server);
   read_init_sql(L, server);
 }

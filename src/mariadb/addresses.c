@@ -31,7 +31,7 @@ static bool is_address(const char *host) {
 
 /* Free the list with freeaddrinfo. */
 static struct addrinfo *resolve(const mp_session *session, mp_error *err) {
-  const char *host = session->driver->server.host;
+  const char *host = session->address.host;
   struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
   if (!mp_helper_enter_uninterruptible(session)) {
     mp_fail(err, MP_ERR_CONNECT, CR_SERVER_LOST, "the program is ending");
@@ -56,14 +56,11 @@ static size_t count_of(const struct addrinfo *list) {
    Each has a session of its own, whose connection the winner hands over. */
 
 static mp_session *attempt_new(mp_session *session, const struct addrinfo *address, mp_error *err) {
-  const mp_server *server = &session->driver->server;
   mp_session *attempt = mp_login_new(session);
-  if (attempt) {
-    attempt->address = malloc(NI_MAXHOST + strlen(server->host));
-    attempt->port_number = server->port;
-  }
-  if (attempt && attempt->address &&
-      getnameinfo(address->ai_addr, address->ai_addrlen, attempt->address, NI_MAXHOST, NULL, 0,
+  if (attempt)
+    attempt->numeric_host = malloc(NI_MAXHOST + strlen(session->address.host));
+  if (attempt && attempt->numeric_host &&
+      getnameinfo(address->ai_addr, address->ai_addrlen, attempt->numeric_host, NI_MAXHOST, NULL, 0,
                   NI_NUMERICHOST) == 0)
     return attempt;
   if (attempt)
@@ -217,8 +214,7 @@ static mp_status run_race(race *r, mp_error *err) {
 }
 
 mp_status mp_addresses_login(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  const mp_server *server = &session->driver->server;
-  if (server->socket || is_address(server->host))
+  if (session->address.socket || is_address(session->address.host))
     return mp_login(session, deadline_ns, err);
   struct addrinfo *list = resolve(session, err);
   mp_status status = MP_FAILED;

@@ -8,7 +8,7 @@
 #include "query.h"
 
 static bool in_result(const mp_session *session) {
-  return session->result || (session->executing && session->in_rows);
+  return session->result || (session->prepared.executing && session->prepared.in_rows);
 }
 
 enum { LOOK_AFTER_ROWS = 200 };

@@ -14,19 +14,19 @@
 
 /* Takes what a _start or _cont function returned: wait for `events`, or go on. */
 mp_status mp_call_settle(mp_session *session, int events, mp_error *err) {
-  session->events = events;
+  session->call.events = events;
   if (events)
     return MP_WAIT;
-  session->cont = NULL;
-  return session->done(session, err);
+  session->call.cont = NULL;
+  return session->call.done(session, err);
 }
 
 /* libmariadb retries its read when woken for nothing, so telling it that all it waited for
    has happened is harmless. Timeouts are ours: MYSQL_WAIT_TIMEOUT is never passed on. */
 mp_status mp_call_step(mp_session *session, mp_error *err) {
-  int happened = session->events & ~MYSQL_WAIT_TIMEOUT;
+  int happened = session->call.events & ~MYSQL_WAIT_TIMEOUT;
   mp_tls_clear_errors(session);
-  return mp_call_settle(session, session->cont(session, happened), err);
+  return mp_call_settle(session, session->call.cont(session, happened), err);
 }
 
 static short poll_events(int events) {
@@ -73,8 +73,9 @@ bool mp_call_poll(const mp_session *session, int events, int64_t deadline_ns) {
 /* The way through the epoll set and Lua's loop costs more than the wait for a short statement. A read that
    may block has waited already, until the deadline or a signal. */
 bool mp_call_wait_here(mp_session *session, int64_t deadline_ns) {
-  bool waited = session->may_block_until_ns > 0 && !(session->events & MYSQL_WAIT_WRITE);
-  return !session->helper && session->cont && !waited && mp_call_poll(session, session->events, deadline_ns);
+  bool waited = session->call.may_block_until_ns > 0 && !(session->call.events & MYSQL_WAIT_WRITE);
+  return !session->helper && session->call.cont && !waited &&
+         mp_call_poll(session, session->call.events, deadline_ns);
 }
 
 static mp_status fail_late(mp_error *err) {
@@ -89,7 +90,7 @@ mp_status mp_call_look(mp_session *session, int64_t deadline_ns, mp_error *err) 
 /* Brings what returned `status` to its end without leaving. */
 mp_status mp_call_run(mp_session *session, mp_status status, int64_t deadline_ns, mp_error *err) {
   while (status == MP_WAIT) {
-    if (!wait_in_place(session, session->events, deadline_ns))
+    if (!wait_in_place(session, session->call.events, deadline_ns))
       return fail_late(err);
     status = mp_call_step(session, err);
   }
@@ -120,7 +121,7 @@ bool mp_call_has_packet(const mp_session *session) {
 /* After the rows come a short packet that begins with 0xFE, or an error, which begins with 0xFF (MariaDB
    knowledge base, "Result Set Packets"); a row may begin like that too. */
 bool mp_call_has_row(const mp_session *session) {
-  return !session->cont && mp_call_has_packet(session) && session->mysql->net.pvio->cache_pos[4] < 0xFE;
+  return !session->call.cont && mp_call_has_packet(session) && session->mysql->net.pvio->cache_pos[4] < 0xFE;
 }
 
 /* ---- reading the socket ----
@@ -131,7 +132,7 @@ bool mp_call_has_row(const mp_session *session) {
    not 19.6. */
 
 static mp_session *session_of(const MARIADB_PVIO *pvio) {
-  return (mp_session *)(void *)((char *)pvio->methods - offsetof(mp_session, reading));
+  return (mp_session *)(void *)((char *)pvio->methods - offsetof(mp_session, call.reading));
 }
 
 /* From 3.4.10 on the library's sockets never block (its issue CONC-828): its one function for reading waits
@@ -147,35 +148,35 @@ static bool has_the_layout_of_its_headers(void) {
 
 /* True: there is nothing to read. */
 static bool block_until_readable(mp_session *session) {
-  return session->may_block_until_ns > 0 &&
-         !mp_call_poll(session, MYSQL_WAIT_READ, session->may_block_until_ns);
+  return session->call.may_block_until_ns > 0 &&
+         !mp_call_poll(session, MYSQL_WAIT_READ, session->call.may_block_until_ns);
 }
 
 #if MARIADB_PACKAGE_VERSION_ID < ALWAYS_NONBLOCKING
 static ssize_t read_socket(MARIADB_PVIO *pvio, uchar *buffer, size_t length) {
   mp_session *session = session_of(pvio);
-  bool in_vain = session->answer_pending;
-  session->answer_pending = false;
-  if (session->may_block_until_ns > 0)
+  bool in_vain = session->call.answer_pending;
+  session->call.answer_pending = false;
+  if (session->call.may_block_until_ns > 0)
     in_vain = block_until_readable(session);
   if (!in_vain)
-    return session->ordinary->async_read(pvio, buffer, length);
+    return session->call.ordinary->async_read(pvio, buffer, length);
   errno = EAGAIN;
   return -1;
 }
 
 static void use_own_read(mp_session *session) {
-  session->reading.async_read = read_socket;
+  session->call.reading.async_read = read_socket;
 }
 #else
 static ssize_t read_socket(MARIADB_PVIO *pvio, uchar *buffer, size_t length) {
   mp_session *session = session_of(pvio);
   block_until_readable(session);
-  return session->ordinary->read(pvio, buffer, length);
+  return session->call.ordinary->read(pvio, buffer, length);
 }
 
 static void use_own_read(mp_session *session) {
-  session->reading.read = read_socket;
+  session->call.reading.read = read_socket;
 }
 #endif
 
@@ -183,19 +184,20 @@ void mp_call_take_reads(mp_session *session) {
   MARIADB_PVIO *pvio = session->mysql->net.pvio;
   if (session->driver->server.tls || !has_the_layout_of_its_headers()) /* or OpenSSL reads */
     return;
-  session->ordinary = pvio->methods;
-  session->reading = *pvio->methods;
+  session->call.ordinary = pvio->methods;
+  session->call.reading = *pvio->methods;
   use_own_read(session);
-  pvio->methods = &session->reading;
+  pvio->methods = &session->call.reading;
 }
 
 void mp_call_give_reads(mp_session *session) {
-  if (session->ordinary)
-    session->mysql->net.pvio->methods = session->ordinary;
+  if (session->call.ordinary)
+    session->mysql->net.pvio->methods = session->call.ordinary;
 }
 
 void mp_call_may_block_until(mp_session *session, int64_t until_ns) {
-  session->may_block_until_ns = session->ordinary && !session->driver->server.threads ? until_ns : 0;
+  session->call.may_block_until_ns =
+      session->call.ordinary && !session->driver->server.threads ? until_ns : 0;
 }
 
 /* ---- failing ---- */

@@ -78,6 +78,7 @@ static mp_session *session_new(mariadb_driver *driver) {
   if (!session)
     return NULL;
   session->driver = driver;
+  session->address = driver->server.address;
   mp_program_join(session);
   session->fork_generation = mp_fork_generation();
   mp_closing_take(session);

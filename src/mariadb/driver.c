@@ -32,8 +32,8 @@ static mp_status session_step(mp_session *session, mp_error *err) {
 static int wait_fd(mp_session *session) {
   if (session->helper)
     return mp_helper_fd(session);
-  return mp_pollset_arm(session->pollset, mysql_get_socket(session->mysql), session->events & MYSQL_WAIT_READ,
-                        session->events & MYSQL_WAIT_WRITE);
+  return mp_pollset_arm(session->pollset, mysql_get_socket(session->mysql),
+                        session->call.events & MYSQL_WAIT_READ, session->call.events & MYSQL_WAIT_WRITE);
 }
 
 static uint64_t session_id(const mp_session *session) {
@@ -68,9 +68,9 @@ static int64_t now_ns(mp_driver *self) {
 
 /* The strings of mp_server that are copied, and freed. */
 static const size_t strings[] = {
-    offsetof(mp_server, host),     offsetof(mp_server, socket),   offsetof(mp_server, user),
-    offsetof(mp_server, database), offsetof(mp_server, charset),  offsetof(mp_server, collation),
-    offsetof(mp_server, tls_ca),   offsetof(mp_server, tls_cert), offsetof(mp_server, tls_key),
+    offsetof(mp_server, address.host), offsetof(mp_server, address.socket), offsetof(mp_server, user),
+    offsetof(mp_server, database),     offsetof(mp_server, charset),        offsetof(mp_server, collation),
+    offsetof(mp_server, tls_ca),       offsetof(mp_server, tls_cert),       offsetof(mp_server, tls_key),
 };
 enum { STRINGS = sizeof strings / sizeof *strings };
 

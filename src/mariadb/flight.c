@@ -66,10 +66,10 @@ static void add_packet(mp_session *session, enum enum_server_command command, co
                        size_t length) {
   size_t size = length + 1;
   char header[5] = {(char)size, (char)(size >> 8), (char)(size >> 16), 0, (char)command};
-  session->flight.failed |= !mp_flight_takes(length);
-  mp_buffer_add(&session->flight, header, sizeof header);
-  mp_buffer_add(&session->flight, text, length);
-  session->flight_replies++;
+  session->flight.packets.failed |= !mp_flight_takes(length);
+  mp_buffer_add(&session->flight.packets, header, sizeof header);
+  mp_buffer_add(&session->flight.packets, text, length);
+  session->flight.replies++;
 }
 
 static void add_query(mp_session *session, const char *sql) {
@@ -84,7 +84,7 @@ static void add_text(mp_buffer *sql, const char *text) {
 static void add_built(mp_session *session, mp_buffer *sql) {
   if (!sql->failed)
     add_packet(session, COM_QUERY, sql->data, sql->length);
-  session->flight.failed |= sql->failed;
+  session->flight.packets.failed |= sql->failed;
   mp_buffer_free(sql);
 }
 
@@ -130,14 +130,14 @@ static void add_guard(mp_session *session) {
   add_text(&sql, database ? " OR DATABASE() IS NOT NULL OR " : " OR ");
   add_text(&sql, mp_flight_read_only(session));
   add_text(&sql, base->login_tx_read_only ? " = 0 LIMIT 1" : " LIMIT 1");
-  session->guard_reply = session->flight_replies;
+  session->flight.guard_reply = session->flight.replies;
   add_built(session, &sql);
 }
 
 /* The texts of the last borrower's statements, if it had them profiled. The guard would be among them while
    profiling goes on, which the reset does not end. */
 static void add_profiles(mp_session *session) {
-  session->profiles_reply = session->flight_replies;
+  session->flight.profiles_reply = session->flight.replies;
   add_query(session, "SHOW PROFILES");
 }
 
@@ -149,17 +149,17 @@ static void add_database(mp_session *session) {
 
 /* The reply to it ends the flight: see above. */
 static void add_seal(mp_session *session) {
-  session->seal_reply = session->flight_replies;
-  session->seal_length = session->flight.length;
+  session->flight.seal_reply = session->flight.replies;
+  session->flight.seal_length = session->flight.packets.length;
   add_query(session, "SELECT 1 AS `" MP_SEAL "` FROM DUAL WHERE FALSE");
 }
 
 static void drop_seal(mp_session *session) {
-  if (session->seal_reply == 0)
+  if (session->flight.seal_reply == 0)
     return;
-  session->flight_replies = session->seal_reply;
-  session->flight.length = session->seal_length;
-  session->seal_reply = 0;
+  session->flight.replies = session->flight.seal_reply;
+  session->flight.packets.length = session->flight.seal_length;
+  session->flight.seal_reply = 0;
 }
 
 /* ---- init_connect ---- */
@@ -219,7 +219,7 @@ mp_status mp_flight_build(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
   if (!mp_flight_takes(strlen(session->base.init_connect)))
     return mp_fail(err, MP_ERR_CONNECT, 0, "the server's init_connect is too long to be repeated");
-  session->flight.length = session->flight_replies = session->seal_reply = 0;
+  session->flight.packets.length = session->flight.replies = session->flight.seal_reply = 0;
   add_packet(session, COM_RESET_CONNECTION, NULL, 0);
   add_role(session);
   add_database(session);
@@ -229,11 +229,11 @@ mp_status mp_flight_build(mp_session *session, mp_error *err) {
   add_init_connect(session);
   for (size_t i = 0; i < server->init_sql_count; i++)
     add_query(session, server->init_sql[i]);
-  session->built_length = session->flight.length;
-  session->built_replies = session->flight_replies;
-  if (session->flight_replies > session->profiles_reply + 1)
+  session->flight.built_length = session->flight.packets.length;
+  session->flight.built_replies = session->flight.replies;
+  if (session->flight.replies > session->flight.profiles_reply + 1)
     add_seal(session);
-  if (session->flight.failed)
+  if (session->flight.packets.failed)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
   return MP_DONE;
 }
@@ -250,21 +250,21 @@ void mp_flight_add(mp_session *session, const char *sql, size_t length) {
 static void rebuild(mp_session *session) {
   drop_seal(session);
   mp_error ignored = {0};
-  mp_buffer before = session->flight;
-  size_t built = session->built_length;
-  unsigned recorded = session->flight_replies - session->built_replies;
-  session->flight = (mp_buffer){0};
+  mp_buffer before = session->flight.packets;
+  size_t built = session->flight.built_length;
+  unsigned recorded = session->flight.replies - session->flight.built_replies;
+  session->flight.packets = (mp_buffer){0};
   mp_flight_after_user_sql(&session->base, session->mysql, true);
   mp_flight_build(session, &ignored);
   drop_seal(session);
-  mp_buffer_add(&session->flight, before.data + built, before.length - built);
-  session->flight_replies += recorded;
+  mp_buffer_add(&session->flight.packets, before.data + built, before.length - built);
+  session->flight.replies += recorded;
   add_seal(session);
   mp_buffer_free(&before);
 }
 
 void mp_flight_record(mp_session *session, bool on) {
-  session->recording = on;
-  if (!on && session->seal_reply > session->built_replies)
+  session->flight.recording = on;
+  if (!on && session->flight.seal_reply > session->flight.built_replies)
     rebuild(session);
 }

@@ -19,18 +19,18 @@ mp_greeting mp_greeting_look(mp_session *session) {
   unsigned char first[GREETING_NEEDED];
   int fd = mysql_get_socket(session->mysql);
   mp_socket_state state = mp_socket_look(fd);
-  if (session->greeted || state == MP_SOCKET_BROKEN)
+  if (session->login.greeted || state == MP_SOCKET_BROKEN)
     return MP_GREETING_TO_READ;
   ssize_t length = recv(fd, first, sizeof first, MSG_PEEK | MSG_DONTWAIT);
   bool too_short = length < 0 ? errno == EAGAIN : length > 0 && length < GREETING_NEEDED;
   if (too_short && state != MP_SOCKET_CLOSING) {
     mp_socket_set_low_water(fd, GREETING_NEEDED); /* so that poll does not tell of less */
-    if (length > 0 && session->driver->server.socket)
+    if (length > 0 && session->address.socket)
       poll(NULL, 0, 10); /* a unix socket knows no low water, and poll would tell of these bytes at once */
     return MP_GREETING_TO_COME;
   }
   mp_socket_set_low_water(fd, 1);
-  session->greeted = length == GREETING_NEEDED;
-  bool is_deadly = session->greeted && memcmp(first + PACKET_HEADER, deadly, sizeof deadly) == 0;
+  session->login.greeted = length == GREETING_NEEDED;
+  bool is_deadly = session->login.greeted && memcmp(first + PACKET_HEADER, deadly, sizeof deadly) == 0;
   return is_deadly ? MP_GREETING_DEADLY : MP_GREETING_TO_READ;
 }

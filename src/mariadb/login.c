@@ -20,9 +20,9 @@ static const size_t context_stack = 64 * 1024;
    that do so unless the connection is safe come only with a unix socket or verified TLS. */
 static const char *allowed_auth(const mp_server *server) {
   bool verified = server->tls && server->tls_verify;
-  if (verified && server->tls_cleartext && !server->socket)
+  if (verified && server->tls_cleartext && !server->address.socket)
     return "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password,mysql_clear_password";
-  if (verified || server->socket)
+  if (verified || server->address.socket)
     return "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password";
   return "mysql_native_password,client_ed25519";
 }
@@ -33,7 +33,7 @@ static void set_options(MYSQL *mysql, const mp_server *server, int64_t deadline_
   int64_t left_ns = deadline_ns - mp_clock_ns();
   unsigned seconds = left_ns > MP_SECOND ? (unsigned)((left_ns + MP_SECOND - 1) / MP_SECOND) : 1;
   unsigned off = 0;
-  unsigned protocol = server->socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
+  unsigned protocol = server->address.socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
   my_bool no = 0;
   mysql_options(mysql, MYSQL_OPT_NONBLOCK, &context_stack);
   mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
@@ -60,7 +60,7 @@ static void explain_plugin(const mp_server *server, mp_error *err) {
 }
 
 static mp_status after_connect(mp_session *session, mp_error *err) {
-  if (!session->connected) {
+  if (!session->login.connected) {
     mp_mysql_fail(session, MP_PHASE_CONNECT, err);
     explain_plugin(&session->driver->server, err);
     return mp_tls_explain(session, err);
@@ -81,36 +81,34 @@ static int connect_cont(mp_session *session, int ready) {
       return MYSQL_WAIT_READ;
     ready = seen == MP_GREETING_DEADLY ? MYSQL_WAIT_TIMEOUT : MYSQL_WAIT_READ | MYSQL_WAIT_WRITE;
   }
-  int events = mysql_real_connect_cont(&session->connected, mysql, ready);
+  int events = mysql_real_connect_cont(&session->login.connected, mysql, ready);
   if (events)
     close_on_exec(mysql);
   return events;
 }
 
 static const char *host_of(const mp_session *session) {
-  const mp_server *server = &session->driver->server;
-  if (server->socket)
+  if (session->address.socket)
     return NULL;
-  return session->address ? session->address : server->host;
+  return session->numeric_host ? session->numeric_host : session->address.host;
 }
 
 /* libmariadb reads the host twice: first to connect to it, and, once the server has greeted, as the name
    that the certificate must have. Where the first is an address, the name takes its place in between. */
 static void name_address(mp_session *session) {
-  const mp_server *server = &session->driver->server;
-  if (session->address && server->host)
-    strcpy(session->address, server->host);
+  if (session->numeric_host && session->address.host)
+    strcpy(session->numeric_host, session->address.host);
 }
 
 /* A NULL password would be taken from the environment. */
 static mp_status handshake(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
-  session->cont = connect_cont;
-  session->done = after_connect;
-  int events = mysql_real_connect_start(&session->connected, session->mysql, host_of(session), server->user,
-                                        session->password ? session->password : "", server->database,
-                                        session->address ? session->port_number : server->port,
-                                        server->socket, CLIENT_MULTI_RESULTS);
+  session->call.cont = connect_cont;
+  session->call.done = after_connect;
+  int events =
+      mysql_real_connect_start(&session->login.connected, session->mysql, host_of(session), server->user,
+                               session->login.password ? session->login.password : "", server->database,
+                               session->address.port, session->address.socket, CLIENT_MULTI_RESULTS);
   if (events) {
     name_address(session);
     close_on_exec(session->mysql);
@@ -135,17 +133,17 @@ mp_status mp_login(mp_session *session, int64_t deadline_ns, mp_error *err) {
 
 /* Leaves no trace in freed memory. */
 void mp_login_drop_password(mp_session *session) {
-  if (session->password)
-    explicit_bzero(session->password, strlen(session->password));
-  free(session->password);
-  session->password = NULL;
+  if (session->login.password)
+    explicit_bzero(session->login.password, strlen(session->login.password));
+  free(session->login.password);
+  session->login.password = NULL;
 }
 
 /* It may be a function of the program's that tells it. */
 mp_status mp_login_ask_password(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
   mp_login_drop_password(session);
-  session->password = server->password(server->context, err);
+  session->login.password = server->password(server->context, err);
   return err->kind == MP_ERR_NONE ? MP_DONE : MP_FAILED;
 }
 
@@ -156,8 +154,9 @@ mp_session *mp_login_new(mp_session *served) {
   if (!session)
     return NULL;
   session->driver = served->driver;
+  session->address = served->address;
   session->fork_generation = served->fork_generation;
-  session->password = served->password ? strdup(served->password) : NULL;
+  session->login.password = served->login.password ? strdup(served->login.password) : NULL;
   session->closing.fd = -1;
   session->stop_with = served;
   return session;

@@ -41,7 +41,7 @@ static bool is_utf8mb4(const char *charset) {
 mp_sql_mode mp_mode_of(const mp_session *session) {
   const baseline *base = &session->base;
   const char *charset = mysql_character_set_name(session->mysql);
-  bool lasts = session->recording;
+  bool lasts = session->flight.recording;
   if (session->mode.told)
     return (mp_sql_mode){.reading = session->mode.reading,
                          .escapes_known = !lasts,
@@ -113,7 +113,7 @@ static int answer_cont(mp_session *session, int ready) {
 
 mp_status mp_mode_read_answer(mp_session *session, mp_error *err) {
   mp_tls_clear_errors(session);
-  session->cont = answer_cont;
-  session->done = after_answer;
+  session->call.cont = answer_cont;
+  session->call.done = after_answer;
   return mp_call_settle(session, mysql_store_result_start(&session->result, session->mysql), err);
 }

@@ -18,23 +18,23 @@ mp_liveness mp_session_peek(mp_session *session) {
     return MP_DEAD;
   if (state == MP_SOCKET_QUIET && !mp_call_has_cached(session))
     return MP_QUIET;
-  return session->replies_pending > 0 ? MP_READY : MP_DEAD;
+  return session->reset.replies_pending > 0 ? MP_READY : MP_DEAD;
 }
 
 /* A unix socket has no network behind which the server could be gone already (measured: a send after
    a timeout of the server, a KILL, a restart and a crash fails with 2006). What has been read ahead and
    nobody asked for the look finds, not the send. */
 bool mp_session_send_tells(const mp_session *session) {
-  return session->driver->server.socket != NULL && session->fork_generation == mp_fork_generation() &&
+  return session->address.socket != NULL && session->fork_generation == mp_fork_generation() &&
          !mp_call_has_cached(session);
 }
 
 bool mp_session_is_between_statements(const mp_session *session) {
-  return !session->cont && !session->result && !session->executing &&
+  return !session->call.cont && !session->result && !session->prepared.executing &&
          session->mysql->status == MYSQL_STATUS_READY && !mysql_more_results(session->mysql) &&
          session->fork_generation == mp_fork_generation();
 }
 
 bool mp_session_is_at_rest(const mp_session *session) {
-  return mp_session_is_between_statements(session) && session->replies_pending == 0;
+  return mp_session_is_between_statements(session) && session->reset.replies_pending == 0;
 }

@@ -18,7 +18,7 @@
 #include "transaction.h"
 
 static prepared *find(const mp_session *session, uint64_t id) {
-  prepared *statement = session->statements;
+  prepared *statement = session->prepared.first;
   while (statement && statement->id != id)
     statement = statement->next;
   return statement;
@@ -51,31 +51,31 @@ static mp_status keep(mp_session *session, prepared *statement, mp_error *err) {
   statement->binds = calloc(statement->parameters + 1, sizeof *statement->binds);
   if (!statement->binds)
     return mp_fail(err, MP_ERR_PROTOCOL, CR_OUT_OF_MEMORY, "out of memory");
-  statement->next = session->statements;
-  session->statements = statement;
-  session->preparing = NULL;
-  session->prepared_id = statement->id;
+  statement->next = session->prepared.first;
+  session->prepared.first = statement;
+  session->prepared.preparing = NULL;
+  session->prepared.newest_id = statement->id;
   return MP_DONE;
 }
 
 static mp_status after_prepare(mp_session *session, mp_error *err) {
-  prepared *statement = session->preparing;
+  prepared *statement = session->prepared.preparing;
   mp_status status;
-  if (session->outcome)
+  if (session->call.outcome)
     status = stmt_fail(session, statement, MP_PHASE_REPLY, err);
   else if (!mp_preparing_ended_well(session, statement->stmt))
     status = mp_say(CR_MALFORMED_PACKET, "the reply to a prepare is damaged", "HY000", MP_PHASE_REPLY, err);
   else
     status = keep(session, statement, err);
   if (status == MP_FAILED) {
-    session->preparing = NULL;
+    session->prepared.preparing = NULL;
     prepared_free(statement);
   }
   return status;
 }
 
 static int prepare_cont(mp_session *session, int ready) {
-  return mysql_stmt_prepare_cont(&session->outcome, session->preparing->stmt, ready);
+  return mysql_stmt_prepare_cont(&session->call.outcome, session->prepared.preparing->stmt, ready);
 }
 
 mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t length, mp_error *err) {
@@ -91,20 +91,20 @@ mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t lengt
   statement->id = ++session->driver->last_statement;
   mp_query_head(&statement->head, sql, length);
   session->executed = NULL;
-  session->head = statement->head;
+  session->text.head = statement->head;
   statement->effect = mp_sql_effect_of(sql, length);
   mp_transaction_before_statement(session, MP_EFFECT_WHOLE); /* preparing does nothing */
-  session->preparing = statement;
+  session->prepared.preparing = statement;
   mp_preparing_begin(session);
-  session->answer_pending = true;
-  session->cont = prepare_cont;
-  session->done = after_prepare;
-  int events = mysql_stmt_prepare_start(&session->outcome, stmt, sql, length);
+  session->call.answer_pending = true;
+  session->call.cont = prepare_cont;
+  session->call.done = after_prepare;
+  int events = mysql_stmt_prepare_start(&session->call.outcome, stmt, sql, length);
   return mp_call_settle(session, events, err);
 }
 
 uint64_t mp_prepared_last(const mp_session *session) {
-  return session->prepared_id;
+  return session->prepared.newest_id;
 }
 
 int mp_prepared_parameters(const mp_session *session, uint64_t id) {
@@ -152,17 +152,17 @@ static mp_status make_room(prepared *statement, mp_error *err) {
 
 /* Without rows the statement is over, unless further results follow. */
 static mp_status open_rows(mp_session *session, mp_error *err) {
-  prepared *statement = session->executing;
-  session->in_rows = mysql_stmt_field_count(statement->stmt) > 0;
-  if (!session->in_rows && !mysql_stmt_more_results(statement->stmt))
-    session->executing = NULL;
+  prepared *statement = session->prepared.executing;
+  session->prepared.in_rows = mysql_stmt_field_count(statement->stmt) > 0;
+  if (!session->prepared.in_rows && !mysql_stmt_more_results(statement->stmt))
+    session->prepared.executing = NULL;
   return make_room(statement, err);
 }
 
 static mp_status after_execute(mp_session *session, mp_error *err) {
-  prepared *statement = session->executing;
-  if (session->outcome) {
-    session->executing = NULL;
+  prepared *statement = session->prepared.executing;
+  if (session->call.outcome) {
+    session->prepared.executing = NULL;
     unsigned code = mysql_stmt_errno(statement->stmt);
     mp_phase phase = code == CR_SERVER_GONE_ERROR ? MP_PHASE_SEND : MP_PHASE_REPLY;
     return stmt_fail(session, statement, phase, err);
@@ -173,7 +173,7 @@ static mp_status after_execute(mp_session *session, mp_error *err) {
 }
 
 static int execute_cont(mp_session *session, int ready) {
-  return mysql_stmt_execute_cont(&session->outcome, session->executing->stmt, ready);
+  return mysql_stmt_execute_cont(&session->call.outcome, session->prepared.executing->stmt, ready);
 }
 
 static mp_status bind(mp_session *session, prepared *statement, const mp_value *values, size_t rows,
@@ -201,12 +201,12 @@ static size_t request_size(const mp_value *values, size_t count) {
 /* libmariadb builds the request from the values before mysql_stmt_execute_start returns. */
 static mp_status send(mp_session *session, prepared *statement, mp_sql_effect effect, mp_error *err) {
   mp_query_note(session, effect);
-  session->answer_pending = true;
-  session->executing = session->executed = statement;
-  mp_query_head(&session->head, statement->head.text, statement->head.length);
-  session->cont = execute_cont;
-  session->done = after_execute;
-  return mp_call_settle(session, mysql_stmt_execute_start(&session->outcome, statement->stmt), err);
+  session->call.answer_pending = true;
+  session->prepared.executing = session->executed = statement;
+  mp_query_head(&session->text.head, statement->head.text, statement->head.length);
+  session->call.cont = execute_cont;
+  session->call.done = after_execute;
+  return mp_call_settle(session, mysql_stmt_execute_start(&session->call.outcome, statement->stmt), err);
 }
 
 /* For many rows the server takes only what it undoes as a whole, and refuses all else. */
@@ -252,59 +252,60 @@ static void read_end(MYSQL_STMT *stmt) {
 }
 
 static mp_status malformed(mp_session *session, mp_error *err) {
-  session->executing = NULL;
+  session->prepared.executing = NULL;
   err->phase = MP_PHASE_RESULT;
   return mp_fail(err, MP_ERR_PROTOCOL, CR_MALFORMED_PACKET, "a value reaches beyond its packet");
 }
 
 static mp_status after_row(mp_session *session, mp_error *err) {
-  prepared *statement = session->executing;
-  if (session->outcome == 0 && mp_binary_decode(statement))
+  prepared *statement = session->prepared.executing;
+  if (session->call.outcome == 0 && mp_binary_decode(statement))
     return MP_DONE;
-  session->in_rows = false;
-  if (session->outcome == 0)
+  session->prepared.in_rows = false;
+  if (session->call.outcome == 0)
     return malformed(session, err);
-  if (session->outcome != MYSQL_NO_DATA) {
-    session->executing = NULL;
+  if (session->call.outcome != MYSQL_NO_DATA) {
+    session->prepared.executing = NULL;
     return stmt_fail(session, statement, MP_PHASE_RESULT, err);
   }
   read_end(statement->stmt);
   mp_mode_heed(session, false);
   if (!mysql_stmt_more_results(statement->stmt))
-    session->executing = NULL;
+    session->prepared.executing = NULL;
   return MP_DONE;
 }
 
 static int row_cont(mp_session *session, int ready) {
-  return mysql_stmt_fetch_cont(&session->outcome, session->executing->stmt, ready);
+  return mysql_stmt_fetch_cont(&session->call.outcome, session->prepared.executing->stmt, ready);
 }
 
 static mp_status row_start(mp_session *session, mp_error *err) {
   session->arrived = !mp_call_has_packet(session);
   if (!session->arrived) {
-    session->outcome = mysql_stmt_fetch(session->executing->stmt);
+    session->call.outcome = mysql_stmt_fetch(session->prepared.executing->stmt);
     return after_row(session, err);
   }
   mp_tls_clear_errors(session);
-  session->cont = row_cont;
-  session->done = after_row;
-  return mp_call_settle(session, mysql_stmt_fetch_start(&session->outcome, session->executing->stmt), err);
+  session->call.cont = row_cont;
+  session->call.done = after_row;
+  return mp_call_settle(
+      session, mysql_stmt_fetch_start(&session->call.outcome, session->prepared.executing->stmt), err);
 }
 
 mp_status mp_prepared_fetch(mp_session *session, mp_row *row, mp_error *err) {
   *row = (mp_row){0};
-  if (!session->in_rows)
+  if (!session->prepared.in_rows)
     return MP_DONE;
-  mp_status status = session->cont ? mp_call_step(session, err) : row_start(session, err);
-  if (status == MP_DONE && session->in_rows)
-    *row = (mp_row){.values = session->executing->values, .arrived = session->arrived};
+  mp_status status = session->call.cont ? mp_call_step(session, err) : row_start(session, err);
+  if (status == MP_DONE && session->prepared.in_rows)
+    *row = (mp_row){.values = session->prepared.executing->values, .arrived = session->arrived};
   return status;
 }
 
 static mp_status after_next(mp_session *session, mp_error *err) {
-  prepared *statement = session->executing;
-  if (session->outcome > 0) {
-    session->executing = NULL;
+  prepared *statement = session->prepared.executing;
+  if (session->call.outcome > 0) {
+    session->prepared.executing = NULL;
     return stmt_fail(session, statement, MP_PHASE_RESULT, err);
   }
   mp_mode_heed(session, false);
@@ -312,25 +313,26 @@ static mp_status after_next(mp_session *session, mp_error *err) {
 }
 
 static int next_cont(mp_session *session, int ready) {
-  return mysql_stmt_next_result_cont(&session->outcome, session->executing->stmt, ready);
+  return mysql_stmt_next_result_cont(&session->call.outcome, session->prepared.executing->stmt, ready);
 }
 
 mp_status mp_prepared_next_result(mp_session *session, bool *more, mp_error *err) {
-  *more = session->cont || (session->executing && mysql_stmt_more_results(session->executing->stmt));
+  *more = session->call.cont ||
+          (session->prepared.executing && mysql_stmt_more_results(session->prepared.executing->stmt));
   if (!*more)
     return MP_DONE;
-  if (session->cont)
+  if (session->call.cont)
     return mp_call_step(session, err);
   mp_tls_clear_errors(session);
-  session->cont = next_cont;
-  session->done = after_next;
-  return mp_call_settle(session, mysql_stmt_next_result_start(&session->outcome, session->executing->stmt),
-                        err);
+  session->call.cont = next_cont;
+  session->call.done = after_next;
+  return mp_call_settle(
+      session, mysql_stmt_next_result_start(&session->call.outcome, session->prepared.executing->stmt), err);
 }
 
 void mp_prepared_summary(const mp_session *session, mp_summary *summary) {
   MYSQL_STMT *stmt = session->executed->stmt;
-  bool rows = session->in_rows;
+  bool rows = session->prepared.in_rows;
   *summary = (mp_summary){
       .columns = rows ? mysql_stmt_field_count(stmt) : 0,
       .affected_rows = rows ? 0 : mysql_stmt_affected_rows(stmt),
@@ -341,18 +343,18 @@ void mp_prepared_summary(const mp_session *session, mp_summary *summary) {
 }
 
 const MYSQL_FIELD *mp_prepared_field(const mp_session *session, unsigned index) {
-  return &session->executing->stmt->fields[index];
+  return &session->prepared.executing->stmt->fields[index];
 }
 
 /* ---- the end ---- */
 
 /* In the middle of its result a statement stays, and ends with the loan. */
 void mp_prepared_close(mp_session *session, uint64_t id) {
-  prepared **at = &session->statements;
+  prepared **at = &session->prepared.first;
   while (*at && (*at)->id != id)
     at = &(*at)->next;
   prepared *statement = *at;
-  if (!statement || statement == session->executing || !mp_session_is_at_rest(session))
+  if (!statement || statement == session->prepared.executing || !mp_session_is_at_rest(session))
     return;
   *at = statement->next;
   prepared_free(statement);
@@ -363,15 +365,15 @@ void mp_prepared_close(mp_session *session, uint64_t id) {
 /* Once libmariadb has been told to forget them, closing them sends nothing: the server drops
    them with the reset, or with the connection. */
 void mp_prepared_end(mp_session *session) {
-  if (session->statements || session->preparing)
+  if (session->prepared.first || session->prepared.preparing)
     session->mysql->methods->invalidate_stmts(session->mysql, "the end of the loan");
-  if (session->preparing)
-    prepared_free(session->preparing);
-  while (session->statements) {
-    prepared *statement = session->statements;
-    session->statements = statement->next;
+  if (session->prepared.preparing)
+    prepared_free(session->prepared.preparing);
+  while (session->prepared.first) {
+    prepared *statement = session->prepared.first;
+    session->prepared.first = statement->next;
     prepared_free(statement);
   }
-  session->preparing = session->executing = session->executed = NULL;
-  session->in_rows = false;
+  session->prepared.preparing = session->prepared.executing = session->executed = NULL;
+  session->prepared.in_rows = false;
 }

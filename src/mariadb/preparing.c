@@ -38,11 +38,11 @@ static my_bool pass_parameters(MYSQL_STMT *stmt) {
 
 static my_bool read_columns(MYSQL_STMT *stmt) {
   MYSQL *mysql = stmt->mysql;
-  const mp_session *session =
-      (const mp_session *)(const void *)((const char *)mysql->methods - offsetof(mp_session, methods));
+  const mp_session *session = (const mp_session *)(const void *)((const char *)mysql->methods -
+                                                                 offsetof(mp_session, preparing.methods));
   if (stmt->param_count == 0 && !begins_well(mysql))
     return fail_damaged(mysql);
-  return session->ordinary_methods->db_stmt_get_result_metadata(stmt);
+  return session->preparing.ordinary->db_stmt_get_result_metadata(stmt);
 }
 
 /* A library of another series than the headers may have other functions in these places. */
@@ -52,13 +52,13 @@ static bool has_the_series_of_its_headers(void) {
 
 void mp_preparing_begin(mp_session *session) {
   MYSQL *mysql = session->mysql;
-  if (session->ordinary_methods || !has_the_series_of_its_headers())
+  if (session->preparing.ordinary || !has_the_series_of_its_headers())
     return;
-  session->ordinary_methods = mysql->methods;
-  session->methods = *mysql->methods;
-  session->methods.db_stmt_get_param_metadata = pass_parameters;
-  session->methods.db_stmt_get_result_metadata = read_columns;
-  mysql->methods = &session->methods;
+  session->preparing.ordinary = mysql->methods;
+  session->preparing.methods = *mysql->methods;
+  session->preparing.methods.db_stmt_get_param_metadata = pass_parameters;
+  session->preparing.methods.db_stmt_get_result_metadata = read_columns;
+  mysql->methods = &session->preparing.methods;
 }
 
 /* libmariadb does not keep the length, but as a rule its cache still has the packet, alone. */

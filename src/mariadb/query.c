@@ -12,7 +12,7 @@
 #include "transaction.h"
 
 static int ping_cont(mp_session *session, int ready) {
-  return mysql_ping_cont(&session->outcome, session->mysql, ready);
+  return mysql_ping_cont(&session->call.outcome, session->mysql, ready);
 }
 
 /* libmariadb does not look into the answer: 0, two numbers that are 0, the status in two bytes (MariaDB
@@ -24,24 +24,24 @@ static void read_status(MYSQL *mysql) {
 }
 
 static mp_status after_ping_for_status(mp_session *session, mp_error *err) {
-  if (session->outcome)
+  if (session->call.outcome)
     mp_transaction_after_failure(session, mysql_errno(session->mysql));
   else
     read_status(session->mysql);
   mp_mode_heed(session, true);
-  *err = session->failure;
+  *err = session->text.failure;
   return MP_FAILED;
 }
 
 /* An error packet has no status. A ping changes nothing, not even the warnings that the program may want to
  * see. */
 static mp_status ask(mp_session *session, mp_error *err) {
-  session->failure = *err;
+  session->text.failure = *err;
   *err = (mp_error){0};
-  session->answer_pending = true;
-  session->cont = ping_cont;
-  session->done = after_ping_for_status;
-  return mp_call_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
+  session->call.answer_pending = true;
+  session->call.cont = ping_cont;
+  session->call.done = after_ping_for_status;
+  return mp_call_settle(session, mysql_ping_start(&session->call.outcome, session->mysql), err);
 }
 
 mp_status mp_query_after_failure(mp_session *session, mp_error *err) {
@@ -68,37 +68,37 @@ static mp_status open_result(mp_session *session, mp_error *err) {
 }
 
 static mp_status after_reply(mp_session *session, mp_error *err) {
-  if (session->flag)
+  if (session->call.flag)
     return after_error(session, MP_PHASE_REPLY, err);
   mp_mode_heed(session, false);
   mp_transaction_after_reply(session);
-  if (session->recording && !session->mode.asking)
-    mp_flight_add(session, session->sql, session->length);
+  if (session->flight.recording && !session->mode.asking)
+    mp_flight_add(session, session->text.sql, session->text.length);
   return session->mode.asking ? mp_mode_read_answer(session, err) : open_result(session, err);
 }
 
 static int reply_cont(mp_session *session, int ready) {
-  return mysql_read_query_result_cont(&session->flag, session->mysql, ready);
+  return mysql_read_query_result_cont(&session->call.flag, session->mysql, ready);
 }
 
 static int reply_start(mp_session *session, int ready) {
   (void)ready;
-  session->cont = reply_cont;
-  return mysql_read_query_result_start(&session->flag, session->mysql);
+  session->call.cont = reply_cont;
+  return mysql_read_query_result_start(&session->call.flag, session->mysql);
 }
 
 /* The answer to a statement is never there at once: an attempt to read it would be wasted. */
 static mp_status after_send(mp_session *session, mp_error *err) {
-  if (session->outcome)
+  if (session->call.outcome)
     return mp_mysql_fail(session, MP_PHASE_SEND, err);
-  session->cont = reply_start;
-  session->done = after_reply;
-  return mp_call_settle(session, session->may_block_until_ns ? reply_start(session, 0) : MYSQL_WAIT_READ,
+  session->call.cont = reply_start;
+  session->call.done = after_reply;
+  return mp_call_settle(session, session->call.may_block_until_ns ? reply_start(session, 0) : MYSQL_WAIT_READ,
                         err);
 }
 
 static int send_cont(mp_session *session, int ready) {
-  return mysql_send_query_cont(&session->outcome, session->mysql, ready);
+  return mysql_send_query_cont(&session->call.outcome, session->mysql, ready);
 }
 
 /* What libmariadb would find out too late, or answer with a lost session. */
@@ -106,7 +106,8 @@ static mp_status check_ready(mp_session *session, mp_sql_effect effect, size_t l
   mp_tls_clear_errors(session);
   if (session->fork_generation != mp_fork_generation())
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "the connection belongs to the parent process");
-  if (session->result || session->executing || session->replies_pending || mysql_more_results(session->mysql))
+  if (session->result || session->prepared.executing || session->reset.replies_pending ||
+      mysql_more_results(session->mysql))
     return mp_fail(err, MP_ERR_PROTOCOL, CR_COMMANDS_OUT_OF_SYNC, "a result has not been read to its end");
   if (effect != MP_EFFECT_ROLLBACK && mp_transaction_check_alive(session, err) != MP_DONE)
     return MP_FAILED;
@@ -114,7 +115,7 @@ static mp_status check_ready(mp_session *session, mp_sql_effect effect, size_t l
     return mp_fail(err, MP_ERR_SERVER, ER_NET_PACKET_TOO_LARGE,
                    "a statement of %zu bytes exceeds the server's max_allowed_packet of %zu", length,
                    session->base.max_packet);
-  if (session->recording && !mp_flight_takes(length))
+  if (session->flight.recording && !mp_flight_takes(length))
     return mp_fail(
         err, MP_ERR_SERVER, ER_NET_PACKET_TOO_LARGE,
         "on_connect: each reset repeats its statements, and one of %zu bytes is too long for that: "
@@ -153,16 +154,17 @@ mp_status mp_query_send(mp_session *session, const char *sql, size_t length, mp_
   if (mp_query_check_ready(session, effect, length, err) != MP_DONE)
     return MP_FAILED;
   mp_query_note(session, effect);
-  session->sql = sql;
-  session->length = length;
-  mp_query_head(&session->head, sql, length);
+  session->text.sql = sql;
+  session->text.length = length;
+  mp_query_head(&session->text.head, sql, length);
   if (fits_the_socket(session, length)) {
-    session->outcome = mysql_send_query(session->mysql, sql, length);
+    session->call.outcome = mysql_send_query(session->mysql, sql, length);
     return after_send(session, err);
   }
-  session->cont = send_cont;
-  session->done = after_send;
-  return mp_call_settle(session, mysql_send_query_start(&session->outcome, session->mysql, sql, length), err);
+  session->call.cont = send_cont;
+  session->call.done = after_send;
+  return mp_call_settle(session, mysql_send_query_start(&session->call.outcome, session->mysql, sql, length),
+                        err);
 }
 
 static void close_result(mp_session *session) {
@@ -192,16 +194,16 @@ static mp_status fetch_start(mp_session *session, mp_error *err) {
     return after_row(session, err);
   }
   mp_tls_clear_errors(session);
-  session->cont = fetch_cont;
-  session->done = after_row;
+  session->call.cont = fetch_cont;
+  session->call.done = after_row;
   return mp_call_settle(session, mysql_fetch_row_start(&session->row, session->result), err);
 }
 
 mp_status mp_query_fetch(mp_session *session, mp_row *row, mp_error *err) {
   *row = (mp_row){0};
-  if (!session->result && !session->cont)
+  if (!session->result && !session->call.cont)
     return MP_DONE;
-  mp_status status = session->cont ? mp_call_step(session, err) : fetch_start(session, err);
+  mp_status status = session->call.cont ? mp_call_step(session, err) : fetch_start(session, err);
   if (status == MP_DONE && session->result)
     *row = (mp_row){
         .cells = session->row, .lengths = mysql_fetch_lengths(session->result), .arrived = session->arrived};
@@ -209,40 +211,40 @@ mp_status mp_query_fetch(mp_session *session, mp_row *row, mp_error *err) {
 }
 
 static mp_status after_next(mp_session *session, mp_error *err) {
-  if (session->outcome > 0)
+  if (session->call.outcome > 0)
     return after_error(session, MP_PHASE_RESULT, err);
   mp_mode_heed(session, false);
   return open_result(session, err);
 }
 
 static int advance_cont(mp_session *session, int ready) {
-  return mysql_next_result_cont(&session->outcome, session->mysql, ready);
+  return mysql_next_result_cont(&session->call.outcome, session->mysql, ready);
 }
 
 mp_status mp_query_next_result(mp_session *session, bool *more, mp_error *err) {
-  *more = session->cont || mysql_more_results(session->mysql);
+  *more = session->call.cont || mysql_more_results(session->mysql);
   if (!*more)
     return MP_DONE;
-  if (session->cont)
+  if (session->call.cont)
     return mp_call_step(session, err);
   mp_tls_clear_errors(session);
-  session->cont = advance_cont;
-  session->done = after_next;
-  return mp_call_settle(session, mysql_next_result_start(&session->outcome, session->mysql), err);
+  session->call.cont = advance_cont;
+  session->call.done = after_next;
+  return mp_call_settle(session, mysql_next_result_start(&session->call.outcome, session->mysql), err);
 }
 
 static mp_status after_ping(mp_session *session, mp_error *err) {
-  mp_mode_heed(session, session->outcome);
-  return session->outcome ? mp_mysql_fail(session, MP_PHASE_REPLY, err) : MP_DONE;
+  mp_mode_heed(session, session->call.outcome);
+  return session->call.outcome ? mp_mysql_fail(session, MP_PHASE_REPLY, err) : MP_DONE;
 }
 
 mp_status mp_query_ping(mp_session *session, mp_error *err) {
   if (mp_query_check_ready(session, MP_EFFECT_ROLLBACK, 0, err) != MP_DONE)
     return MP_FAILED;
-  session->answer_pending = true;
-  session->cont = ping_cont;
-  session->done = after_ping;
-  return mp_call_settle(session, mysql_ping_start(&session->outcome, session->mysql), err);
+  session->call.answer_pending = true;
+  session->call.cont = ping_cont;
+  session->call.done = after_ping;
+  return mp_call_settle(session, mysql_ping_start(&session->call.outcome, session->mysql), err);
 }
 
 mp_status mp_query_ask_mode(mp_session *session, mp_error *err) {

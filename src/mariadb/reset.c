@@ -72,22 +72,22 @@ enum { PIECE = 16 * 1024 };
 /* Of the part of the flight that is to be sent: as many packets as go at once, or a single one that is
  * longer. */
 static size_t next_piece(mp_session *session) {
-  size_t left = session->flight.length - session->sent, length = 0;
+  size_t left = session->flight.packets.length - session->reset.sent, length = 0;
   if (left <= PIECE) {
-    session->unsent = 0;
+    session->reset.unsent = 0;
     return left;
   }
-  const char *at = session->flight.data + session->sent;
+  const char *at = session->flight.packets.data + session->reset.sent;
   while (length == 0 || length + size_of_packet(at + length) <= PIECE) {
     length += size_of_packet(at + length);
-    session->unsent--;
+    session->reset.unsent--;
   }
   return length;
 }
 
 static mp_status send_piece(mp_session *session, bool roll_back, size_t length, mp_error *err) {
-  const char *packets = session->flight.data + session->sent;
-  session->sent += length;
+  const char *packets = session->flight.packets.data + session->reset.sent;
+  session->reset.sent += length;
   if (session->driver->server.tls ? send_each(session, roll_back, packets, length)
                                   : send_at_once(session, roll_back, packets, length))
     return MP_DONE;
@@ -101,14 +101,14 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
   mp_prepared_end(session);
   mp_mode_drop(session);
   mp_call_may_block_until(session, 0);
-  session->sent = 0;
-  session->unsent = session->flight_replies;
+  session->reset.sent = 0;
+  session->reset.unsent = session->flight.replies;
   if (send_piece(session, roll_back, next_piece(session), err) != MP_DONE)
     return MP_FAILED;
-  session->replies_pending = session->flight_replies + roll_back;
+  session->reset.replies_pending = session->flight.replies + roll_back;
   mp_transaction_before_statement(session, MP_EFFECT_ROLLBACK);
   mp_transaction_drop(session);
-  return session->unsent > 0 ? MP_WAIT : MP_DONE;
+  return session->reset.unsent > 0 ? MP_WAIT : MP_DONE;
 }
 
 /* ---- reading ---- */
@@ -118,23 +118,23 @@ static mp_status await_reply(mp_session *session, mp_error *err);
 static mp_status send_on(mp_session *session, mp_error *err);
 
 static bool reads(const mp_session *session, unsigned reply) {
-  return session->flight_replies - session->replies_pending == reply;
+  return session->flight.replies - session->reset.replies_pending == reply;
 }
 
 static bool reads_seal(const mp_session *session) {
-  return session->seal_reply > 0 && reads(session, session->seal_reply);
+  return session->flight.seal_reply > 0 && reads(session, session->flight.seal_reply);
 }
 
 static bool must_be_empty(const mp_session *session) {
-  return reads(session, session->guard_reply) || reads(session, session->profiles_reply) ||
+  return reads(session, session->flight.guard_reply) || reads(session, session->flight.profiles_reply) ||
          reads_seal(session);
 }
 
 /* Those to init_connect and what the user had run may be of any kind. */
 static bool may_be_anything(const mp_session *session) {
-  return session->seal_reply > 0 && session->replies_pending > 1 &&
-         session->flight_replies - session->replies_pending > session->profiles_reply &&
-         session->replies_pending <= session->flight_replies;
+  return session->flight.seal_reply > 0 && session->reset.replies_pending > 1 &&
+         session->flight.replies - session->reset.replies_pending > session->flight.profiles_reply &&
+         session->reset.replies_pending <= session->flight.replies;
 }
 
 /* Whether the result has the columns of the reply that is due. */
@@ -144,9 +144,9 @@ static bool is_due(const mp_session *session) {
     return true;
   if (reads_seal(session))
     return columns == 1 && strcmp(session->mysql->fields[0].name, MP_SEAL) == 0;
-  if (reads(session, session->profiles_reply))
+  if (reads(session, session->flight.profiles_reply))
     return columns == 3;
-  return columns == (reads(session, session->guard_reply) ? 1 : 0);
+  return columns == (reads(session, session->flight.guard_reply) ? 1 : 0);
 }
 
 /* From here on each answer would be another statement's. */
@@ -156,8 +156,9 @@ static mp_status fail_shifted(mp_error *err) {
 
 /* The server tells the client of a change of charset, unless a borrower told it not to. */
 static mp_status reply_done(mp_session *session, mp_error *err) {
-  if (--session->replies_pending > 0)
-    return session->replies_pending == session->unsent ? send_on(session, err) : await_reply(session, err);
+  if (--session->reset.replies_pending > 0)
+    return session->reset.replies_pending == session->reset.unsent ? send_on(session, err)
+                                                                   : await_reply(session, err);
   session->mysql->charset = session->base.charset;
   mp_mode_start_over(session);
   return mp_session_has_more(session) ? fail_shifted(err) : MP_DONE;
@@ -185,7 +186,7 @@ static mp_status skipped(mp_session *session, mp_error *err) {
 
 static int skip_start(mp_session *session, int ready) {
   (void)ready;
-  session->cont = skip_cont;
+  session->call.cont = skip_cont;
   return mysql_fetch_row_start(&session->row, session->result);
 }
 
@@ -205,9 +206,9 @@ static mp_status skip_row(mp_session *session, mp_error *err) {
   do
     events = skip_start(session, 0);
   while (!events && passes_over(session) && ++rows < PAUSE_AFTER_ROWS);
-  session->done = skipped;
+  session->call.done = skipped;
   if (!events && passes_over(session)) {
-    session->cont = skip_start;
+    session->call.cont = skip_start;
     events = pause_events;
   }
   return mp_call_settle(session, events, err);
@@ -216,13 +217,14 @@ static mp_status skip_row(mp_session *session, mp_error *err) {
 /* A server that was built without profiling, or has done away with it. */
 static bool has_no_profiles(const mp_session *session) {
   unsigned code = mysql_errno(session->mysql);
-  return reads(session, session->profiles_reply) && (code == ER_FEATURE_DISABLED || code == ER_PARSE_ERROR);
+  return reads(session, session->flight.profiles_reply) &&
+         (code == ER_FEATURE_DISABLED || code == ER_PARSE_ERROR);
 }
 
 static mp_status got_result(mp_session *session, mp_error *err) {
-  if (session->flag && has_no_profiles(session))
+  if (session->call.flag && has_no_profiles(session))
     return reply_done(session, err);
-  if (session->flag)
+  if (session->call.flag)
     return mp_mysql_fail(session, MP_PHASE_RESET, err);
   if (!is_due(session))
     return fail_shifted(err);
@@ -235,18 +237,18 @@ static mp_status got_result(mp_session *session, mp_error *err) {
 }
 
 static mp_status got_next(mp_session *session, mp_error *err) {
-  session->flag = session->outcome > 0;
+  session->call.flag = session->call.outcome > 0;
   return got_result(session, err);
 }
 
 static int next_cont(mp_session *session, int ready) {
-  return mysql_next_result_cont(&session->outcome, session->mysql, ready);
+  return mysql_next_result_cont(&session->call.outcome, session->mysql, ready);
 }
 
 static int next_start(mp_session *session, int ready) {
   (void)ready;
-  session->cont = next_cont;
-  return mysql_next_result_start(&session->outcome, session->mysql);
+  session->call.cont = next_cont;
+  return mysql_next_result_start(&session->call.outcome, session->mysql);
 }
 
 /* An init SQL may be a CALL with several results. The pause also keeps them from nesting here. */
@@ -255,25 +257,25 @@ static mp_status after_result(mp_session *session, mp_error *err) {
     return reply_done(session, err);
   if (!may_be_anything(session))
     return fail_shifted(err);
-  session->cont = next_start;
-  session->done = got_next;
+  session->call.cont = next_start;
+  session->call.done = got_next;
   return mp_call_settle(session, pause_events, err);
 }
 
 static int reply_cont(mp_session *session, int ready) {
-  return mysql_read_query_result_cont(&session->flag, session->mysql, ready);
+  return mysql_read_query_result_cont(&session->call.flag, session->mysql, ready);
 }
 
 /* Each command of the flight began to count its packets anew. */
 static int reply_start(mp_session *session, int ready) {
   (void)ready;
   session->mysql->net.pkt_nr = session->mysql->net.compress_pkt_nr = 1;
-  session->cont = reply_cont;
-  return mysql_read_query_result_start(&session->flag, session->mysql);
+  session->call.cont = reply_cont;
+  return mysql_read_query_result_start(&session->call.flag, session->mysql);
 }
 
 static mp_status read_reply(mp_session *session, mp_error *err) {
-  session->done = got_result;
+  session->call.done = got_result;
   return mp_call_settle(session, reply_start(session, 0), err);
 }
 
@@ -282,8 +284,8 @@ static mp_status read_reply(mp_session *session, mp_error *err) {
 static mp_status await_reply(mp_session *session, mp_error *err) {
   if (session->driver->server.tls || mp_call_has_cached(session))
     return read_reply(session, err);
-  session->cont = reply_start;
-  session->done = got_result;
+  session->call.cont = reply_start;
+  session->call.done = got_result;
   return mp_call_settle(session, MYSQL_WAIT_READ, err);
 }
 
@@ -292,21 +294,21 @@ static mp_status await_reply(mp_session *session, mp_error *err) {
    somebody to read its replies while the client waits for it to read. */
 
 static int sent_cont(mp_session *session, int ready) {
-  return mysql_send_query_cont(&session->outcome, session->mysql, ready);
+  return mysql_send_query_cont(&session->call.outcome, session->mysql, ready);
 }
 
 static mp_status sent_long(mp_session *session, mp_error *err) {
-  return session->outcome ? mp_mysql_fail(session, MP_PHASE_RESET, err) : await_reply(session, err);
+  return session->call.outcome ? mp_mysql_fail(session, MP_PHASE_RESET, err) : await_reply(session, err);
 }
 
 /* A statement that fits into no socket: only those of the pool's user are as long. */
 static mp_status send_long(mp_session *session, size_t length, mp_error *err) {
-  const char *packet = session->flight.data + session->sent;
-  session->sent += length;
-  session->cont = sent_cont;
-  session->done = sent_long;
+  const char *packet = session->flight.packets.data + session->reset.sent;
+  session->reset.sent += length;
+  session->call.cont = sent_cont;
+  session->call.done = sent_long;
   return mp_call_settle(
-      session, mysql_send_query_start(&session->outcome, session->mysql, packet + 5, length - 5), err);
+      session, mysql_send_query_start(&session->call.outcome, session->mysql, packet + 5, length - 5), err);
 }
 
 static mp_status send_on(mp_session *session, mp_error *err) {
@@ -320,5 +322,5 @@ static mp_status send_on(mp_session *session, mp_error *err) {
 
 mp_status mp_reset_read(mp_session *session, mp_error *err) {
   mp_tls_clear_errors(session);
-  return session->replies_pending > 0 ? read_reply(session, err) : MP_DONE;
+  return session->reset.replies_pending > 0 ? read_reply(session, err) : MP_DONE;
 }

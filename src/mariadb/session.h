@@ -116,68 +116,96 @@ typedef struct transaction {
   bool before;               /* there was one when that was sent */
 } transaction;
 
-struct mp_session {
-  mariadb_driver *driver;
-  MYSQL *mysql;
-  MYSQL_RES *result; /* open until its last row was read */
-  mp_pollset *pollset;
-  unsigned fork_generation; /* of the process that owns the server's connection */
-  baseline base;
-
-  /* The libmariadb call in progress: `cont` resumes it, `done` takes its outcome. */
-  int (*cont)(mp_session *, int ready);
+/* call.c: the libmariadb call in progress: `cont` resumes it, `done` takes its outcome. */
+struct call {
+  int (*cont)(mp_session *, int ready); /* NULL: none is in progress */
   mp_status (*done)(mp_session *, mp_error *);
-  int events; /* MYSQL_WAIT_… it asked for */
-  int outcome;
-  my_bool flag;
-  MYSQL *connected;
-  bool greeted; /* while it connects: the server has begun to speak */
-  MYSQL_ROW row;
-  unsigned run_rows; /* fetched by blocking.c */
-  bool arrived;      /* the row, from the network: it had not been read ahead */
-
+  int events;                 /* MYSQL_WAIT_… it asked for */
+  int outcome;                /* of calls that return a number ... */
+  my_bool flag;               /* ... or a truth value */
   PVIO_METHODS reading;       /* libmariadb's functions for the socket, but for one of ours */
   PVIO_METHODS *ordinary;     /* all of them its own; NULL: they are in use as they are */
   int64_t may_block_until_ns; /* until then a read may wait in place; 0: not at all */
   bool answer_pending;        /* the next read would be in vain */
+};
 
-  struct st_mariadb_methods methods; /* libmariadb's for the protocol, but for those of preparing.c */
-  const struct st_mariadb_methods
-      *ordinary_methods; /* all of them its own; NULL: they are in use as they are */
+/* login.c */
+struct login {
+  MYSQL *connected;
+  bool greeted;   /* the server has begun to speak */
+  char *password; /* for the connect, and to stop a statement */
+};
 
-  struct prepared *statements; /* of the loan */
-  struct prepared *preparing;  /* being prepared */
-  struct prepared *executing;  /* its results are not read to their end */
-  struct prepared *executed;   /* what the last reply belongs to; NULL: to a text statement */
-  uint64_t prepared_id;        /* the newest */
-  bool in_rows;                /* of `executing` */
+/* query.c: the statement in progress. */
+struct text {
+  const char *sql;
+  size_t length;
+  statement_head head; /* also of a prepared one; the text itself may be gone */
+  mp_error failure;    /* while the server is asked what became of the transaction */
+};
 
-  mp_buffer flight; /* the packets of a reset, ready to send */
-  unsigned flight_replies;
-  size_t built_length; /* of the flight without the statements of on_connect */
+/* prepared.c: the prepared statements of the loan. */
+struct prepared_part {
+  prepared *first;
+  prepared *preparing; /* being prepared */
+  prepared *executing; /* its results are not read to their end */
+  uint64_t newest_id;
+  bool in_rows; /* of `executing` */
+};
+
+/* preparing.c: libmariadb's functions for the protocol. */
+struct preparing {
+  struct st_mariadb_methods methods;         /* but for some of ours */
+  const struct st_mariadb_methods *ordinary; /* all of them its own; NULL: they are in use as they are */
+};
+
+/* flight.c: what a reset sends. */
+struct flight {
+  mp_buffer packets; /* ready to send */
+  unsigned replies;
+  size_t built_length; /* without the statements of on_connect */
   unsigned built_replies;
   unsigned guard_reply, profiles_reply; /* which of the replies are those to the guard and to SHOW PROFILES */
-  unsigned seal_reply;      /* ... and the last, behind statements of any kind; 0: there are none */
-  size_t seal_length;       /* of the flight before it */
-  size_t sent;              /* bytes of the flight */
-  unsigned unsent;          /* packets of it */
-  unsigned replies_pending; /* replies of a reset not read yet, those to come of `unsent` too */
-  transaction transaction;
-  const char *sql; /* the statement in progress */
-  size_t length;
-  statement_head head; /* of it, also of a prepared one; the text itself may be gone */
+  unsigned seal_reply; /* ... and the last, behind statements of any kind; 0: there are none */
+  size_t seal_length;  /* of the packets before it */
   bool recording;      /* statements become part of the baseline */
-  mp_error failure;    /* of a statement, while the server is asked what became of the transaction */
+};
 
-  struct mode mode; /* of reading SQL */
+/* reset.c: how much of the flight is under way. */
+struct reset {
+  size_t sent;              /* bytes */
+  unsigned unsent;          /* packets */
+  unsigned replies_pending; /* not read yet, those to come of `unsent` too */
+};
 
-  char *password;        /* for the connect, and to stop a statement */
-  char *address;         /* to connect to, in the place of the server's host ... */
-  unsigned port_number;  /* ... and port; NULL: those */
-  mp_session *stop_with; /* serves that one, and is to stop when it is; NULL: none */
-  mp_closing closing;    /* whose place it takes */
-  struct helper *helper; /* the thread that has it in hand; NULL: none */
+struct mp_session {
+  mariadb_driver *driver;
+  MYSQL *mysql;
+  mp_address address;       /* of its server; the strings are the driver's */
+  char *numeric_host;       /* to connect to in the place of the name; NULL: by name */
+  unsigned fork_generation; /* of the process that owns the server's connection */
+  baseline base;
+  mp_pollset *pollset;
 
+  MYSQL_RES *result; /* open until its last row was read */
+  MYSQL_ROW row;
+  bool arrived;       /* the row, from the network: it had not been read ahead */
+  prepared *executed; /* what the last reply belongs to; NULL: to a text statement */
+  unsigned run_rows;  /* fetched by blocking.c */
+
+  struct call call;
+  struct login login;
+  struct text text;
+  struct mode mode;
+  struct prepared_part prepared;
+  struct preparing preparing;
+  struct flight flight;
+  struct reset reset;
+  transaction transaction;
+
+  mp_session *stop_with;    /* serves that one, and is to stop when it is; NULL: none */
+  mp_closing closing;       /* whose place it takes */
+  struct helper *helper;    /* the thread that has it in hand; NULL: none */
   mp_session *next, **link; /* of the driver; link is NULL for a connection that serves another session */
 };
 

@@ -22,20 +22,20 @@
 
 /* The name may lead to another server by now. A unix socket is named by its path. */
 static bool set_address(mp_session *side, mp_session *session) {
-  const char *name = session->driver->server.host;
+  const char *name = session->address.host;
   struct sockaddr_storage peer;
   socklen_t length = sizeof peer;
   char port[NI_MAXSERV];
-  if (session->driver->server.socket)
+  if (session->address.socket)
     return true;
   size_t size = NI_MAXHOST + (name ? strlen(name) : 0);
-  side->address = malloc(size);
-  if (!side->address || !session->mysql->net.pvio ||
+  side->numeric_host = malloc(size);
+  if (!side->numeric_host || !session->mysql->net.pvio ||
       getpeername(mysql_get_socket(session->mysql), (struct sockaddr *)&peer, &length) != 0 ||
-      getnameinfo((struct sockaddr *)&peer, length, side->address, NI_MAXHOST, port, sizeof port,
+      getnameinfo((struct sockaddr *)&peer, length, side->numeric_host, NI_MAXHOST, port, sizeof port,
                   NI_NUMERICHOST | NI_NUMERICSERV) != 0)
     return false;
-  side->port_number = (unsigned)strtoul(port, NULL, 10);
+  side->address.port = (unsigned)strtoul(port, NULL, 10);
   return true;
 }
 
@@ -64,7 +64,7 @@ static bool is_kept(const mp_session *session, char byte) {
 }
 
 static bool begins_with_head(const mp_session *session, const char *info, size_t info_length) {
-  const statement_head *head = &session->head;
+  const statement_head *head = &session->text.head;
   size_t first = 0, end = 0;
   while (end < head->length && is_kept(session, head->text[end]))
     end++;

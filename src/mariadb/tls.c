@@ -117,7 +117,8 @@ static bool is_about_the_name(const char *message) {
          strstr(message, "Hostname verification failed");
 }
 
-static mp_status explain_refusal(const mp_server *server, mp_error *err) {
+static mp_status explain_refusal(const mp_session *session, mp_error *err) {
+  const mp_server *server = &session->driver->server;
   if (blame_file(err, "ca", server->tls_ca, "CERTIFICATE") ||
       blame_file(err, "cert", server->tls_cert, "CERTIFICATE") ||
       blame_file(err, "key", server->tls_key, "PRIVATE KEY"))
@@ -128,7 +129,7 @@ static mp_status explain_refusal(const mp_server *server, mp_error *err) {
   if (is_about_the_name(err->message))
     return mp_fail(cleared(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
                    "TLS/SSL error: the server's certificate is not for '%s'",
-                   server->host ? server->host : "localhost");
+                   session->address.host ? session->address.host : "localhost");
   if (was_cut(err->message))
     err->code = CR_SERVER_LOST;
   return MP_FAILED;
@@ -146,7 +147,7 @@ static void explain_loss(const mp_server *server, mp_error *err) {
 mp_status mp_tls_explain(const mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
   if (server->tls && err->code == CR_SSL_CONNECTION_ERROR)
-    explain_refusal(server, err);
+    explain_refusal(session, err);
   if (server->tls && err->code == CR_SERVER_LOST)
     explain_loss(server, err);
   return MP_FAILED;

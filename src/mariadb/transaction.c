@@ -62,7 +62,7 @@ bool mp_transaction_is_in_doubt(const mp_session *session) {
 static void explain(const mp_session *session, char *text, size_t size) {
   const transaction *t = &session->transaction;
   char word[16];
-  mp_sql_first_word(session->head.text, session->head.length, word, sizeof word);
+  mp_sql_first_word(session->text.head.text, session->text.head.length, word, sizeof word);
   if (t->ending == TRANSACTION_UNDONE)
     snprintf(text, size, "the server has rolled this transaction back (error %u)", t->code);
   else if (t->ending == TRANSACTION_SPOILED)
