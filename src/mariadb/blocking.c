@@ -4,11 +4,12 @@
 #include <string.h>
 
 #include "call.h"
+#include "prepared.h"
 #include "protocol.h"
 #include "query.h"
 
 static bool in_result(const mp_session *session) {
-  return session->result || (session->prepared.executing && session->prepared.in_rows);
+  return session->result || mp_prepared_is_in_rows(session);
 }
 
 enum { LOOK_AFTER_ROWS = 200 };

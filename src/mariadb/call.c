@@ -1,5 +1,4 @@
-/* Runs libmariadb's resumable calls: one is in progress at a time, and what follows it is
-   a function of the session. */
+/* Runs libmariadb's resumable calls, one after the other. */
 #include "call.h"
 
 #include <errmsg.h>
@@ -12,13 +11,82 @@
 #include "helper.h"
 #include "tls.h"
 
-/* Takes what a _start or _cont function returned: wait for `events`, or go on. */
-mp_status mp_call_settle(mp_session *session, int events, mp_error *err) {
-  session->call.events = events;
-  if (events)
-    return MP_WAIT;
-  session->call.cont = NULL;
-  return session->call.done(session, err);
+/* ---- the calls of the text protocol ---- */
+
+static int send_start(mp_session *session) {
+  return mysql_send_query_start(&session->call.outcome, session->mysql, session->text.sql,
+                                session->text.length);
+}
+
+static int send_cont(mp_session *session, int ready) {
+  return mysql_send_query_cont(&session->call.outcome, session->mysql, ready);
+}
+
+const mp_call_kind mp_call_send = {send_start, send_cont};
+
+static int reply_start(mp_session *session) {
+  return mysql_read_query_result_start(&session->call.flag, session->mysql);
+}
+
+static int reply_cont(mp_session *session, int ready) {
+  return mysql_read_query_result_cont(&session->call.flag, session->mysql, ready);
+}
+
+const mp_call_kind mp_call_reply = {reply_start, reply_cont};
+
+static int row_start(mp_session *session) {
+  return mysql_fetch_row_start(&session->row, session->result);
+}
+
+static int row_cont(mp_session *session, int ready) {
+  return mysql_fetch_row_cont(&session->row, session->result, ready);
+}
+
+const mp_call_kind mp_call_row = {row_start, row_cont};
+
+static int next_result_start(mp_session *session) {
+  return mysql_next_result_start(&session->call.outcome, session->mysql);
+}
+
+static int next_result_cont(mp_session *session, int ready) {
+  return mysql_next_result_cont(&session->call.outcome, session->mysql, ready);
+}
+
+const mp_call_kind mp_call_next_result = {next_result_start, next_result_cont};
+
+static int ping_start(mp_session *session) {
+  return mysql_ping_start(&session->call.outcome, session->mysql);
+}
+
+static int ping_cont(mp_session *session, int ready) {
+  return mysql_ping_cont(&session->call.outcome, session->mysql, ready);
+}
+
+const mp_call_kind mp_call_ping = {ping_start, ping_cont};
+
+/* ---- one after the other ---- */
+
+/* The call that was named last: what it is to wait for, 0: it is over. */
+static int make(mp_session *session) {
+  if (session->call.events)
+    return session->call.events;
+  session->call.is_made = true;
+  return session->call.kind->start(session);
+}
+
+static mp_status finish(mp_session *session, mp_error *err) {
+  session->call.kind = NULL;
+  return session->call.after(session, err);
+}
+
+mp_status mp_call_go_on(mp_session *session, mp_status status, mp_error *err) {
+  while (status == MP_WAIT) {
+    session->call.events = make(session);
+    if (session->call.events)
+      return MP_WAIT;
+    status = finish(session, err);
+  }
+  return status;
 }
 
 /* libmariadb retries its read when woken for nothing, so telling it that all it waited for
@@ -26,7 +94,16 @@ mp_status mp_call_settle(mp_session *session, int events, mp_error *err) {
 mp_status mp_call_step(mp_session *session, mp_error *err) {
   int happened = session->call.events & ~MYSQL_WAIT_TIMEOUT;
   mp_tls_clear_errors(session);
-  return mp_call_settle(session, session->call.cont(session, happened), err);
+  session->call.events = session->call.is_made ? session->call.kind->cont(session, happened) : 0;
+  if (session->call.events)
+    return MP_WAIT;
+  return mp_call_go_on(session, session->call.is_made ? finish(session, err) : MP_WAIT, err);
+}
+
+int mp_call_wait_fd(mp_session *session) {
+  int events = session->call.events;
+  return mp_pollset_arm(session->pollset, mysql_get_socket(session->mysql), events & MYSQL_WAIT_READ,
+                        events & MYSQL_WAIT_WRITE);
 }
 
 static short poll_events(int events) {
@@ -74,7 +151,7 @@ bool mp_call_poll(const mp_session *session, int events, int64_t deadline_ns) {
    may block has waited already, until the deadline or a signal. */
 bool mp_call_wait_here(mp_session *session, int64_t deadline_ns) {
   bool waited = session->call.may_block_until_ns > 0 && !(session->call.events & MYSQL_WAIT_WRITE);
-  return !session->helper && session->call.cont && !waited &&
+  return !session->helper && session->call.kind && !waited &&
          mp_call_poll(session, session->call.events, deadline_ns);
 }
 
@@ -121,7 +198,7 @@ bool mp_call_has_packet(const mp_session *session) {
 /* After the rows come a short packet that begins with 0xFE, or an error, which begins with 0xFF (MariaDB
    knowledge base, "Result Set Packets"); a row may begin like that too. */
 bool mp_call_has_row(const mp_session *session) {
-  return !session->call.cont && mp_call_has_packet(session) && session->mysql->net.pvio->cache_pos[4] < 0xFE;
+  return !session->call.kind && mp_call_has_packet(session) && session->mysql->net.pvio->cache_pos[4] < 0xFE;
 }
 
 /* ---- reading the socket ----

@@ -1,13 +1,53 @@
-/* Runs libmariadb's resumable calls. One is in progress at a time: `cont` of the session resumes it, `done`
-   takes its outcome and may begin the next. */
+/* Runs libmariadb's resumable calls, one after the other. What follows a call is a function of the session,
+   `after`: it looks at the outcome and ends the operation, or names the next call and returns MP_WAIT. It
+   does not make the call: so the depth is constant, however many follow each other. */
 #ifndef MYPOOL_MARIADB_CALL_H
 #define MYPOOL_MARIADB_CALL_H
 
 #include "session.h"
 
-/* Takes what a _start or _cont function returned: wait for `events`, or go on. */
-mp_status mp_call_settle(mp_session *session, int events, mp_error *err);
+typedef mp_status mp_call_after(mp_session *session, mp_error *err);
+
+/* Those of the text protocol; a send is of session->text. */
+extern const mp_call_kind mp_call_send, mp_call_reply, mp_call_row, mp_call_next_result, mp_call_ping;
+
+/* Names the call that is to be made next, once one of the events has come, 0: at once. Returns MP_WAIT. */
+static inline mp_status mp_call_next_when(mp_session *session, int events, const mp_call_kind *kind,
+                                          mp_call_after *after) {
+  session->call.kind = kind;
+  session->call.is_made = false;
+  session->call.after = after;
+  session->call.events = events;
+  return MP_WAIT;
+}
+
+static inline mp_status mp_call_next(mp_session *session, const mp_call_kind *kind, mp_call_after *after) {
+  return mp_call_next_when(session, 0, kind, after);
+}
+
+/* For whoever begins an operation: with MP_WAIT, makes the call that was named, and all that follow it as
+   long as nothing is to be waited for. Returns how the operation ended, or MP_WAIT. */
+mp_status mp_call_go_on(mp_session *session, mp_status status, mp_error *err);
+
+/* Begins an operation with this call. */
+static inline mp_status mp_call_begin(mp_session *session, const mp_call_kind *kind, mp_call_after *after,
+                                      mp_error *err) {
+  return mp_call_go_on(session, mp_call_next(session, kind, after), err);
+}
+
+/* Goes on after MP_WAIT. */
 mp_status mp_call_step(mp_session *session, mp_error *err);
+
+static inline bool mp_call_is_in_progress(const mp_session *session) {
+  return session->call.kind != NULL;
+}
+
+/* ... and still has to write: what it writes must stay. */
+static inline bool mp_call_waits_to_write(const mp_session *session) {
+  return session->call.kind && (session->call.events & MYSQL_WAIT_WRITE);
+}
+
+int mp_call_wait_fd(mp_session *session); /* what to wait for */
 
 /* Waits in place. True: one of the events has come; false: time is up. */
 bool mp_call_poll(const mp_session *session, int events, int64_t deadline_ns);
@@ -29,6 +69,15 @@ bool mp_call_has_row(const mp_session *session);
 void mp_call_take_reads(mp_session *session);
 void mp_call_give_reads(mp_session *session);
 void mp_call_may_block_until(mp_session *session, int64_t until_ns);
+
+static inline bool mp_call_may_block(const mp_session *session) {
+  return session->call.may_block_until_ns > 0;
+}
+
+/* Something is about to be sent: the read that comes next would be in vain. */
+static inline void mp_call_expect_answer(mp_session *session) {
+  session->call.answer_pending = true;
+}
 
 /* Whether the connection belongs to the parent process: then nothing may be read or written. */
 bool mp_call_is_foreign(const mp_session *session);

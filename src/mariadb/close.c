@@ -12,6 +12,7 @@
 #include "peek.h"
 #include "prepared.h"
 #include "program.h"
+#include "reset.h"
 
 /* ---- as the server sees it ----
    A server counts a connection somewhat longer than its client does. So that a pool never has more sessions
@@ -81,7 +82,7 @@ static void closing_add(mp_session *session) {
     return;
   mp_closing *closing = &driver->closing[driver->closing_count++];
   *closing =
-      (mp_closing){.fd = -1, .since_ns = mp_clock_ns(), .answer_pending = session->reset.replies_pending > 0};
+      (mp_closing){.fd = -1, .since_ns = mp_clock_ns(), .answer_pending = mp_reset_is_pending(session)};
   if (session->mysql->net.pvio)
     closing->fd = mp_socket_duplicate(mysql_get_socket(session->mysql));
   closing->until_ns = closing->since_ns + (was_cut(session, closing->fd) ? settling_ns : 0);
@@ -130,7 +131,7 @@ void mp_closing_free(mariadb_driver *driver) {
 /* Behind an unfinished exchange it would be of no use, and where there is no room it would block. */
 static bool may_say_quit(const mp_session *session) {
   return session->mysql->net.pvio && mp_session_is_between_statements(session) &&
-         session->reset.unsent == 0 && mp_socket_has_room(mysql_get_socket(session->mysql));
+         !mp_reset_is_half_sent(session) && mp_socket_has_room(mysql_get_socket(session->mysql));
 }
 
 static void say_quit(MYSQL *mysql) {
@@ -141,7 +142,7 @@ void mp_session_abort(mp_session *session) {
   MYSQL *mysql = session->mysql;
   if (!mysql || !mysql->net.pvio || session->fork_generation != mp_fork_generation())
     return;
-  if (session->reset.replies_pending == 0 && may_say_quit(session))
+  if (!mp_reset_is_pending(session) && may_say_quit(session))
     say_quit(mysql);
   if (mysql->net.pvio)
     shutdown(mysql_get_socket(mysql), SHUT_RDWR);
@@ -193,8 +194,7 @@ void mp_session_close(mp_session *session) {
     mysql_close(session->mysql);
   }
   drop(&session->closing);
-  mp_flight_free_baseline(&session->base);
-  mp_buffer_free(&session->flight.packets);
+  mp_flight_free(session);
   mp_login_drop_password(session);
   free(session->numeric_host);
   free(session);

@@ -30,10 +30,7 @@ static mp_status session_step(mp_session *session, mp_error *err) {
 }
 
 static int wait_fd(mp_session *session) {
-  if (session->helper)
-    return mp_helper_fd(session);
-  return mp_pollset_arm(session->pollset, mysql_get_socket(session->mysql),
-                        session->call.events & MYSQL_WAIT_READ, session->call.events & MYSQL_WAIT_WRITE);
+  return session->helper ? mp_helper_fd(session) : mp_call_wait_fd(session);
 }
 
 static uint64_t session_id(const mp_session *session) {

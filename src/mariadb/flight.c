@@ -42,13 +42,15 @@ void mp_flight_after_user_sql(baseline *base, const MYSQL *mysql, bool user_sql)
   base->has_roles |= user_sql || base->role;
 }
 
-void mp_flight_free_baseline(baseline *base) {
+void mp_flight_free(mp_session *session) {
+  baseline *base = &session->base;
   free(base->database);
   free(base->role);
   free(base->init_connect);
   free(base->collation);
   free(base->identity);
   free(base->charset_client);
+  mp_buffer_free(&session->flight.packets);
 }
 
 /* ---- packets ---- */

@@ -17,6 +17,10 @@ const char *mp_flight_read_only(const mp_session *session); /* the variable's na
 
 /* Once the user's SQL has run, when there was any. */
 void mp_flight_after_user_sql(baseline *base, const MYSQL *mysql, bool user_sql);
-void mp_flight_free_baseline(baseline *base);
+void mp_flight_free(mp_session *session); /* and the baseline */
+
+static inline bool mp_flight_is_recording(const mp_session *session) {
+  return session->flight.recording;
+}
 
 #endif

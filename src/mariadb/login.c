@@ -71,6 +71,34 @@ static mp_status after_connect(mp_session *session, mp_error *err) {
   return session->driver->server.tls ? mp_tls_check(session, err) : MP_DONE;
 }
 
+static const char *host_of(const mp_session *session) {
+  if (session->address.socket)
+    return NULL;
+  return session->numeric_host ? session->numeric_host : session->address.host;
+}
+
+/* libmariadb reads the host twice: first to connect to it, and, once the server has greeted, as the name
+   that the certificate must have. Where the first is an address, the name takes its place in between. */
+static void name_address(mp_session *session) {
+  if (session->numeric_host && session->address.host)
+    strcpy(session->numeric_host, session->address.host);
+}
+
+/* A NULL password would be taken from the environment. */
+static int connect_start(mp_session *session) {
+  const mp_server *server = &session->driver->server;
+  int events =
+      mysql_real_connect_start(&session->login.connected, session->mysql, host_of(session), server->user,
+                               session->login.password ? session->login.password : "", server->database,
+                               session->address.port, session->address.socket, CLIENT_MULTI_RESULTS);
+  if (events) {
+    name_address(session);
+    close_on_exec(session->mysql);
+    mp_helper_watch(session);
+  }
+  return events;
+}
+
 /* The greeting is looked at before libmariadb may read it. A name may have several addresses, each of
    which is tried with a new socket. */
 static int connect_cont(mp_session *session, int ready) {
@@ -87,35 +115,7 @@ static int connect_cont(mp_session *session, int ready) {
   return events;
 }
 
-static const char *host_of(const mp_session *session) {
-  if (session->address.socket)
-    return NULL;
-  return session->numeric_host ? session->numeric_host : session->address.host;
-}
-
-/* libmariadb reads the host twice: first to connect to it, and, once the server has greeted, as the name
-   that the certificate must have. Where the first is an address, the name takes its place in between. */
-static void name_address(mp_session *session) {
-  if (session->numeric_host && session->address.host)
-    strcpy(session->numeric_host, session->address.host);
-}
-
-/* A NULL password would be taken from the environment. */
-static mp_status handshake(mp_session *session, mp_error *err) {
-  const mp_server *server = &session->driver->server;
-  session->call.cont = connect_cont;
-  session->call.done = after_connect;
-  int events =
-      mysql_real_connect_start(&session->login.connected, session->mysql, host_of(session), server->user,
-                               session->login.password ? session->login.password : "", server->database,
-                               session->address.port, session->address.socket, CLIENT_MULTI_RESULTS);
-  if (events) {
-    name_address(session);
-    close_on_exec(session->mysql);
-    mp_helper_watch(session);
-  }
-  return mp_call_settle(session, events, err);
-}
+static const mp_call_kind handshake = {connect_start, connect_cont};
 
 mp_status mp_login(mp_session *session, int64_t deadline_ns, mp_error *err) {
   session->mysql = mysql_init(NULL);
@@ -126,7 +126,7 @@ mp_status mp_login(mp_session *session, int64_t deadline_ns, mp_error *err) {
   if (server->tls && mp_tls_set_options(session->mysql, server, err) != MP_DONE)
     return MP_FAILED;
   session->base.max_packet = SIZE_MAX; /* until the server has said it */
-  return mp_call_run(session, handshake(session, err), deadline_ns, err);
+  return mp_call_run(session, mp_call_begin(session, &handshake, after_connect, err), deadline_ns, err);
 }
 
 /* ---- the password ---- */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "flight.h"
 #include "tls.h"
 
 static bool status_bit(const mp_session *session) {
@@ -41,7 +42,7 @@ static bool is_utf8mb4(const char *charset) {
 mp_sql_mode mp_mode_of(const mp_session *session) {
   const baseline *base = &session->base;
   const char *charset = mysql_character_set_name(session->mysql);
-  bool lasts = session->flight.recording;
+  bool lasts = mp_flight_is_recording(session);
   if (session->mode.told)
     return (mp_sql_mode){.reading = session->mode.reading,
                          .escapes_known = !lasts,
@@ -107,13 +108,17 @@ static mp_status after_answer(mp_session *session, mp_error *err) {
              : mp_fail(err, MP_ERR_PROTOCOL, CR_MALFORMED_PACKET, "the server does not tell its sql_mode");
 }
 
+static int answer_start(mp_session *session) {
+  mp_tls_clear_errors(session);
+  return mysql_store_result_start(&session->result, session->mysql);
+}
+
 static int answer_cont(mp_session *session, int ready) {
   return mysql_store_result_cont(&session->result, session->mysql, ready);
 }
 
-mp_status mp_mode_read_answer(mp_session *session, mp_error *err) {
-  mp_tls_clear_errors(session);
-  session->call.cont = answer_cont;
-  session->call.done = after_answer;
-  return mp_call_settle(session, mysql_store_result_start(&session->result, session->mysql), err);
+static const mp_call_kind read_answer = {answer_start, answer_cont};
+
+mp_status mp_mode_read_answer(mp_session *session) {
+  return mp_call_next(session, &read_answer, after_answer);
 }

@@ -10,7 +10,7 @@ void mp_mode_drop(mp_session *session);              /* something else is sent *
 mp_sql_mode mp_mode_of(const mp_session *session);
 mp_reading mp_mode_reading(const char *sql_mode, const char *charset_client);
 
-/* The reply to the question has begun: reads the answer. */
-mp_status mp_mode_read_answer(mp_session *session, mp_error *err);
+/* The reply to the question has begun: names the call that reads the answer. Returns MP_WAIT. */
+mp_status mp_mode_read_answer(mp_session *session);
 
 #endif

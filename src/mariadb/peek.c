@@ -3,6 +3,8 @@
 
 #include "call.h"
 #include "os/socket.h"
+#include "prepared.h"
+#include "reset.h"
 
 bool mp_session_has_more(const mp_session *session) {
   return mp_call_has_cached(session) ||
@@ -18,7 +20,7 @@ mp_liveness mp_session_peek(mp_session *session) {
     return MP_DEAD;
   if (state == MP_SOCKET_QUIET && !mp_call_has_cached(session))
     return MP_QUIET;
-  return session->reset.replies_pending > 0 ? MP_READY : MP_DEAD;
+  return mp_reset_is_pending(session) ? MP_READY : MP_DEAD;
 }
 
 /* A unix socket has no network behind which the server could be gone already (measured: a send after
@@ -30,11 +32,11 @@ bool mp_session_send_tells(const mp_session *session) {
 }
 
 bool mp_session_is_between_statements(const mp_session *session) {
-  return !session->call.cont && !session->result && !session->prepared.executing &&
+  return !mp_call_is_in_progress(session) && !session->result && !mp_prepared_is_executing(session) &&
          session->mysql->status == MYSQL_STATUS_READY && !mysql_more_results(session->mysql) &&
          session->fork_generation == mp_fork_generation();
 }
 
 bool mp_session_is_at_rest(const mp_session *session) {
-  return mp_session_is_between_statements(session) && session->reset.replies_pending == 0;
+  return mp_session_is_between_statements(session) && !mp_reset_is_pending(session);
 }

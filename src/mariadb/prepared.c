@@ -74,9 +74,16 @@ static mp_status after_prepare(mp_session *session, mp_error *err) {
   return status;
 }
 
+static int prepare_start(mp_session *session) {
+  return mysql_stmt_prepare_start(&session->call.outcome, session->prepared.preparing->stmt,
+                                  session->text.sql, session->text.length);
+}
+
 static int prepare_cont(mp_session *session, int ready) {
   return mysql_stmt_prepare_cont(&session->call.outcome, session->prepared.preparing->stmt, ready);
 }
+
+static const mp_call_kind prepare = {prepare_start, prepare_cont};
 
 mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t length, mp_error *err) {
   if (mp_query_check_ready(session, MP_EFFECT_WHOLE, length, err) != MP_DONE)
@@ -96,11 +103,10 @@ mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t lengt
   mp_transaction_before_statement(session, MP_EFFECT_WHOLE); /* preparing does nothing */
   session->prepared.preparing = statement;
   mp_preparing_begin(session);
-  session->call.answer_pending = true;
-  session->call.cont = prepare_cont;
-  session->call.done = after_prepare;
-  int events = mysql_stmt_prepare_start(&session->call.outcome, stmt, sql, length);
-  return mp_call_settle(session, events, err);
+  mp_call_expect_answer(session);
+  session->text.sql = sql;
+  session->text.length = length;
+  return mp_call_begin(session, &prepare, after_prepare, err);
 }
 
 uint64_t mp_prepared_last(const mp_session *session) {
@@ -172,9 +178,15 @@ static mp_status after_execute(mp_session *session, mp_error *err) {
   return open_rows(session, err);
 }
 
+static int execute_start(mp_session *session) {
+  return mysql_stmt_execute_start(&session->call.outcome, session->prepared.executing->stmt);
+}
+
 static int execute_cont(mp_session *session, int ready) {
   return mysql_stmt_execute_cont(&session->call.outcome, session->prepared.executing->stmt, ready);
 }
+
+static const mp_call_kind execute = {execute_start, execute_cont};
 
 static mp_status bind(mp_session *session, prepared *statement, const mp_value *values, size_t rows,
                       mp_error *err) {
@@ -198,15 +210,12 @@ static size_t request_size(const mp_value *values, size_t count) {
   return size;
 }
 
-/* libmariadb builds the request from the values before mysql_stmt_execute_start returns. */
-static mp_status send(mp_session *session, prepared *statement, mp_sql_effect effect, mp_error *err) {
+static mp_status send(mp_session *session, prepared *statement, mp_sql_effect effect) {
   mp_query_note(session, effect);
-  session->call.answer_pending = true;
+  mp_call_expect_answer(session);
   session->prepared.executing = session->executed = statement;
   mp_query_head(&session->text.head, statement->head.text, statement->head.length);
-  session->call.cont = execute_cont;
-  session->call.done = after_execute;
-  return mp_call_settle(session, mysql_stmt_execute_start(&session->call.outcome, statement->stmt), err);
+  return mp_call_next(session, &execute, after_execute);
 }
 
 /* For many rows the server takes only what it undoes as a whole, and refuses all else. */
@@ -214,6 +223,7 @@ static mp_sql_effect effect_of(const prepared *statement, size_t rows) {
   return statement && rows == 0 ? statement->effect : MP_EFFECT_WHOLE;
 }
 
+/* libmariadb builds the request from the values before mysql_stmt_execute_start returns. */
 mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *values, size_t rows,
                               mp_error *err) {
   prepared *statement = find(session, id);
@@ -228,7 +238,8 @@ mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *
     return mp_fail(err, MP_ERR_SERVER, ER_NOT_SUPPORTED_YET, "the server knows no bulk execution");
   mp_status status = bind(session, statement, values, rows, err);
   if (status == MP_DONE)
-    status = send(session, statement, effect, err);
+    status = send(session, statement, effect);
+  status = mp_call_go_on(session, status, err);
   if (rows > 0)
     mp_bulk_unbind(statement);
   return status;
@@ -275,28 +286,31 @@ static mp_status after_row(mp_session *session, mp_error *err) {
   return MP_DONE;
 }
 
+static int row_start(mp_session *session) {
+  return mysql_stmt_fetch_start(&session->call.outcome, session->prepared.executing->stmt);
+}
+
 static int row_cont(mp_session *session, int ready) {
   return mysql_stmt_fetch_cont(&session->call.outcome, session->prepared.executing->stmt, ready);
 }
 
-static mp_status row_start(mp_session *session, mp_error *err) {
+static const mp_call_kind read_row = {row_start, row_cont};
+
+static mp_status begin_row(mp_session *session, mp_error *err) {
   session->arrived = !mp_call_has_packet(session);
   if (!session->arrived) {
     session->call.outcome = mysql_stmt_fetch(session->prepared.executing->stmt);
-    return after_row(session, err);
+    return mp_call_go_on(session, after_row(session, err), err);
   }
   mp_tls_clear_errors(session);
-  session->call.cont = row_cont;
-  session->call.done = after_row;
-  return mp_call_settle(
-      session, mysql_stmt_fetch_start(&session->call.outcome, session->prepared.executing->stmt), err);
+  return mp_call_begin(session, &read_row, after_row, err);
 }
 
 mp_status mp_prepared_fetch(mp_session *session, mp_row *row, mp_error *err) {
   *row = (mp_row){0};
   if (!session->prepared.in_rows)
     return MP_DONE;
-  mp_status status = session->call.cont ? mp_call_step(session, err) : row_start(session, err);
+  mp_status status = mp_call_is_in_progress(session) ? mp_call_step(session, err) : begin_row(session, err);
   if (status == MP_DONE && session->prepared.in_rows)
     *row = (mp_row){.values = session->prepared.executing->values, .arrived = session->arrived};
   return status;
@@ -312,22 +326,25 @@ static mp_status after_next(mp_session *session, mp_error *err) {
   return open_rows(session, err);
 }
 
+static int next_start(mp_session *session) {
+  return mysql_stmt_next_result_start(&session->call.outcome, session->prepared.executing->stmt);
+}
+
 static int next_cont(mp_session *session, int ready) {
   return mysql_stmt_next_result_cont(&session->call.outcome, session->prepared.executing->stmt, ready);
 }
 
+static const mp_call_kind next_result = {next_start, next_cont};
+
 mp_status mp_prepared_next_result(mp_session *session, bool *more, mp_error *err) {
-  *more = session->call.cont ||
+  *more = mp_call_is_in_progress(session) ||
           (session->prepared.executing && mysql_stmt_more_results(session->prepared.executing->stmt));
   if (!*more)
     return MP_DONE;
-  if (session->call.cont)
+  if (mp_call_is_in_progress(session))
     return mp_call_step(session, err);
   mp_tls_clear_errors(session);
-  session->call.cont = next_cont;
-  session->call.done = after_next;
-  return mp_call_settle(
-      session, mysql_stmt_next_result_start(&session->call.outcome, session->prepared.executing->stmt), err);
+  return mp_call_begin(session, &next_result, after_next, err);
 }
 
 void mp_prepared_summary(const mp_session *session, mp_summary *summary) {

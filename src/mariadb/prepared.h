@@ -17,4 +17,13 @@ const MYSQL_FIELD *mp_prepared_field(const mp_session *session, unsigned index);
 void mp_prepared_close(mp_session *session, uint64_t id);
 void mp_prepared_end(mp_session *session); /* of all, with the loan */
 
+/* The results of one have not been read to their end, or it is in the rows of one of them. */
+static inline bool mp_prepared_is_executing(const mp_session *session) {
+  return session->prepared.executing != NULL;
+}
+
+static inline bool mp_prepared_is_in_rows(const mp_session *session) {
+  return session->prepared.executing && session->prepared.in_rows;
+}
+
 #endif

@@ -13,15 +13,15 @@ static mp_status fail_foreign(mp_error *err) {
 mp_status mp_protocol_fetch(mp_session *session, mp_row *row, mp_error *err) {
   if (mp_call_is_foreign(session))
     return fail_foreign(err);
-  return session->prepared.executing ? mp_prepared_fetch(session, row, err)
-                                     : mp_query_fetch(session, row, err);
+  return mp_prepared_is_executing(session) ? mp_prepared_fetch(session, row, err)
+                                           : mp_query_fetch(session, row, err);
 }
 
 mp_status mp_protocol_next_result(mp_session *session, bool *more, mp_error *err) {
   if (mp_call_is_foreign(session))
     return fail_foreign(err);
-  return session->prepared.executing ? mp_prepared_next_result(session, more, err)
-                                     : mp_query_next_result(session, more, err);
+  return mp_prepared_is_executing(session) ? mp_prepared_next_result(session, more, err)
+                                           : mp_query_next_result(session, more, err);
 }
 
 void mp_protocol_summary(const mp_session *session, mp_summary *summary) {
@@ -32,6 +32,6 @@ void mp_protocol_summary(const mp_session *session, mp_summary *summary) {
 }
 
 mp_column mp_protocol_column(const mp_session *session, unsigned index) {
-  return mp_column_of(session->prepared.executing ? mp_prepared_field(session, index)
-                                                  : mysql_fetch_field_direct(session->result, index));
+  return mp_column_of(mp_prepared_is_executing(session) ? mp_prepared_field(session, index)
+                                                        : mysql_fetch_field_direct(session->result, index));
 }

@@ -8,12 +8,10 @@
 #include "call.h"
 #include "flight.h"
 #include "mode.h"
+#include "prepared.h"
+#include "reset.h"
 #include "tls.h"
 #include "transaction.h"
-
-static int ping_cont(mp_session *session, int ready) {
-  return mysql_ping_cont(&session->call.outcome, session->mysql, ready);
-}
 
 /* libmariadb does not look into the answer: 0, two numbers that are 0, the status in two bytes (MariaDB
    knowledge base, "OK_Packet"). */
@@ -38,10 +36,8 @@ static mp_status after_ping_for_status(mp_session *session, mp_error *err) {
 static mp_status ask(mp_session *session, mp_error *err) {
   session->text.failure = *err;
   *err = (mp_error){0};
-  session->call.answer_pending = true;
-  session->call.cont = ping_cont;
-  session->call.done = after_ping_for_status;
-  return mp_call_settle(session, mysql_ping_start(&session->call.outcome, session->mysql), err);
+  mp_call_expect_answer(session);
+  return mp_call_next(session, &mp_call_ping, after_ping_for_status);
 }
 
 mp_status mp_query_after_failure(mp_session *session, mp_error *err) {
@@ -72,33 +68,17 @@ static mp_status after_reply(mp_session *session, mp_error *err) {
     return after_error(session, MP_PHASE_REPLY, err);
   mp_mode_heed(session, false);
   mp_transaction_after_reply(session);
-  if (session->flight.recording && !session->mode.asking)
+  if (mp_flight_is_recording(session) && !session->mode.asking)
     mp_flight_add(session, session->text.sql, session->text.length);
-  return session->mode.asking ? mp_mode_read_answer(session, err) : open_result(session, err);
-}
-
-static int reply_cont(mp_session *session, int ready) {
-  return mysql_read_query_result_cont(&session->call.flag, session->mysql, ready);
-}
-
-static int reply_start(mp_session *session, int ready) {
-  (void)ready;
-  session->call.cont = reply_cont;
-  return mysql_read_query_result_start(&session->call.flag, session->mysql);
+  return session->mode.asking ? mp_mode_read_answer(session) : open_result(session, err);
 }
 
 /* The answer to a statement is never there at once: an attempt to read it would be wasted. */
 static mp_status after_send(mp_session *session, mp_error *err) {
   if (session->call.outcome)
     return mp_mysql_fail(session, MP_PHASE_SEND, err);
-  session->call.cont = reply_start;
-  session->call.done = after_reply;
-  return mp_call_settle(session, session->call.may_block_until_ns ? reply_start(session, 0) : MYSQL_WAIT_READ,
-                        err);
-}
-
-static int send_cont(mp_session *session, int ready) {
-  return mysql_send_query_cont(&session->call.outcome, session->mysql, ready);
+  return mp_call_next_when(session, mp_call_may_block(session) ? 0 : MYSQL_WAIT_READ, &mp_call_reply,
+                           after_reply);
 }
 
 /* What libmariadb would find out too late, or answer with a lost session. */
@@ -106,7 +86,7 @@ static mp_status check_ready(mp_session *session, mp_sql_effect effect, size_t l
   mp_tls_clear_errors(session);
   if (session->fork_generation != mp_fork_generation())
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "the connection belongs to the parent process");
-  if (session->result || session->prepared.executing || session->reset.replies_pending ||
+  if (session->result || mp_prepared_is_executing(session) || mp_reset_is_pending(session) ||
       mysql_more_results(session->mysql))
     return mp_fail(err, MP_ERR_PROTOCOL, CR_COMMANDS_OUT_OF_SYNC, "a result has not been read to its end");
   if (effect != MP_EFFECT_ROLLBACK && mp_transaction_check_alive(session, err) != MP_DONE)
@@ -115,7 +95,7 @@ static mp_status check_ready(mp_session *session, mp_sql_effect effect, size_t l
     return mp_fail(err, MP_ERR_SERVER, ER_NET_PACKET_TOO_LARGE,
                    "a statement of %zu bytes exceeds the server's max_allowed_packet of %zu", length,
                    session->base.max_packet);
-  if (session->flight.recording && !mp_flight_takes(length))
+  if (mp_flight_is_recording(session) && !mp_flight_takes(length))
     return mp_fail(
         err, MP_ERR_SERVER, ER_NET_PACKET_TOO_LARGE,
         "on_connect: each reset repeats its statements, and one of %zu bytes is too long for that: "
@@ -157,14 +137,10 @@ mp_status mp_query_send(mp_session *session, const char *sql, size_t length, mp_
   session->text.sql = sql;
   session->text.length = length;
   mp_query_head(&session->text.head, sql, length);
-  if (fits_the_socket(session, length)) {
-    session->call.outcome = mysql_send_query(session->mysql, sql, length);
-    return after_send(session, err);
-  }
-  session->call.cont = send_cont;
-  session->call.done = after_send;
-  return mp_call_settle(session, mysql_send_query_start(&session->call.outcome, session->mysql, sql, length),
-                        err);
+  if (!fits_the_socket(session, length))
+    return mp_call_begin(session, &mp_call_send, after_send, err);
+  session->call.outcome = mysql_send_query(session->mysql, sql, length);
+  return mp_call_go_on(session, after_send(session, err), err);
 }
 
 static void close_result(mp_session *session) {
@@ -182,28 +158,22 @@ static mp_status after_row(mp_session *session, mp_error *err) {
   return err->kind == MP_ERR_NONE ? MP_DONE : mp_query_after_failure(session, err);
 }
 
-static int fetch_cont(mp_session *session, int ready) {
-  return mysql_fetch_row_cont(&session->row, session->result, ready);
-}
-
 /* The resumable call costs a change of stacks: not for what is here already. */
 static mp_status fetch_start(mp_session *session, mp_error *err) {
   session->arrived = !mp_call_has_packet(session);
   if (!session->arrived) {
     session->row = mysql_fetch_row(session->result);
-    return after_row(session, err);
+    return mp_call_go_on(session, after_row(session, err), err);
   }
   mp_tls_clear_errors(session);
-  session->call.cont = fetch_cont;
-  session->call.done = after_row;
-  return mp_call_settle(session, mysql_fetch_row_start(&session->row, session->result), err);
+  return mp_call_begin(session, &mp_call_row, after_row, err);
 }
 
 mp_status mp_query_fetch(mp_session *session, mp_row *row, mp_error *err) {
   *row = (mp_row){0};
-  if (!session->result && !session->call.cont)
+  if (!session->result && !mp_call_is_in_progress(session))
     return MP_DONE;
-  mp_status status = session->call.cont ? mp_call_step(session, err) : fetch_start(session, err);
+  mp_status status = mp_call_is_in_progress(session) ? mp_call_step(session, err) : fetch_start(session, err);
   if (status == MP_DONE && session->result)
     *row = (mp_row){
         .cells = session->row, .lengths = mysql_fetch_lengths(session->result), .arrived = session->arrived};
@@ -217,20 +187,14 @@ static mp_status after_next(mp_session *session, mp_error *err) {
   return open_result(session, err);
 }
 
-static int advance_cont(mp_session *session, int ready) {
-  return mysql_next_result_cont(&session->call.outcome, session->mysql, ready);
-}
-
 mp_status mp_query_next_result(mp_session *session, bool *more, mp_error *err) {
-  *more = session->call.cont || mysql_more_results(session->mysql);
+  *more = mp_call_is_in_progress(session) || mysql_more_results(session->mysql);
   if (!*more)
     return MP_DONE;
-  if (session->call.cont)
+  if (mp_call_is_in_progress(session))
     return mp_call_step(session, err);
   mp_tls_clear_errors(session);
-  session->call.cont = advance_cont;
-  session->call.done = after_next;
-  return mp_call_settle(session, mysql_next_result_start(&session->call.outcome, session->mysql), err);
+  return mp_call_begin(session, &mp_call_next_result, after_next, err);
 }
 
 static mp_status after_ping(mp_session *session, mp_error *err) {
@@ -241,10 +205,8 @@ static mp_status after_ping(mp_session *session, mp_error *err) {
 mp_status mp_query_ping(mp_session *session, mp_error *err) {
   if (mp_query_check_ready(session, MP_EFFECT_ROLLBACK, 0, err) != MP_DONE)
     return MP_FAILED;
-  session->call.answer_pending = true;
-  session->call.cont = ping_cont;
-  session->call.done = after_ping;
-  return mp_call_settle(session, mysql_ping_start(&session->call.outcome, session->mysql), err);
+  mp_call_expect_answer(session);
+  return mp_call_begin(session, &mp_call_ping, after_ping, err);
 }
 
 mp_status mp_query_ask_mode(mp_session *session, mp_error *err) {

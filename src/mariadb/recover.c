@@ -9,9 +9,11 @@
 #include "blocking.h"
 #include "call.h"
 #include "close.h"
+#include "flight.h"
 #include "helper.h"
 #include "login.h"
 #include "peek.h"
+#include "prepared.h"
 #include "reset.h"
 #include "side.h"
 
@@ -34,16 +36,16 @@ static mp_status kill_statement(mp_session *session, int64_t deadline_ns, mp_err
 }
 
 static bool has_results(const mp_session *session) {
-  return session->result || session->prepared.executing || mysql_more_results(session->mysql);
+  return session->result || mp_prepared_is_executing(session) || mysql_more_results(session->mysql);
 }
 
 /* The end of the statement is an error as a rule; what counts is that it is over. A KILL QUERY that came too
    late waits for the next statement: give it one. */
 static mp_status read_the_rest(mp_session *session, int64_t deadline_ns) {
   mp_error ignored = {0};
-  if (session->call.cont)
+  if (mp_call_is_in_progress(session))
     mp_call_run(session, MP_WAIT, deadline_ns, &ignored);
-  if (!session->call.cont && has_results(session))
+  if (!mp_call_is_in_progress(session) && has_results(session))
     mp_run_end(session, deadline_ns, &ignored);
   ignored = (mp_error){0};
   if (mp_session_is_at_rest(session))
@@ -52,7 +54,7 @@ static mp_status read_the_rest(mp_session *session, int64_t deadline_ns) {
 }
 
 static bool unfinished(const mp_session *session) {
-  return session->mysql->net.pvio && (session->call.cont || has_results(session));
+  return session->mysql->net.pvio && (mp_call_is_in_progress(session) || has_results(session));
 }
 
 /* A KILL that came before the server had begun with the statement found nothing to stop. */
@@ -85,7 +87,7 @@ static mp_status recover(mp_session *session, int64_t deadline_ns, mp_error *err
 /* Until it is sent, or while it is recorded, the statement is read where the caller keeps it, who
    is about to free it. */
 static bool needs_statement(const mp_session *session) {
-  return session->flight.recording || (session->call.cont && (session->call.events & MYSQL_WAIT_WRITE));
+  return mp_flight_is_recording(session) || mp_call_waits_to_write(session);
 }
 
 /* A server that does not answer must leave time to those who wait for the slot. */

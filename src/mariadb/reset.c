@@ -113,10 +113,6 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
 
 /* ---- reading ---- */
 
-static mp_status await_reply(mp_session *session, mp_error *err);
-
-static mp_status send_on(mp_session *session, mp_error *err);
-
 static bool reads(const mp_session *session, unsigned reply) {
   return session->flight.replies - session->reset.replies_pending == reply;
 }
@@ -154,65 +150,107 @@ static mp_status fail_shifted(mp_error *err) {
   return mp_fail(err, MP_ERR_PROTOCOL, 0, "the replies to a reset are not those that were asked for");
 }
 
+static mp_call_after after_reply, after_next;
+
+/* Each command of the flight began to count its packets anew. */
+static mp_status read_reply_when(mp_session *session, int events) {
+  session->mysql->net.pkt_nr = session->mysql->net.compress_pkt_nr = 1;
+  return mp_call_next_when(session, events, &mp_call_reply, after_reply);
+}
+
+/* One read takes all that is there. When that ended with the reply before, a further attempt would be wasted;
+   under TLS there may be more in OpenSSL's hands. */
+static mp_status await_reply(mp_session *session) {
+  bool may_be_here = session->driver->server.tls || mp_call_has_cached(session);
+  return read_reply_when(session, may_be_here ? 0 : MYSQL_WAIT_READ);
+}
+
+/* ---- the rest of a long flight ----
+   It is sent piece by piece, each behind the replies to the one before: so the server never waits for
+   somebody to read its replies while the client waits for it to read. */
+
+/* A statement that fits into no socket: only those of the pool's user are as long. */
+static int long_start(mp_session *session) {
+  const char *packet = session->flight.packets.data + session->reset.sent;
+  size_t length = size_of_packet(packet);
+  session->reset.sent += length;
+  return mysql_send_query_start(&session->call.outcome, session->mysql, packet + 5, length - 5);
+}
+
+static int long_cont(mp_session *session, int ready) {
+  return mysql_send_query_cont(&session->call.outcome, session->mysql, ready);
+}
+
+static const mp_call_kind send_long = {long_start, long_cont};
+
+static mp_status after_long(mp_session *session, mp_error *err) {
+  return session->call.outcome ? mp_mysql_fail(session, MP_PHASE_RESET, err) : await_reply(session);
+}
+
+static mp_status send_on(mp_session *session, mp_error *err) {
+  size_t length = next_piece(session);
+  if (length > PIECE)
+    return mp_call_next(session, &send_long, after_long);
+  if (send_piece(session, false, length, err) != MP_DONE)
+    return MP_FAILED;
+  return await_reply(session);
+}
+
+/* ---- the end of a reply ---- */
+
 /* The server tells the client of a change of charset, unless a borrower told it not to. */
-static mp_status reply_done(mp_session *session, mp_error *err) {
+static mp_status end_reply(mp_session *session, mp_error *err) {
   if (--session->reset.replies_pending > 0)
     return session->reset.replies_pending == session->reset.unsent ? send_on(session, err)
-                                                                   : await_reply(session, err);
+                                                                   : await_reply(session);
   session->mysql->charset = session->base.charset;
   mp_mode_start_over(session);
   return mp_session_has_more(session) ? fail_shifted(err) : MP_DONE;
-}
-
-static mp_status after_result(mp_session *session, mp_error *err);
-
-static mp_status skip_row(mp_session *session, mp_error *err);
-
-static int skip_cont(mp_session *session, int ready) {
-  return mysql_fetch_row_cont(&session->row, session->result, ready);
-}
-
-/* A statement may fail in the middle of its rows. */
-static mp_status skipped(mp_session *session, mp_error *err) {
-  if (session->row && must_be_empty(session))
-    return mp_fail(err, MP_ERR_PROTOCOL, 0, "the reset left something of an earlier loan");
-  if (session->row)
-    return skip_row(session, err);
-  bool failed = mysql_errno(session->mysql) != 0;
-  mysql_free_result(session->result);
-  session->result = NULL;
-  return failed ? mp_mysql_fail(session, MP_PHASE_RESET, err) : after_result(session, err);
-}
-
-static int skip_start(mp_session *session, int ready) {
-  (void)ready;
-  session->call.cont = skip_cont;
-  return mysql_fetch_row_start(&session->row, session->result);
 }
 
 /* Leaves the word to whoever minds the time, and comes back at once: a socket may nearly always be
    written to. */
 static const int pause_events = MYSQL_WAIT_WRITE;
 
-static bool passes_over(const mp_session *session) {
-  return session->row && !must_be_empty(session);
+/* An init SQL may be a CALL with several results, without end maybe. */
+static mp_status end_result(mp_session *session, mp_error *err) {
+  if (!mysql_more_results(session->mysql))
+    return end_reply(session, err);
+  if (!may_be_anything(session))
+    return fail_shifted(err);
+  return mp_call_next_when(session, pause_events, &mp_call_next_result, after_next);
 }
+
+/* ---- rows ---- */
 
 enum { PAUSE_AFTER_ROWS = 200 };
 
-/* A loop, not a recursion, over the rows that are there already. */
-static mp_status skip_row(mp_session *session, mp_error *err) {
-  int events, rows = 0;
-  do
-    events = skip_start(session, 0);
-  while (!events && passes_over(session) && ++rows < PAUSE_AFTER_ROWS);
-  session->call.done = skipped;
-  if (!events && passes_over(session)) {
-    session->call.cont = skip_start;
-    events = pause_events;
-  }
-  return mp_call_settle(session, events, err);
+/* A statement may fail in the middle of its rows. */
+static mp_status after_row(mp_session *session, mp_error *err) {
+  if (session->row && must_be_empty(session))
+    return mp_fail(err, MP_ERR_PROTOCOL, 0, "the reset left something of an earlier loan");
+  bool pause = session->row && ++session->reset.rows % PAUSE_AFTER_ROWS == 0;
+  if (session->row)
+    return mp_call_next_when(session, pause ? pause_events : 0, &mp_call_row, after_row);
+  bool failed = mysql_errno(session->mysql) != 0;
+  mysql_free_result(session->result);
+  session->result = NULL;
+  return failed ? mp_mysql_fail(session, MP_PHASE_RESET, err) : end_result(session, err);
 }
+
+static mp_status begin_result(mp_session *session, mp_error *err) {
+  if (!is_due(session))
+    return fail_shifted(err);
+  if (mysql_field_count(session->mysql) == 0)
+    return end_result(session, err);
+  session->result = mysql_use_result(session->mysql);
+  if (!session->result)
+    return mp_mysql_fail(session, MP_PHASE_RESET, err);
+  session->reset.rows = 0;
+  return mp_call_next(session, &mp_call_row, after_row);
+}
+
+/* ---- the beginning of a reply ---- */
 
 /* A server that was built without profiling, or has done away with it. */
 static bool has_no_profiles(const mp_session *session) {
@@ -221,106 +259,17 @@ static bool has_no_profiles(const mp_session *session) {
          (code == ER_FEATURE_DISABLED || code == ER_PARSE_ERROR);
 }
 
-static mp_status got_result(mp_session *session, mp_error *err) {
+static mp_status after_reply(mp_session *session, mp_error *err) {
   if (session->call.flag && has_no_profiles(session))
-    return reply_done(session, err);
-  if (session->call.flag)
-    return mp_mysql_fail(session, MP_PHASE_RESET, err);
-  if (!is_due(session))
-    return fail_shifted(err);
-  if (mysql_field_count(session->mysql) == 0)
-    return after_result(session, err);
-  session->result = mysql_use_result(session->mysql);
-  if (!session->result)
-    return mp_mysql_fail(session, MP_PHASE_RESET, err);
-  return skip_row(session, err);
+    return end_reply(session, err);
+  return session->call.flag ? mp_mysql_fail(session, MP_PHASE_RESET, err) : begin_result(session, err);
 }
 
-static mp_status got_next(mp_session *session, mp_error *err) {
-  session->call.flag = session->call.outcome > 0;
-  return got_result(session, err);
-}
-
-static int next_cont(mp_session *session, int ready) {
-  return mysql_next_result_cont(&session->call.outcome, session->mysql, ready);
-}
-
-static int next_start(mp_session *session, int ready) {
-  (void)ready;
-  session->call.cont = next_cont;
-  return mysql_next_result_start(&session->call.outcome, session->mysql);
-}
-
-/* An init SQL may be a CALL with several results. The pause also keeps them from nesting here. */
-static mp_status after_result(mp_session *session, mp_error *err) {
-  if (!mysql_more_results(session->mysql))
-    return reply_done(session, err);
-  if (!may_be_anything(session))
-    return fail_shifted(err);
-  session->call.cont = next_start;
-  session->call.done = got_next;
-  return mp_call_settle(session, pause_events, err);
-}
-
-static int reply_cont(mp_session *session, int ready) {
-  return mysql_read_query_result_cont(&session->call.flag, session->mysql, ready);
-}
-
-/* Each command of the flight began to count its packets anew. */
-static int reply_start(mp_session *session, int ready) {
-  (void)ready;
-  session->mysql->net.pkt_nr = session->mysql->net.compress_pkt_nr = 1;
-  session->call.cont = reply_cont;
-  return mysql_read_query_result_start(&session->call.flag, session->mysql);
-}
-
-static mp_status read_reply(mp_session *session, mp_error *err) {
-  session->call.done = got_result;
-  return mp_call_settle(session, reply_start(session, 0), err);
-}
-
-/* One read takes all that is there. When that ended with the reply before, a further attempt would be wasted;
-   under TLS there may be more in OpenSSL's hands. */
-static mp_status await_reply(mp_session *session, mp_error *err) {
-  if (session->driver->server.tls || mp_call_has_cached(session))
-    return read_reply(session, err);
-  session->call.cont = reply_start;
-  session->call.done = got_result;
-  return mp_call_settle(session, MYSQL_WAIT_READ, err);
-}
-
-/* ---- the rest of a long flight ----
-   It is sent piece by piece, each behind the replies to the one before: so the server never waits for
-   somebody to read its replies while the client waits for it to read. */
-
-static int sent_cont(mp_session *session, int ready) {
-  return mysql_send_query_cont(&session->call.outcome, session->mysql, ready);
-}
-
-static mp_status sent_long(mp_session *session, mp_error *err) {
-  return session->call.outcome ? mp_mysql_fail(session, MP_PHASE_RESET, err) : await_reply(session, err);
-}
-
-/* A statement that fits into no socket: only those of the pool's user are as long. */
-static mp_status send_long(mp_session *session, size_t length, mp_error *err) {
-  const char *packet = session->flight.packets.data + session->reset.sent;
-  session->reset.sent += length;
-  session->call.cont = sent_cont;
-  session->call.done = sent_long;
-  return mp_call_settle(
-      session, mysql_send_query_start(&session->call.outcome, session->mysql, packet + 5, length - 5), err);
-}
-
-static mp_status send_on(mp_session *session, mp_error *err) {
-  size_t length = next_piece(session);
-  if (length > PIECE)
-    return send_long(session, length, err);
-  if (send_piece(session, false, length, err) != MP_DONE)
-    return MP_FAILED;
-  return await_reply(session, err);
+static mp_status after_next(mp_session *session, mp_error *err) {
+  return session->call.outcome > 0 ? mp_mysql_fail(session, MP_PHASE_RESET, err) : begin_result(session, err);
 }
 
 mp_status mp_reset_read(mp_session *session, mp_error *err) {
   mp_tls_clear_errors(session);
-  return session->reset.replies_pending > 0 ? read_reply(session, err) : MP_DONE;
+  return mp_reset_is_pending(session) ? mp_call_go_on(session, read_reply_when(session, 0), err) : MP_DONE;
 }

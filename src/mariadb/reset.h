@@ -7,4 +7,14 @@
 mp_status mp_reset_send(mp_session *session, mp_error *err);
 mp_status mp_reset_read(mp_session *session, mp_error *err);
 
+/* Replies to it have not been read. */
+static inline bool mp_reset_is_pending(const mp_session *session) {
+  return session->reset.replies_pending > 0;
+}
+
+/* A part of it has not been sent. */
+static inline bool mp_reset_is_half_sent(const mp_session *session) {
+  return session->reset.unsent > 0;
+}
+
 #endif

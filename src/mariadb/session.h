@@ -116,11 +116,18 @@ typedef struct transaction {
   bool before;               /* there was one when that was sent */
 } transaction;
 
-/* call.c: the libmariadb call in progress: `cont` resumes it, `done` takes its outcome. */
+/* One of libmariadb's resumable calls. Both functions return what it waits for, 0 when it is over. */
+typedef struct mp_call_kind {
+  int (*start)(mp_session *session);
+  int (*cont)(mp_session *session, int ready);
+} mp_call_kind;
+
+/* call.c: the libmariadb call in progress, and what takes its outcome. */
 struct call {
-  int (*cont)(mp_session *, int ready); /* NULL: none is in progress */
-  mp_status (*done)(mp_session *, mp_error *);
-  int events;                 /* MYSQL_WAIT_… it asked for */
+  const mp_call_kind *kind; /* NULL: none */
+  bool is_made;             /* else it has only been named */
+  mp_status (*after)(mp_session *, mp_error *);
+  int events;                 /* MYSQL_WAIT_… that it waits for, or that is waited for before it is made */
   int outcome;                /* of calls that return a number ... */
   my_bool flag;               /* ... or a truth value */
   PVIO_METHODS reading;       /* libmariadb's functions for the socket, but for one of ours */
@@ -176,6 +183,7 @@ struct reset {
   size_t sent;              /* bytes */
   unsigned unsent;          /* packets */
   unsigned replies_pending; /* not read yet, those to come of `unsent` too */
+  unsigned rows;            /* passed over in the result that is read */
 };
 
 struct mp_session {
