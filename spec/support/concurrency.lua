@@ -59,7 +59,7 @@ return function(scheduler, loans)
 
   busted.after_each(pools.close)
 
-  local noticed = {} -- by coroutine: what to call when its next wait ends
+  local noticed = {} -- by coroutine: what to call when what it waits for next has come
 
   local function notice()
     local co = coroutine.running()
@@ -72,7 +72,9 @@ return function(scheduler, loans)
 
   local function wait(fd, seconds)
     local ready = scheduler.wait.wait(fd, seconds)
-    notice()
+    if ready then -- who has been in line for a second looks for forgotten connections, and waits on
+      notice()
+    end
     return ready
   end
 
