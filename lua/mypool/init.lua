@@ -32,7 +32,7 @@ local function wrapper(name, check)
   end
 end
 
-local function refuse(name, expected, value)
+local function raise_type(name, expected, value)
   core.raise(("bad argument to '%s' (%s expected, got %s)"):format(name, expected, type(value)))
 end
 
@@ -40,7 +40,7 @@ end
 -- when it is used.
 mypool.list = wrapper("list", function(values)
   if type(values) ~= "table" then
-    refuse("list", "array", values)
+    raise_type("list", "array", values)
   end
   local length, hole, key = array.length(values)
   if hole then
@@ -60,7 +60,7 @@ mypool.ident = wrapper("ident", function(...)
   for i = 1, math.max(1, select("#", ...)) do
     local name = select(i, ...)
     if type(name) ~= "string" then
-      refuse("ident", "string", name)
+      raise_type("ident", "string", name)
     end
   end
   return { ... }
@@ -69,7 +69,7 @@ end)
 -- mypool.binary(bytes): bytes that are no text.
 mypool.binary = wrapper("binary", function(bytes)
   if type(bytes) ~= "string" then
-    refuse("binary", "string", bytes)
+    raise_type("binary", "string", bytes)
   end
   return { bytes }
 end)

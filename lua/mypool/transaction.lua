@@ -339,7 +339,7 @@ local function undo(tx, values)
   return failed(tx, kept)
 end
 
-local function settle(tx, ok, ...)
+local function after_run(tx, ok, ...)
   local first, second = ...
   if ok and first == nil and second ~= nil then
     return undo(tx, pack(...))
@@ -358,7 +358,7 @@ local function settle(tx, ok, ...)
 end
 
 local function perform(tx, fn)
-  return settle(tx, pcall(fn, tx))
+  return after_run(tx, pcall(fn, tx))
 end
 
 -- What is raised on the way to the function, by the wait function, must not lose the connection.

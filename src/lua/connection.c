@@ -129,7 +129,7 @@ void connection_give_back(lua_State *L, connection *conn, bool reset) {
 
 /* Nobody else has the handle of a checkout. */
 void connection_abandon(lua_State *L, connection *conn) {
-  bool useless = conn->activity == CHECKING_OUT || conn->call.release_pending;
+  bool is_useless = conn->activity == CHECKING_OUT || conn->call.release_pending;
   conn->pool->L = L;
   if (conn->activity != IDLE)
     pool_forget_fd(conn->pool, conn->call.wait_fd);
@@ -138,7 +138,7 @@ void connection_abandon(lua_State *L, connection *conn) {
   conn->call.in_hand = false;
   conn->abandoned = true;
   mp_loan_abandon(conn->loan);
-  if (useless)
+  if (is_useless)
     connection_give_back(L, conn, false);
 }
 
@@ -313,9 +313,9 @@ static int connection_gc(lua_State *L) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
   if (!conn || !conn->loan)
     return 0;
-  bool forgotten = mp_loan_is_held(conn->loan) && !conn->abandoned && conn->activity != CHECKING_OUT;
+  bool was_forgotten = mp_loan_is_held(conn->loan) && !conn->abandoned && conn->activity != CHECKING_OUT;
   end_loan(L, conn, true);
-  if (forgotten) {
+  if (was_forgotten) {
     conn->pool->forgotten++;
     lua_pushfstring(L, "mypool: a connection checked out at %s was never released", conn->taken.text);
     lua_warning(L, lua_tostring(L, -1), 0);

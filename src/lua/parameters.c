@@ -44,9 +44,9 @@ static void encode_string(encoder *to, int index) {
   mp_encode_string(to->out, bytes, length, to->mode, to->hex);
 }
 
-/* The last place of a list. Its length would not tell of all values: a program can make holes in a list that
-   mypool.list has looked at. */
-static lua_Integer last_place(encoder *to, int index) {
+/* The last position in a list. Its length would not tell of all values: a program can make holes in a list
+   that mypool.list has looked at. */
+static lua_Integer last_position(encoder *to, int index) {
   lua_State *L = to->L;
   lua_Integer last = 0;
   for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
@@ -58,11 +58,11 @@ static lua_Integer last_place(encoder *to, int index) {
   return last;
 }
 
-static void encode_place(encoder *to, int index, int place, int depth) {
-  lua_rawgeti(to->L, index, place);
+static void encode_item(encoder *to, int index, int position, int depth) {
+  lua_rawgeti(to->L, index, position);
   if (lua_isnil(to->L, -1))
     raise(to->L, "bad parameter %d (place %d of the list is nil: for NULL write mypool.null)", to->position,
-          place);
+          position);
   encode(to, lua_gettop(to->L), depth);
   lua_pop(to->L, 1);
 }
@@ -71,7 +71,7 @@ static void encode_place(encoder *to, int index, int place, int depth) {
 static void encode_list(encoder *to, int index, int depth) {
   if (depth > 1)
     raise(to->L, "bad parameter %d (lists are nested more than once)", to->position);
-  lua_Integer last = last_place(to, index);
+  lua_Integer last = last_position(to, index);
   if (last == 0)
     raise(to->L, "bad parameter %d (an empty list: no SQL means 'in nothing', so test for it first)",
           to->position);
@@ -80,7 +80,7 @@ static void encode_list(encoder *to, int index, int depth) {
   for (int i = 1; i <= last; i++) {
     if (i > 1)
       mp_buffer_add(to->out, ",", 1);
-    encode_place(to, index, i, depth + 1);
+    encode_item(to, index, i, depth + 1);
   }
   if (depth > 0)
     mp_buffer_add(to->out, ")", 1);
@@ -124,7 +124,7 @@ static void encode_binary(encoder *to, int index) {
   lua_pop(to->L, 1);
 }
 
-static void refuse(encoder *to, int index) {
+static void raise_no_form(encoder *to, int index) {
   raise(to->L, "bad parameter %d (%s has no SQL form)", to->position, luaL_typename(to->L, index));
 }
 
@@ -144,7 +144,7 @@ static void encode_scalar(encoder *to, int index) {
     break;
   case LUA_TTABLE:
     if (!is_class(to->L, index, BINARY_CLASS))
-      refuse(to, index);
+      raise_no_form(to, index);
     encode_binary(to, index);
     break;
   case LUA_TLIGHTUSERDATA:
@@ -154,7 +154,7 @@ static void encode_scalar(encoder *to, int index) {
     }
     /* fall through */
   default:
-    refuse(to, index);
+    raise_no_form(to, index);
   }
 }
 

@@ -34,17 +34,17 @@ static int core_prepare(lua_State *L) {
 }
 
 /* Where a value stands, for messages: the row is 0 outside of execute_many. */
-typedef struct place {
+typedef struct position {
   int row, parameter;
-} place;
+} position;
 
-static int raise_bad(lua_State *L, place at, const char *what, const char *wrong) {
+static int raise_bad(lua_State *L, position at, const char *what, const char *wrong) {
   if (at.row > 0)
     return raise(L, "bad row %d, parameter %d (%s%s)", at.row, at.parameter, what, wrong);
   return raise(L, "bad parameter %d (%s%s)", at.parameter, what, wrong);
 }
 
-static mp_value number_value(lua_State *L, int index, place at) {
+static mp_value number_value(lua_State *L, int index, position at) {
   double number = lua_tonumber(L, index);
   if (lua_isinteger(L, index))
     return (mp_value){.kind = MP_VALUE_INTEGER, .as.integer = lua_tointeger(L, index)};
@@ -66,7 +66,7 @@ static bool is_null(lua_State *L, int index) {
 }
 
 /* Puts the string within mypool.binary in its place: the program may change the table meanwhile. */
-static mp_value binary_value(lua_State *L, int index, place at) {
+static mp_value binary_value(lua_State *L, int index, position at) {
   if (!is_class(L, index, BINARY_CLASS))
     raise_bad(L, at, luaL_typename(L, index), " is no value of a prepared statement");
   lua_rawgeti(L, index, 1);
@@ -77,7 +77,7 @@ static mp_value binary_value(lua_State *L, int index, place at) {
   return value;
 }
 
-static mp_value value_of(lua_State *L, int index, place at) {
+static mp_value value_of(lua_State *L, int index, position at) {
   if (is_null(L, index))
     return (mp_value){.kind = MP_VALUE_NULL};
   switch (lua_type(L, index)) {
@@ -97,7 +97,7 @@ static void read_values(lua_State *L, connection *conn, int first, int wanted) {
   if (wanted >= 0 && given != wanted)
     raise(L, "wrong number of parameters (the statement has %d, got %d)", wanted, given);
   for (int i = 0; i < given; i++) {
-    mp_value value = value_of(L, first + i, (place){.parameter = i + 1});
+    mp_value value = value_of(L, first + i, (position){.parameter = i + 1});
     mp_buffer_add(&conn->statement.values, (const char *)&value, sizeof value);
   }
   if (conn->statement.values.failed)
@@ -153,7 +153,7 @@ static int raise_key(lua_State *L, int number, int key) {
   return raise(L, "bad row %d (a row is an array; this one has the key '%s')", number, lua_tostring(L, -1));
 }
 
-/* The place that the key at this index stands for. */
+/* The position that the key at this index stands for. */
 static int check_key(lua_State *L, int index, int number, int wanted) {
   lua_Integer key = lua_isinteger(L, index) ? lua_tointeger(L, index) : 0;
   if (key >= 1 && key <= wanted)
@@ -167,7 +167,7 @@ static int check_key(lua_State *L, int index, int number, int wanted) {
 }
 
 /* About how many bytes the value has: never 0. Raises for what is no value. */
-static size_t check_value(lua_State *L, int index, place at) {
+static size_t check_value(lua_State *L, int index, position at) {
   int type = lua_type(L, index);
   if (type == LUA_TSTRING)
     return lua_rawlen(L, index) + 1;
@@ -203,7 +203,7 @@ static int core_row(lua_State *L) {
   lua_settop(L, 2);
   for (lua_pushnil(L); lua_next(L, 2); count++) {
     int key = check_key(L, 3, number, wanted);
-    size += check_value(L, 4, (place){.row = number, .parameter = key});
+    size += check_value(L, 4, (position){.row = number, .parameter = key});
     lua_rawseti(L, 1, at + key);
   }
   if (count == 0 && luaL_getmetafield(L, 2, "__index"))
@@ -222,7 +222,7 @@ static void read_cells(lua_State *L, connection *conn, int rows, int wanted) {
   luaL_argcheck(L, at >= 0 && at + (uint64_t)rows * (uint64_t)wanted <= lua_rawlen(L, MANY_CELLS), MANY_ROWS,
                 "too many");
   for (int i = 0; i < rows * wanted; i++) {
-    place here = {.row = first + i / wanted, .parameter = 1 + i % wanted};
+    position here = {.row = first + i / wanted, .parameter = 1 + i % wanted};
     lua_rawgeti(L, MANY_CELLS, at + i + 1);
     mp_value value = value_of(L, lua_gettop(L), here);
     mp_buffer_add(&conn->statement.values, (const char *)&value, sizeof value);

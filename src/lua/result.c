@@ -71,7 +71,7 @@ static int push_array_of(lua_State *L, int offset) {
 static int result_index(lua_State *L) {
   static const struct {
     const char *name;
-    int place;
+    int upvalue;
   } fields[] = {{"warning_count", WARNING_COUNT},
                 {"affected_rows", AFFECTED_ROWS},
                 {"insert_id", INSERT_ID},
@@ -84,7 +84,7 @@ static int result_index(lua_State *L) {
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
     if (strcmp(name, fields[i].name) != 0)
       continue;
-    lua_pushvalue(L, lua_upvalueindex(fields[i].place));
+    lua_pushvalue(L, lua_upvalueindex(fields[i].upvalue));
     return 1;
   }
   return 0;
@@ -115,14 +115,14 @@ static void push_metatable(lua_State *L, const mp_summary *summary) {
 
 /* Of rows without warnings there is nothing to tell but their columns: such results share it. */
 static void push_shared_metatable(lua_State *L, const mp_summary *summary) {
-  int names = lua_gettop(L), place = 2 * (int)summary->columns + 1;
-  lua_rawgeti(L, names, place);
+  int names = lua_gettop(L), last = 2 * (int)summary->columns + 1;
+  lua_rawgeti(L, names, last);
   if (lua_isnil(L, -1)) {
     lua_settop(L, names);
     lua_pushvalue(L, names);
     push_metatable(L, summary);
     lua_pushvalue(L, -1);
-    lua_rawseti(L, names, place);
+    lua_rawseti(L, names, last);
   }
   lua_replace(L, names);
 }
