@@ -41,6 +41,46 @@ typedef enum mp_phase {
   MP_PHASE_RESULT   /* reading rows or later results */
 } mp_phase;
 
+/* Numbers of errors by which something is decided here: the server's (mysqld_error.h), then libmariadb's
+   (errmsg.h). */
+enum {
+  MP_ER_CHECKREAD = 1020, /* record changed since last read */
+  MP_ER_CON_COUNT = 1040, /* too many connections */
+  MP_ER_OUT_OF_RESOURCES = 1041,
+  MP_ER_UNKNOWN_COMMAND = 1047, /* also a Galera node that is not ready, in other words */
+  MP_ER_SHUTDOWN = 1053,        /* in progress */
+  MP_ER_CANNOT_CREATE_THREAD = 1135,
+  MP_ER_PACKETS_OUT_OF_ORDER = 1156,
+  MP_ER_CANNOT_UNCOMPRESS = 1157,
+  MP_ER_READING_PACKETS = 1158,
+  MP_ER_READ_INTERRUPTED = 1159, /* timeout reading packets */
+  MP_ER_WRITING_PACKETS = 1160,
+  MP_ER_WRITE_INTERRUPTED = 1161, /* timeout writing packets */
+  MP_ER_DURING_COMMIT = 1180,
+  MP_ER_USER_CONNECTIONS = 1203, /* max_user_connections */
+  MP_ER_LOCK_WAIT_TIMEOUT = 1205,
+  MP_ER_DEADLOCK = 1213,
+  MP_ER_USER_LIMIT = 1226,        /* resource limit of the account */
+  MP_ER_UNKNOWN_STATEMENT = 1243, /* a prepared statement that is gone */
+  MP_ER_OPTION_PREVENTS = 1290,   /* running with --read-only, say */
+  MP_ER_QUERY_INTERRUPTED = 1317, /* KILL QUERY */
+  MP_ER_READ_ONLY_TRANSACTION = 1792,
+  MP_ER_READ_ONLY_MODE = 1836,
+  MP_ER_CONNECTION_KILLED = 1927,
+  MP_ER_STATEMENT_TIMEOUT = 1969,          /* max_statement_time */
+  MP_ER_QUERY_TIMEOUT = 3024,              /* max_execution_time, MySQL */
+  MP_ER_CLIENT_INTERACTION_TIMEOUT = 4031, /* closed for inactivity, MySQL */
+  MP_CR_SERVER_GONE = 2006,                /* found closed before or while sending */
+  MP_CR_VERSION = 2007,                    /* another protocol */
+  MP_CR_OUT_OF_SYNC = 2014,                /* a result is open */
+  MP_CR_UNKNOWN_CHARSET = 2019,
+  MP_CR_TLS = 2026, /* refused: a certificate, a file, a server without it; what was cut has another number */
+  MP_CR_OLD_AUTHENTICATION = 2049,
+  MP_CR_NEW_STATEMENT_METADATA = 2057, /* a table changed under a prepared statement */
+  MP_CR_PLUGIN_NOT_LOADED = 2059,      /* of authentication */
+  MP_CR_PLUGIN_NOT_ALLOWED = 5010      /* of authentication */
+};
+
 typedef struct mp_error {
   mp_kind kind;
   mp_phase phase;

@@ -112,7 +112,7 @@ int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
    refused returns. */
 int busy_streaming(lua_State *L) {
   mp_error err = {.phase = MP_PHASE_SEND, .executed = MP_EXECUTED_NO};
-  mp_fail(&err, MP_ERR_PROTOCOL, 2014, "rows are being read one by one: end that loop first");
+  mp_fail(&err, MP_ERR_PROTOCOL, MP_CR_OUT_OF_SYNC, "rows are being read one by one: end that loop first");
   lua_pushnil(L);
   return 1 + push_failure(L, &err);
 }

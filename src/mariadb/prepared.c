@@ -233,7 +233,8 @@ mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *
     return MP_FAILED;
   err->phase = MP_PHASE_SEND;
   if (!statement)
-    return mp_fail(err, MP_ERR_PROTOCOL, 1243, "the prepared statement ended with its session");
+    return mp_fail(err, MP_ERR_PROTOCOL, MP_ER_UNKNOWN_STATEMENT,
+                   "the prepared statement ended with its session");
   if (rows > 0 && !mp_bulk_supported(session))
     return mp_fail(err, MP_ERR_SERVER, ER_NOT_SUPPORTED_YET, "the server knows no bulk execution");
   mp_status status = bind(session, statement, values, rows, err);

@@ -72,7 +72,7 @@ static mp_status replace(mp_loan *loan, mp_error *err) {
 
 /* ---- waiting ---- */
 
-/* Whether a slot is free and only the state of the server keeps it from being opened. */
+/* A slot is free, and only the state of the server keeps it from being opened. */
 static bool is_held_back(const mp_pool *pool) {
   return servers_are_down(pool) && pool->counts[SLOT_EMPTY] > 0;
 }
@@ -102,7 +102,7 @@ static mp_status enqueue(mp_loan *loan, mp_wait *wait, mp_error *err) {
 static mp_status replace_dead(mp_loan *loan, mp_error *err) {
   loan->pool->stats.stale++;
   sweep_dead(loan->pool);
-  mp_fail(err, MP_ERR_LOST, 2006, "the server closed the connection while it was idle");
+  mp_fail(err, MP_ERR_LOST, MP_CR_SERVER_GONE, "the server closed the connection while it was idle");
   err->retryable = true;
   return replace(loan, err);
 }
@@ -259,7 +259,7 @@ static void step_orphans(mp_pool *pool) {
       step_orphan(pool, &pool->slots[i]);
 }
 
-/* A loan that has had a session already came before those that wait. */
+/* tries > 0: its first session failed. It keeps its turn, ahead of the queue. */
 static mp_status seek(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   mp_slot *slot;

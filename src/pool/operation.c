@@ -79,7 +79,7 @@ static bool is_harmless(loan_operation operation) {
 /* Refused before anything was sent, for the result of an earlier statement is open: statements
    are refused by the driver. */
 static bool is_out_of_turn(const mp_error *err) {
-  return err->phase == MP_PHASE_SEND && err->code == 2014;
+  return err->phase == MP_PHASE_SEND && err->code == MP_CR_OUT_OF_SYNC;
 }
 
 /* What only the loan knows of a failure: of the earlier tries, of the session, and that a
@@ -128,7 +128,8 @@ static mp_status leave_to_checkout(mp_loan *loan, mp_error *err) {
   queue_serve(loan->pool);
   err->phase = MP_PHASE_SEND;
   err->retryable = true;
-  return mp_fail(err, MP_ERR_LOST, 2006, "the connection was lost before the statement was sent");
+  return mp_fail(err, MP_ERR_LOST, MP_CR_SERVER_GONE,
+                 "the connection was lost before the statement was sent");
 }
 
 static mp_status after_acquire(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
@@ -230,10 +231,10 @@ static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
     driver->may_block_until(session, loan->deadline_ns);
   if (at_rest && loan_is_dead(loan)) {
     err->phase = MP_PHASE_SEND;
-    status = mp_fail(err, MP_ERR_LOST, 2006, "the server has closed the connection");
+    status = mp_fail(err, MP_ERR_LOST, MP_CR_SERVER_GONE, "the server has closed the connection");
   } else if (!at_rest && (loan->operation == OP_PING || loan->operation == OP_RESET)) {
     err->phase = MP_PHASE_SEND;
-    status = mp_fail(err, MP_ERR_PROTOCOL, 2014, "a result has not been read to its end");
+    status = mp_fail(err, MP_ERR_PROTOCOL, MP_CR_OUT_OF_SYNC, "a result has not been read to its end");
   } else {
     status = call_driver(loan, err);
     while (status == MP_WAIT && wait_here(loan))

@@ -112,8 +112,8 @@ void mp_pool_evict(mp_pool *pool) {
   sweep_evict(pool); /* nobody waits while there are any */
 }
 
-/* Who asks is about to look at what is still lent: earlier wake-ups have told it all they can. The
-   last one stays, for it is meant for everybody who waits. */
+/* Clears earlier wake-ups: the caller re-checks the count right after. The last one stays, for it is meant
+   for everybody who waits. */
 int mp_pool_ended_fd(mp_pool *pool) {
   CHECK_WHEN_LEFT(pool);
   if (pool->ended_fd < 0)

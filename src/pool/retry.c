@@ -1,6 +1,5 @@
 /* The retry table: what a failure proves about the statement, and what becomes of the
-   session. Only a send that failed, and a connect that failed, prove that nothing ran. The
-   numbers are those of errmsg.h and mysqld_error.h. */
+   session. Only a send that failed, and a connect that failed, prove that nothing ran. */
 #include "retry.h"
 
 #include <string.h>
@@ -14,32 +13,31 @@ typedef struct retry_rule {
 
 static const retry_rule rules[] = {
     /* The transaction, or only the statement, was undone; the session is good. */
-    {1213, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, false},  /* deadlock */
-    {1020, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, false},  /* record changed since last read */
-    {1205, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, false},  /* lock wait timeout */
-    {1317, MP_ERR_SERVER, MP_EXECUTED_NO, false, false, false}, /* KILL QUERY */
-    {1969, MP_ERR_SERVER, MP_EXECUTED_NO, false, false, false}, /* max_statement_time */
-    {3024, MP_ERR_SERVER, MP_EXECUTED_NO, false, false, false}, /* max_execution_time, MySQL */
+    {MP_ER_DEADLOCK, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, false},
+    {MP_ER_CHECKREAD, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, false},
+    {MP_ER_LOCK_WAIT_TIMEOUT, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, false},
+    {MP_ER_QUERY_INTERRUPTED, MP_ERR_SERVER, MP_EXECUTED_NO, false, false, false},
+    {MP_ER_STATEMENT_TIMEOUT, MP_ERR_SERVER, MP_EXECUTED_NO, false, false, false},
+    {MP_ER_QUERY_TIMEOUT, MP_ERR_SERVER, MP_EXECUTED_NO, false, false, false},
 
     /* The server cannot write, or is not part of its cluster: another one may. */
-    {1290, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, true}, /* running with --read-only */
-    {1792, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, true}, /* read-only transaction */
-    {1836, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, true}, /* read-only mode */
-    {1047, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, true}, /* Galera node not ready */
+    {MP_ER_OPTION_PREVENTS, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, true},
+    {MP_ER_READ_ONLY_TRANSACTION, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, true},
+    {MP_ER_READ_ONLY_MODE, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, true},
+    {MP_ER_UNKNOWN_COMMAND, MP_ERR_SERVER, MP_EXECUTED_NO, true, false, true}, /* Galera node not ready */
 
     /* The server's own words for a session that is going, in the middle of something. */
-    {1053, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* shutdown in progress */
-    {1156, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* packets out of order */
-    {1157, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* cannot uncompress */
-    {1158, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* error reading packets */
-    {1159, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* timeout reading packets */
-    {1160, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* error writing packets */
-    {1161, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* timeout writing packets */
-    {1180, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* error during COMMIT */
-    {1927, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false}, /* connection was killed */
-    {2057, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true,
-     false},                                                /* a table changed under a prepared statement */
-    {4031, MP_ERR_LOST, MP_EXECUTED_NO, true, true, false}, /* closed for inactivity, MySQL */
+    {MP_ER_SHUTDOWN, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false},
+    {MP_ER_PACKETS_OUT_OF_ORDER, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false},
+    {MP_ER_CANNOT_UNCOMPRESS, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false},
+    {MP_ER_READING_PACKETS, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false},
+    {MP_ER_READ_INTERRUPTED, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false},
+    {MP_ER_WRITING_PACKETS, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false},
+    {MP_ER_WRITE_INTERRUPTED, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false},
+    {MP_ER_DURING_COMMIT, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false},
+    {MP_ER_CONNECTION_KILLED, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false},
+    {MP_CR_NEW_STATEMENT_METADATA, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false},
+    {MP_ER_CLIENT_INTERACTION_TIMEOUT, MP_ERR_LOST, MP_EXECUTED_NO, true, true, false},
 };
 
 static const retry_rule other_server_error = {0, MP_ERR_SERVER, MP_EXECUTED_NO, false, false, false};
@@ -53,11 +51,11 @@ static bool is_from_client(unsigned code) {
    program wanted to be read-only, and 1047 of a command that the server does not know. */
 static bool is_about_the_server(const mp_error *err, bool read_only) {
   switch (err->code) {
-  case 1290:
+  case MP_ER_OPTION_PREVENTS:
     return strstr(err->message, "read-only");
-  case 1792:
+  case MP_ER_READ_ONLY_TRANSACTION:
     return read_only;
-  case 1047:
+  case MP_ER_UNKNOWN_COMMAND:
     return strstr(err->message, "WSREP");
   default:
     return true;
@@ -92,34 +90,35 @@ static mp_verdict apply(mp_error *err, const retry_rule *rule) {
 /* A refusal by our own side before anything was sent leaves the session as it was: a packet that is too
    large, a transaction that has ended, or 2014, a statement inside of an open result. */
 static bool is_own_refusal(const mp_error *err) {
-  return !is_from_client(err->code) || err->code == 2014 || (err->code == 0 && err->kind == MP_ERR_SERVER);
+  return !is_from_client(err->code) || err->code == MP_CR_OUT_OF_SYNC ||
+         (err->code == 0 && err->kind == MP_ERR_SERVER);
 }
 
 static mp_verdict judge_send(mp_error *err) {
   err->executed = MP_EXECUTED_NO;
   if (is_own_refusal(err))
     return (mp_verdict){0};
-  if (err->kind != MP_ERR_PROTOCOL || err->code == 2006)
+  if (err->kind != MP_ERR_PROTOCOL || err->code == MP_CR_SERVER_GONE)
     err->kind = MP_ERR_LOST;
-  err->executed = err->code == 2006 ? MP_EXECUTED_NO : MP_EXECUTED_UNKNOWN;
-  err->retryable = err->code == 2006;
+  err->executed = err->code == MP_CR_SERVER_GONE ? MP_EXECUTED_NO : MP_EXECUTED_UNKNOWN;
+  err->retryable = err->code == MP_CR_SERVER_GONE;
   err->fatal = true;
-  return (mp_verdict){.lost = true, .again = err->code == 2006};
+  return (mp_verdict){.lost = true, .again = err->code == MP_CR_SERVER_GONE};
 }
 
 /* Of the errors that refuse a connect only these pass with time. */
 static bool may_pass(unsigned code) {
   switch (code) {
-  case 1040: /* too many connections */
-  case 1041: /* out of memory */
-  case 1047: /* Galera node not ready */
-  case 1053: /* shutdown in progress */
-  case 1135: /* cannot create a thread */
-  case 1203: /* max_user_connections */
-  case 1205: /* lock wait timeout, in init SQL */
-  case 1213: /* deadlock, in init SQL */
-  case 1226: /* resource limit of the account */
-  case 1927: /* connection was killed */
+  case MP_ER_CON_COUNT:
+  case MP_ER_OUT_OF_RESOURCES:
+  case MP_ER_UNKNOWN_COMMAND: /* Galera node not ready */
+  case MP_ER_SHUTDOWN:
+  case MP_ER_CANNOT_CREATE_THREAD:
+  case MP_ER_USER_CONNECTIONS:
+  case MP_ER_LOCK_WAIT_TIMEOUT: /* in init SQL */
+  case MP_ER_DEADLOCK:          /* in init SQL */
+  case MP_ER_USER_LIMIT:
+  case MP_ER_CONNECTION_KILLED:
     return true;
   default:
     return false;
@@ -128,13 +127,13 @@ static bool may_pass(unsigned code) {
 
 static bool is_final(unsigned code) {
   switch (code) {
-  case 0:    /* our own: the password function failed, no thread or descriptor is left */
-  case 2007: /* another protocol */
-  case 2019: /* unknown character set */
-  case 2026: /* TLS refused: a certificate, a file, a server without it; what was cut has another number */
-  case 2049: /* old authentication */
-  case 2059: /* authentication plugin cannot be loaded */
-  case 5010: /* authentication plugin not allowed */
+  case 0: /* our own: the password function failed, no thread or descriptor is left */
+  case MP_CR_VERSION:
+  case MP_CR_UNKNOWN_CHARSET:
+  case MP_CR_TLS:
+  case MP_CR_OLD_AUTHENTICATION:
+  case MP_CR_PLUGIN_NOT_LOADED:
+  case MP_CR_PLUGIN_NOT_ALLOWED:
     return true;
   default:
     return !is_from_client(code) && !may_pass(code);

@@ -61,7 +61,7 @@ enum {
 
 /* A Galera node says 1047 too while it may not serve, in other words. */
 static bool is_refusal(const mp_slot *slot, const mp_error *err) {
-  return err->code == 1047 && strstr(err->message, "Unknown command") && !slot->was_reset;
+  return err->code == MP_ER_UNKNOWN_COMMAND && strstr(err->message, "Unknown command") && !slot->was_reset;
 }
 
 /* What was not told yet has not happened for the user: that it worked meanwhile. */
