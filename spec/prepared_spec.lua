@@ -264,6 +264,28 @@ describe("a prepared statement", function()
     assert.equal(7, pool:value "SELECT 7")
   end)
 
+  -- Its end has no reply, and fails unseen.
+  for _, over in ipairs { "options", "tcp_options" } do
+    it("may end behind the end of its connection, of which the next statement tells: " .. over, function()
+      for _, use in ipairs { "ping", "reset", "query", "prepare", "transaction", "release" } do
+        pool = pools.new(s[over](s, { max_size = 1, retries = 0 }))
+        conn = assert(pool:checkout())
+        local statement = assert(conn:prepare "SELECT 1")
+        s:kill_sessions { conn:id() }
+        statement:close()
+        if use == "release" then
+          conn:release()
+        else
+          local result, err = conn[use](conn, use == "transaction" and error or "SELECT 1")
+          assert.is_nil(result)
+          assert.same({ "lost", "no" }, { err.kind, err.executed }, use)
+          conn:release()
+        end
+        assert.equal(1, pool:value "SELECT 1")
+      end
+    end)
+  end
+
   it("meets its timeout, ends, and leaves a session that is in step", function()
     local statement = assert(conn:prepare "SELECT SLEEP(?)")
     local result, err = statement:with({ timeout = 0.05 }):execute(5)

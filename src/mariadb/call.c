@@ -176,10 +176,11 @@ mp_status mp_call_run(mp_session *session, mp_status status, int64_t deadline_ns
 
 /* ---- what has been read ahead ---- */
 
-/* What libmariadb has read ahead and nobody has asked for yet. */
+/* What libmariadb has read ahead and nobody has asked for yet. Once a send has failed there is no connection
+   any more, and of one that has no reply, such as the end of a prepared statement, nobody was told. */
 bool mp_call_has_cached(const mp_session *session) {
   const MARIADB_PVIO *pvio = session->mysql->net.pvio;
-  return pvio->cache && pvio->cache_pos < pvio->cache + pvio->cache_size;
+  return pvio && pvio->cache && pvio->cache_pos < pvio->cache + pvio->cache_size;
 }
 
 /* Whether libmariadb holds the whole of the packet that it reads next: then a call cannot block. A
