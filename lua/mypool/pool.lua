@@ -58,20 +58,30 @@ local function is_exhausted(err)
   return is_error(err) and err.kind == "exhausted"
 end
 
-local function checkout(self, what, seconds)
-  local conn, err = try(self, what, seconds, start(self, what, seconds))
-  if conn then
-    return conn
-  elseif is_exhausted(err) and core.wait(self) == core.poll and may_collect(self) then
+-- After a checkout that has failed.
+local function try_again(self, what, seconds, err)
+  if is_exhausted(err) and core.wait(self) == core.poll and may_collect(self) then
     collectgarbage()
     return try(self, what, seconds, start(self, what, seconds))
   end
   return nil, err
 end
 
--- pool:checkout([seconds]): a connection, within checkout_timeout or `seconds`.
+local function checkout(self, what, seconds)
+  local conn, err = try(self, what, seconds, start(self, what, seconds))
+  if conn then
+    return conn
+  end
+  return try_again(self, what, seconds, err)
+end
+
+-- pool:checkout([seconds]): a connection, within checkout_timeout or `seconds`. (Begun in this function itself, as a
+-- call more would make the search for the caller's place longer.)
 function Pool:checkout(seconds)
-  local conn, err = checkout(self, "checkout", seconds)
+  local conn, err = try(self, "checkout", seconds, start(self, "checkout", seconds))
+  if not conn then
+    conn, err = try_again(self, "checkout", seconds, err)
+  end
   if conn then
     return conn
   end
