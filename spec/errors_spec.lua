@@ -1,5 +1,6 @@
 -- Errors: what they say, and what they never say.
 
+local dialect = require "spec.support.dialect"
 local dkjson = require "dkjson"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
@@ -12,7 +13,7 @@ describe("an error", function()
   setup(function()
     s = server.shared()
     s:sql [[
-      CREATE OR REPLACE TABLE guarded (id VARCHAR(200) DEFAULT UUID() PRIMARY KEY, n INT, short VARCHAR(5), d DATE,
+      CREATE OR REPLACE TABLE guarded (id VARCHAR(200) DEFAULT (UUID()) PRIMARY KEY, n INT, short VARCHAR(5), d DATE,
         x DECIMAL(4,2), tiny TINYINT, b VARBINARY(50) UNIQUE, j JSON, two VARCHAR(100), UNIQUE (n, two))]]
   end)
 
@@ -204,7 +205,7 @@ error(err)]]):format(s:dsn()))
     end)
 
     it("a value of a prepared statement next to a syntax error", function()
-      assert(pool:query "CREATE OR REPLACE PROCEDURE run_text(sql_text TEXT) EXECUTE IMMEDIATE sql_text")
+      dialect.run(pool, "CREATE OR REPLACE PROCEDURE run_text(sql_text TEXT) EXECUTE IMMEDIATE sql_text")
       local conn <close> = assert(pool:checkout())
       local statement <close> = assert(conn:prepare "CALL run_text(?)")
       local function fail_with(text)

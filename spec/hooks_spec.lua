@@ -1,5 +1,6 @@
 -- What a pool does for its user at a checkout: on_connect, on_event, audit.
 
+local dialect = require "spec.support.dialect"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
@@ -397,7 +398,7 @@ describe("audit", function()
     ["with a baseline of its own"] = {
       autocommit = false,
       init_sql = {
-        "SET time_zone = '+09:00', autocommit = 0, sql_mode = 'ANSI', max_statement_time = 30",
+        "SET time_zone = '+09:00', autocommit = 0, sql_mode = 'ANSI', " .. dialect.time_variable .. " = 30",
         "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
         "SET NAMES latin1",
         "USE mysql",
@@ -426,7 +427,7 @@ describe("audit", function()
         "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED",
         "SET SESSION TRANSACTION READ ONLY",
         "USE information_schema",
-        "SET foreign_key_checks = 0, unique_checks = 0, max_statement_time = 100",
+        "SET foreign_key_checks = 0, unique_checks = 0, " .. dialect.time_variable .. " = 100",
         "SELECT LAST_INSERT_ID(99)",
         "DO 1",
       } do
@@ -482,10 +483,10 @@ describe("audit", function()
       ["DATABASE()"] = "USE mysql",
       ["@@sql_mode"] = "SET SESSION sql_mode = ''",
       ["@@character_set_client"] = "SET NAMES latin1",
-      ["@@tx_isolation"] = "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
-      ["@@tx_read_only"] = "SET SESSION TRANSACTION READ ONLY",
+      ["@@" .. dialect.isolation_variable] = "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+      ["@@" .. dialect.read_only_variable] = "SET SESSION TRANSACTION READ ONLY",
       ["@@autocommit"] = "SET autocommit = 0",
-      ["@@in_transaction"] = "START TRANSACTION",
+      ["@@in_transaction"] = dialect.has "@@in_transaction" and "START TRANSACTION" or nil,
       ["@@foreign_key_checks"] = "SET foreign_key_checks = 0",
       ["LAST_INSERT_ID()"] = "SELECT LAST_INSERT_ID(99)",
     } do

@@ -235,7 +235,7 @@ it("leak_after warns when there is no on_event", function()
     local pool = require("mypool").new(%q)
     local db = assert(pool:checkout())
     os.execute "sleep 0.05"
-    db:release()]]):format(s:dsn() .. "?leak_after=0.01")
+    db:release()]]):format(s:dsn "leak_after=0.01")
   local printed = program(text)
   assert.match("Lua warning: mypool: a connection checked out at .-:2 is out for 0%.%d s", printed)
 end)

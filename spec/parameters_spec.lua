@@ -1,6 +1,7 @@
 -- Parameters: every value arrives as it was given, whatever it is and whatever the session is set to.
 
 local mypool = require "mypool"
+local dialect = require "spec.support.dialect"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local server = require "spec.support.server"
@@ -76,7 +77,7 @@ describe("a parameter", function()
     assert.equal(3, (conn:value("SELECT 5-?", 2)))
     assert.equal(7, (conn:value("SELECT 5-?", -2)))
     assert.equal(7, (conn:value("SELECT 5--?", 2))) -- would be a comment with a blank before the 2
-    assert.equal(3, (conn:value("SELECT 5--?", -2)))
+    assert.equal(3, (conn:value("SELECT CAST(5--? AS SIGNED)", -2)))
     assert.equal(3, (conn:value("SELECT ?-?", 5, 2)))
     assert.equal(7, (conn:value("SELECT ?--?", 5, 2)))
     assert.equal(2, (conn:value("SELECT ?-- 1", 2)))
@@ -299,7 +300,7 @@ describe("a parameter", function()
     assert.equal(6, (conn:value("SELECT ? + ?", 1, 5)))
   end
 
-  for _, mode in ipairs(sql_modes) do
+  for _, mode in ipairs(dialect.known_modes(sql_modes)) do
     it(("arrives unchanged under sql_mode '%s'"):format(mode), function()
       assert(conn:query("SET sql_mode = ?", mode))
       assert_arrive()
@@ -358,7 +359,8 @@ describe("text", function()
   local sql = "SELECT COLLATION(?) AS c, COERCIBILITY(?) AS k, HEX(?) AS h, ? IS NULL AS n"
 
   local function each_session(collation, f)
-    for _, mode in ipairs { "", "NO_BACKSLASH_ESCAPES", "ORACLE", "ANSI", "EMPTY_STRING_IS_NULL" } do
+    local modes = { "", "NO_BACKSLASH_ESCAPES", "ORACLE", "ANSI", "EMPTY_STRING_IS_NULL" }
+    for _, mode in ipairs(dialect.known_modes(modes)) do
       local pool = pools.new(s:options { collation = collation, init_sql = { "SET sql_mode = '" .. mode .. "'" } })
       local conn = assert(pool:checkout())
       f(conn)
@@ -367,7 +369,7 @@ describe("text", function()
     end
   end
 
-  for _, collation in ipairs { "utf8mb4_unicode_ci", "utf8mb4_bin", "utf8mb4_nopad_bin" } do
+  for _, collation in ipairs(dialect.known_collations { "utf8mb4_unicode_ci", "utf8mb4_bin", "utf8mb4_nopad_bin" }) do
     it("is of the connection's collation whatever it holds, with " .. collation, function()
       each_session(collation, function(conn, doubtful)
         local of_literals = conn:value "SELECT COERCIBILITY('a')" -- 4, since MariaDB 11 another number
@@ -447,8 +449,10 @@ describe("a whole float", function()
       ["SELECT seq FROM seq_1_to_9 LIMIT ? /* of ? */"] = { mypool.list { 4.0, 2.0 } },
       ["SELECT seq FROM seq_1_to_9 OFFSET ? ROWS FETCH NEXT ? ROWS ONLY"] = { 4.0, 2.0 },
     } do
-      local rows, err = pool:query(sql, table.unpack(values))
-      assert.equal(2, rows and #rows, ("%s: %s"):format(sql, tostring(err)))
+      for _, known in ipairs(dialect.known { sql }) do
+        local rows, err = pool:query(known, table.unpack(values))
+        assert.equal(2, rows and #rows, ("%s: %s"):format(sql, tostring(err)))
+      end
     end
     assert.is_nil((pool:query("SELECT 1 LIMIT ?", 0.5)))
     pools.close()

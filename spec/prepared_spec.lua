@@ -1,5 +1,6 @@
 -- Prepared statements: they live as long as their loan, and never put a session out of step.
 
+local dialect = require "spec.support.dialect"
 local eventually = require "spec.support.eventually"
 local mypool = require "mypool"
 local mistake = require "spec.support.mistake"
@@ -50,7 +51,7 @@ describe("a prepared statement", function()
     assert.equal("Records: 2  Duplicates: 0  Warnings: 0", result.info)
     assert.equal(3, insert:execute(1, 2).insert_id)
     assert.equal(4, assert(conn:prepare "DELETE FROM t"):execute().affected_rows)
-    assert.equal(1, assert(conn:prepare "SELECT CAST('1x' AS INT) AS a"):execute().warning_count)
+    assert.equal(1, assert(conn:prepare "SELECT CAST('1x' AS SIGNED) AS a"):execute().warning_count)
     assert.is_nil(conn:prepare("SELECT 1"):execute().affected_rows)
   end)
 
@@ -86,8 +87,10 @@ describe("a prepared statement", function()
   it("takes text as text, and bytes as bytes", function()
     local statement = assert(conn:prepare "SELECT CHARSET(?)")
     assert.equal("utf8mb4", (statement:value "ä"))
-    assert.equal("binary", (statement:value "\xFF"))
-    assert.equal("binary", (statement:value(mypool.binary "ä")))
+    if not dialect.takes_text_only then
+      assert.equal("binary", (statement:value "\xFF"))
+      assert.equal("binary", (statement:value(mypool.binary "ä")))
+    end
     assert.equal("MÜLLER", (conn:prepare("SELECT UPPER(?)"):value "müller"))
   end)
 
@@ -302,7 +305,7 @@ describe("a prepared statement", function()
   end)
 
   it("keeps step when its table is altered under it", function()
-    assert(conn:query "CREATE OR REPLACE TABLE altered (a INT, b VARCHAR(9))")
+    dialect.run(conn, "CREATE OR REPLACE TABLE altered (a INT, b VARCHAR(9))")
     assert(conn:query "INSERT INTO altered VALUES (1, 'x')")
     local other <close> = assert(pools.new(s:options()):checkout())
     for _, change in ipairs {
@@ -342,7 +345,7 @@ describe("a prepared statement", function()
   end)
 
   it("fails, and no more, when its table is dropped", function()
-    assert(conn:query "CREATE OR REPLACE TEMPORARY TABLE dropped (a INT)")
+    dialect.run(conn, "CREATE OR REPLACE TEMPORARY TABLE dropped (a INT)")
     local statement = assert(conn:prepare "SELECT * FROM dropped")
     assert(statement:execute())
     assert(conn:query "DROP TABLE dropped")
@@ -355,7 +358,7 @@ describe("a prepared statement", function()
   end)
 
   it("may be a CALL with several results, again and again", function()
-    assert(conn:query [[CREATE OR REPLACE PROCEDURE many_results(IN n INT) BEGIN
+    dialect.run(conn, [[CREATE OR REPLACE PROCEDURE many_results(IN n INT) BEGIN
       SELECT n AS a; SELECT n AS b, 'x' AS c, NOW() AS d FROM seq_1_to_3; SELECT 1 AS e FROM DUAL WHERE FALSE;
       SET @n = n; END]])
     local statement = assert(conn:prepare "CALL many_results(?)")
@@ -383,7 +386,7 @@ describe("a prepared statement", function()
   end)
 
   it("tells the out parameters of a CALL", function()
-    assert(conn:query [[CREATE OR REPLACE PROCEDURE outs(IN a INT, OUT b INT, INOUT c VARCHAR(9)) BEGIN
+    dialect.run(conn, [[CREATE OR REPLACE PROCEDURE outs(IN a INT, OUT b INT, INOUT c VARCHAR(9)) BEGIN
       SET b = a + 1, c = CONCAT(c, '!'); SELECT 'row' AS r; END]])
     local statement = assert(conn:prepare "CALL outs(?, ?, ?)")
     for i = 1, 2 do
@@ -395,7 +398,7 @@ describe("a prepared statement", function()
   end)
 
   it("fails when a later result of a CALL fails, and says that a part was executed", function()
-    assert(conn:query [[CREATE OR REPLACE PROCEDURE fails_late() BEGIN
+    dialect.run(conn, [[CREATE OR REPLACE PROCEDURE fails_late() BEGIN
       SELECT 1 AS a; SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 4711, MESSAGE_TEXT = 'too late'; END]])
     local statement = assert(conn:prepare "CALL fails_late()")
     for _ = 1, 2 do
@@ -492,7 +495,7 @@ describe("a prepared statement", function()
   end)
 
   it("obeys the rule of doomed transactions", function()
-    assert(conn:query "CREATE OR REPLACE TABLE doomed (id INT PRIMARY KEY, n INT) ENGINE = InnoDB")
+    dialect.run(conn, "CREATE OR REPLACE TABLE doomed (id INT PRIMARY KEY, n INT) ENGINE = InnoDB")
     assert(conn:query "INSERT INTO doomed VALUES (1, 0), (2, 0)")
     local shared = pools.new(s:options { max_size = 2, wait = scheduler.wait })
     local outcomes = {}
@@ -556,8 +559,8 @@ describe("a prepared statement", function()
   end)
 
   it("tells no value of a parameter in its messages", function()
-    assert(conn:query [[CREATE TEMPORARY TABLE quoted (
-      id INT PRIMARY KEY, t VARCHAR(40) UNIQUE, d DATE, n TINYINT, u UUID)]])
+    assert(conn:query([[CREATE TEMPORARY TABLE quoted (
+      id INT PRIMARY KEY, t VARCHAR(40) UNIQUE, d DATE, n TINYINT, u ]] .. (dialect.has "UUID)" and "UUID)" or "INT)")))
     assert(conn:query "SET sql_mode = 'STRICT_ALL_TABLES'")
     local insert = assert(conn:prepare "INSERT INTO quoted (id, t) VALUES (?, ?)")
     assert(insert:execute(7654321, "a secret text"))

@@ -1,9 +1,12 @@
 -- A clean session, always: nothing that one borrower did is seen by the next.
 
+local dialect = require "spec.support.dialect"
 local pools = require "spec.support.pools"
 local server = require "spec.support.server"
 
 local s
+local role, isolation, limit = dialect.current_role, dialect.isolation_variable, dialect.time_variable
+local read_only = "SELECT @@" .. dialect.read_only_variable
 
 setup(function()
   s = server.start()
@@ -54,7 +57,7 @@ local function assert_strings_stay_strings(conn)
       return ("%02X"):format(byte:byte())
     end)
     assert.equal(hex, (conn:value("SELECT HEX(?)", text)))
-    assert.equal(0, (conn:value("SELECT COUNT(*) FROM seq_1_to_10 WHERE ? = 'x'", text)))
+    assert.equal(0, (conn:value("SELECT COUNT(*) FROM app.seq_1_to_10 WHERE ? = 'x'", text)))
   end
   assert.same({ "',?", 5 }, conn:one({ [[SELECT '\',?', ?]], rows = "array" }, 5))
 end
@@ -67,12 +70,12 @@ local leaks = {
   { "the charset", { "SET NAMES gbk" }, "SELECT @@character_set_client", "utf8mb4" },
   { "the collation", { "SET collation_connection = latin1_bin" }, "SELECT @@character_set_connection", "utf8mb4" },
   { "the database", { "USE other" }, "SELECT DATABASE()", "app" },
-  { "a role", { "SET ROLE clerk" }, "SELECT CURRENT_ROLE()", nil },
+  { "a role", { "SET ROLE clerk" }, ("SELECT %s"):format(role), nil },
   { "a transaction", { "START TRANSACTION", "INSERT INTO kept (a) VALUES ('x')" }, "SELECT COUNT(*) FROM kept", 0 },
   { "autocommit", { "SET autocommit = 0" }, "SELECT @@autocommit", 1 },
-  { "the isolation level", { "SET tx_isolation = 'READ-COMMITTED'" }, "SELECT @@tx_isolation", "REPEATABLE-READ" },
-  { "read-only", { "SET SESSION TRANSACTION READ ONLY" }, "SELECT @@tx_read_only", 0 },
-  { "read-only for the next transaction", { "SET TRANSACTION READ ONLY" }, "SELECT @@tx_read_only", 0 },
+  { "isolation", { "SET " .. isolation .. " = 'READ-COMMITTED'" }, "SELECT @@" .. isolation, "REPEATABLE-READ" },
+  { "read-only", { "SET SESSION TRANSACTION READ ONLY" }, read_only, 0 },
+  { "read-only for the next transaction", { "SET TRANSACTION READ ONLY" }, read_only, 0 },
   { "a temporary table", { "CREATE TEMPORARY TABLE mine (n INT)" }, "SELECT COUNT(*) FROM mine", "error 1146" },
   { "a table that hides another", { "CREATE TEMPORARY TABLE kept AS SELECT 1" }, "SELECT COUNT(*) FROM kept", 0 },
   { "a lock by name", { "DO GET_LOCK('mine', 0)" }, "SELECT IS_FREE_LOCK('mine')", 1 },
@@ -85,12 +88,12 @@ local leaks = {
   { "foreign_key_checks", { "SET foreign_key_checks = 0" }, "SELECT @@foreign_key_checks", 1 },
   { "sql_log_bin", { "SET sql_log_bin = 0" }, "SELECT @@sql_log_bin", 1 },
   { "sql_select_limit", { "SET sql_select_limit = 1" }, "SELECT COUNT(*) FROM (SELECT seq FROM seq_1_to_3) t", 3 },
-  { "max_statement_time", { "SET max_statement_time = 0.001" }, "SELECT @@max_statement_time", 0.0 },
+  { "a limit of time", { "SET " .. limit .. " = 1" }, "SELECT @@" .. limit, dialect.no_time_limit },
   { "wait_timeout", { "SET wait_timeout = 7" }, "SELECT @@wait_timeout = @@GLOBAL.wait_timeout", 1 },
   { "lc_messages", { "SET lc_messages = 'de_DE'" }, "SELECT @@lc_messages", "en_US" },
   { "LAST_INSERT_ID", { "DO LAST_INSERT_ID(7)" }, "SELECT LAST_INSERT_ID()", 0 },
   { "insert_id", { "SET insert_id = 4711" }, "SELECT @@insert_id", 0 },
-  { "warnings", { "SELECT CAST('x' AS INT)" }, "SHOW WARNINGS", nil },
+  { "warnings", { "SELECT CAST('x' AS SIGNED)" }, "SHOW WARNINGS", nil },
 }
 
 describe("the next borrower of a connection", function()
@@ -130,28 +133,29 @@ describe("the next borrower of a connection", function()
       "USE other",
     })
     assert_strings_stay_strings(conn)
-    local row = assert(conn:one [[
-      SELECT DATABASE() AS db, CURRENT_ROLE() AS role, @@character_set_client AS charset, @a AS a,
+    local row = assert(conn:one([[
+      SELECT DATABASE() AS db, ]] .. role .. [[ AS role, @@character_set_client AS charset, @a AS a,
         @@sql_mode = @@GLOBAL.sql_mode AS mode, IS_FREE_LOCK('mine') AS free, @@autocommit AS auto,
         @@character_set_database = (SELECT DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA
-          WHERE SCHEMA_NAME = 'app') AS dbcharset, (SELECT COUNT(*) FROM kept) AS kept]])
+          WHERE SCHEMA_NAME = 'app') AS dbcharset, (SELECT COUNT(*) FROM kept) AS kept]]))
     assert.same({ db = "app", charset = "utf8mb4", mode = 1, free = 1, auto = 1, dbcharset = 1, kept = 0 }, row)
     assert.equal(1146, select(3, conn:query "SELECT * FROM t"))
   end)
 
   it("has nothing of what a stored function did in a SELECT", function()
     local pool = pools.new(s:options { max_size = 1 })
-    assert(pool:query [[
+    dialect.run(pool, [[
       CREATE OR REPLACE FUNCTION sly() RETURNS INT BEGIN SET @a = 1; SET ROLE clerk;
         SET sql_mode = 'NO_BACKSLASH_ESCAPES'; RETURN 1; END]])
     local conn = next_borrower(pool, run_all { "SELECT sly()" })
-    assert.same({ mode = 1 }, conn:one "SELECT @a AS a, CURRENT_ROLE() AS role, @@sql_mode = @@GLOBAL.sql_mode AS mode")
+    local sql = "SELECT @a AS a, @@sql_mode = @@GLOBAL.sql_mode AS mode, %s AS role"
+    assert.same({ mode = 1 }, conn:one(sql:format(role)))
     assert_strings_stay_strings(conn)
   end)
 
   it("has nothing of a statement that failed, or of a CALL", function()
     local pool = pools.new(s:options { max_size = 1 })
-    assert(pool:query "CREATE OR REPLACE PROCEDURE three() BEGIN SELECT 1; SET @a = 1; SELECT 2; SELECT 3; END")
+    dialect.run(pool, "CREATE OR REPLACE PROCEDURE three() BEGIN SELECT 1; SET @a = 1; SELECT 2; SELECT 3; END")
     local conn = next_borrower(pool, function(conn)
       assert(conn:query "CALL three()")
       assert.is_nil((conn:query "SELECT nonexistent"))
@@ -213,7 +217,7 @@ describe("the baseline of a connection", function()
           "CREATE TEMPORARY TABLE mine AS SELECT 7 AS n",
         },
       },
-      "SELECT @who AS who, @@time_zone AS tz, @@sql_mode AS mode, CURRENT_ROLE() AS role, (SELECT n FROM mine) AS n",
+      "SELECT @who AS who, @@time_zone AS tz, @@sql_mode AS mode, " .. role .. " AS role, (SELECT n FROM mine) AS n",
       { "SET @who = 'me', time_zone = '+05:00', sql_mode = ''", "SET ROLE clerk", "UPDATE mine SET n = 8" }
     )
     assert.same({ who = "init", tz = "+03:00", mode = "ANSI_QUOTES", role = "boss", n = 7 }, first)
@@ -248,9 +252,9 @@ describe("the baseline of a connection", function()
 
   it("has the default role of the account", function()
     s:sql "SET DEFAULT ROLE clerk FOR app@localhost"
-    local first = baseline_of({ max_size = 1 }, "SELECT CURRENT_ROLE() AS role", { "SET ROLE boss" })
+    local first = baseline_of({ max_size = 1 }, "SELECT " .. role .. " AS role", { "SET ROLE boss" })
     assert.equal("clerk", first.role)
-    baseline_of({ max_size = 1 }, "SELECT CURRENT_ROLE() AS role", { "SET ROLE NONE" })
+    baseline_of({ max_size = 1 }, "SELECT " .. role .. " AS role", { "SET ROLE NONE" })
     s:sql "SET DEFAULT ROLE NONE FOR app@localhost"
   end)
 
@@ -274,18 +278,18 @@ describe("the baseline of a connection", function()
     local conn = assert(pool:checkout())
     conn:query "SET ROLE late" -- some versions take the grant to the other host
     conn:release()
-    assert.is_nil(pool:value "SELECT CURRENT_ROLE()")
+    assert.is_nil(pool:value("SELECT " .. role))
     conn = assert(pool:checkout())
     s:sql "GRANT late TO visitor@localhost"
     assert(conn:query "SET ROLE late")
     conn:release()
-    assert.is_nil(pool:value "SELECT CURRENT_ROLE()")
+    assert.is_nil(pool:value("SELECT " .. role))
     pool:close()
     s:sql "DROP USER visitor@localhost, visitor@'%'; DROP ROLE late"
   end)
 
   it("is there without the right to any role", function()
-    baseline_of({ max_size = 1, user = "limited" }, "SELECT CURRENT_ROLE() AS role, DATABASE() AS db", { "SET @a = 1" })
+    baseline_of({ max_size = 1, user = "limited" }, "SELECT " .. role .. " AS role, DATABASE() AS db", { "SET @a = 1" })
   end)
 end)
 

@@ -1,5 +1,6 @@
 -- Runs rows of the leak matrix: what the next borrower sees, in mypool and on bare libmariadb.
 
+local dialect = require "spec.support.dialect"
 local leaks = require "spec.support.leaks"
 local mypool = require "mypool"
 local plain = require "spec.plain"
@@ -18,8 +19,7 @@ local function start()
   world.observer = assert(plain.connect { socket = world.server.socket, user = "root", database = "app" })
   assert(world.observer:query "SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1")
   for _, statement in ipairs(leaks.setup) do
-    local ok, message = world.observer:query(statement)
-    assert(ok, message)
+    dialect.run(world.observer, statement)
   end
   return world
 end

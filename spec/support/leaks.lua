@@ -919,7 +919,7 @@ row {
 }
 row {
   name = "warnings",
-  dirty = sql "SELECT CAST('x' AS INT)",
+  dirty = sql "SELECT CAST('x' AS SIGNED)",
   probe = function(conn)
     return ("%d warnings"):format(#assert(conn:query "SHOW WARNINGS"))
   end,

@@ -1,5 +1,7 @@
 -- The ways in which a session's sql_mode and charset change, or seem to: some tell the client nothing, some lie.
 
+local dialect = require "spec.support.dialect"
+
 local changes = {}
 
 -- Makes the routines, as what the account of this connection may make.
@@ -13,12 +15,12 @@ function changes.prepare(conn)
     "CREATE OR REPLACE TABLE changing (m TEXT)",
     "CREATE OR REPLACE TRIGGER changing_row BEFORE INSERT ON changing FOR EACH ROW SET sql_mode = NEW.m",
   } do
-    assert(conn:query(sql))
+    dialect.run(conn, sql)
   end
 end
 
 -- Statements with %s for a sql_mode. What fails, fails on purpose.
-changes.of_mode = {
+changes.of_mode = dialect.known {
   "SET sql_mode = '%s'",
   "SET STATEMENT sql_mode = '%s' FOR DO 1",
   "SET STATEMENT sql_mode = '%s' FOR SELECT missing",
@@ -36,7 +38,7 @@ changes.of_mode = {
 }
 
 -- The same for a charset.
-changes.of_charset = {
+changes.of_charset = dialect.known {
   "SET NAMES %s",
   "SET CHARACTER SET %s",
   "SET @@character_set_client = %s",

@@ -7,7 +7,9 @@
 -- Accounts (password "secret"): app may do everything; limited only what it likes in the database app.
 -- server.sh does the work, and removes a server when this process ends, however it ends.
 
+local dialect = require "spec.support.dialect"
 local eventually = require "spec.support.eventually"
+local tls = require "spec.support.tls"
 
 local execute, popen = os.execute, io.popen
 
@@ -116,10 +118,11 @@ function methods.options(s, extra)
 end
 
 function methods.tcp_options(s, extra)
-  return merge(
-    { host = s.host, port = s.port, user = s.user, password = s.password, database = s.database },
-    extra
-  )
+  local options = { host = s.host, port = s.port, user = s.user, password = s.password, database = s.database }
+  if s.own and dialect.lacks_plain_tcp then
+    options.tls = { ca = tls.ca }
+  end
+  return merge(options, extra)
 end
 
 local function escape(text)
@@ -128,8 +131,14 @@ local function escape(text)
   end))
 end
 
-function methods.dsn(s)
-  return ("mariadb://%s:%s@%s:%d/%s"):format(escape(s.user), escape(s.password), s.host, s.port, escape(s.database))
+-- `query` is what follows the question mark, if anything does.
+function methods.dsn(s, query)
+  local place = ("%s:%d"):format(s.host, s.port)
+  if s.own and dialect.lacks_plain_tcp then
+    place, query = "", (query and query .. "&" or "") .. "socket=" .. escape(s.socket)
+  end
+  local account = escape(s.user) .. ":" .. escape(s.password)
+  return ("mariadb://%s@%s/%s%s"):format(account, place, escape(s.database), query and "?" .. query or "")
 end
 
 local function client_command(s)
@@ -150,7 +159,7 @@ end
 -- result, columns separated by tabs; raises the client's message when it fails.
 function methods.sql(s, text)
   local lines = {}
-  for line in output(client_command(s) .. " --execute=" .. quote(text)):gmatch "[^\n]+" do
+  for line in output(client_command(s) .. " --execute=" .. quote(dialect.script(text))):gmatch "[^\n]+" do
     lines[#lines + 1] = line
   end
   return lines
@@ -216,7 +225,12 @@ function server.start(arguments)
     password = "secret",
     database = "app",
   }, metatable)
-  local ok, message = pcall(run_in, s, "start", arguments and arguments.options)
+  local options = arguments and arguments.options or {}
+  if dialect.lacks_plain_tcp then
+    options = { tls.server_options() }
+    table.move(arguments and arguments.options or {}, 1, 100, #options + 1, options)
+  end
+  local ok, message = pcall(run_in, s, "start", options)
   if not ok then
     s:remove()
     error(message, 2)

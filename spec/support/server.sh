@@ -170,7 +170,8 @@ small=(
 # Unpacking fresh data is ten times faster than installing them. They stay fresh for one mariadbd and one server.sh.
 archive_name() {
   local key
-  key=$({ stat -L -c '%n %s %Y' "$(command -v "${program[-1]}")" && cat "$me" "$here/../servers/kinds.sh"; } | cksum)
+  key=$({ stat -L -c '%n %s %Y' "$(command -v "${program[-1]}")" && cat "$me" "$here/../servers/kinds.sh"
+    [[ $flavour == mariadb ]] || sequences; } | cksum)
   echo "$archives/$SERVER-${key%% *}.tar"
 }
 

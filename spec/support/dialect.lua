@@ -1,0 +1,169 @@
+-- What the chosen server (SERVER of spec/servers/kinds.sh) says otherwise than MariaDB does, said once for all specs.
+--
+-- Sequences (seq_1_to_9) are views there, which spec/servers/kinds.sh makes, in the database app.
+
+local dialect = {}
+
+local mysql = (os.getenv "SERVER" or ""):find "^mysql" ~= nil
+dialect.is_mysql = mysql
+
+-- What MySQL lacks; the reason that a spec which needs it gives for being pending. Others: "the server has no …".
+local lacking = {
+  ["BEGIN NOT ATOMIC"] = true,
+  ["EXECUTE IMMEDIATE"] = true,
+  ["RETURNING"] = true,
+  ["SET STATEMENT"] = true,
+  ["max_statement_time"] = true,
+  ["UUID)"] = "the server has no type UUID",
+  ["FETCH NEXT"] = true,
+  ["ROWS EXAMINED"] = true,
+  ["@@in_transaction"] = true,
+  ["bytes that are no text"] = "the server's list of statements fails (3854) while one runs that is no text",
+  ["logins without TLS"] = "the accounts log in over verified TLS or a unix socket only",
+}
+
+function dialect.has(what)
+  return not (mysql and lacking[what])
+end
+
+-- Why a spec that needs this is pending, nil where the server has it: local lacks = dialect.lacks "RETURNING".
+function dialect.lacks(what)
+  local reason = mysql and what and lacking[what]
+  return reason and (reason == true and "the server has no " .. what or reason) or nil
+end
+
+-- Those of these statements that it understands.
+function dialect.known(statements)
+  local known = {}
+  for _, sql in ipairs(statements) do
+    local missing = false
+    for what in pairs(lacking) do
+      missing = missing or sql:find(what, 1, true)
+    end
+    if not (mysql and missing) then
+      known[#known + 1] = sql
+    end
+  end
+  return known
+end
+
+local missing_modes = {
+  DB2 = true,
+  EMPTY_STRING_IS_NULL = true,
+  MAXDB = true,
+  MSSQL = true,
+  ORACLE = true,
+  POSTGRESQL = true,
+  SIMULTANEOUS_ASSIGNMENT = true,
+  TIME_ROUND_FRACTIONAL = true,
+}
+
+-- Those of these values of sql_mode that the server knows.
+function dialect.known_modes(modes)
+  local known = {}
+  for _, mode in ipairs(modes) do
+    local missing = false
+    for name in mode:gmatch "[%u_0-9]+" do
+      missing = missing or missing_modes[name]
+    end
+    if not (mysql and missing) then
+      known[#known + 1] = mode
+    end
+  end
+  return known
+end
+
+-- The same for collations.
+function dialect.known_collations(collations)
+  local known = {}
+  for _, collation in ipairs(collations) do
+    if not (mysql and collation:find "nopad") then
+      known[#known + 1] = collation
+    end
+  end
+  return known
+end
+
+-- SQL for the name of the role in force, or NULL.
+dialect.current_role = not mysql and "CURRENT_ROLE()"
+  or "NULLIF(TRIM(BOTH '`' FROM TRIM(BOTH CHAR(34) FROM SUBSTRING_INDEX(CURRENT_ROLE(), '@', 1))), 'NONE')"
+
+-- SQL for 1 within a transaction, and 0.
+dialect.in_transaction = not mysql and "@@in_transaction"
+  or "(SELECT COUNT(*) FROM performance_schema.events_transactions_current \
+    WHERE THREAD_ID = PS_CURRENT_THREAD_ID() AND STATE = 'ACTIVE' AND AUTOCOMMIT = 'NO')"
+
+-- A variable that limits a statement's time, and its value that means none.
+dialect.time_variable = mysql and "max_execution_time" or "max_statement_time"
+dialect.no_time_limit = mysql and 0 or 0.0
+
+-- Whether it takes a prepared statement's parameters for text, however they are sent.
+dialect.takes_text_only = mysql
+
+-- Whether KILL CONNECTION_ID() is answered, by an error, before the session ends.
+dialect.kills_itself_with_an_error = mysql
+
+-- What becomes of the TIME(6) -838:59:59.999999.
+dialect.longest = mysql and "-838:59:59.000000" or "-838:59:59.999999"
+
+-- Names of variables.
+dialect.identity = mysql and "server_uuid" or "server_uid"
+dialect.isolation_variable = mysql and "transaction_isolation" or "tx_isolation"
+dialect.read_only_variable = mysql and "transaction_read_only" or "tx_read_only"
+
+-- Its accounts get in over verified TLS or the socket only.
+dialect.lacks_plain_tcp = mysql
+
+local function kind_and_name(text)
+  local kind, rest = text:match "^%s*CREATE OR REPLACE (%u+) (.*)$"
+  if kind == "TEMPORARY" then
+    kind, rest = "TEMPORARY TABLE", rest:gsub("^TABLE ", "")
+  end
+  if kind and kind ~= "VIEW" then
+    return kind, rest:match "^`[^`]*`" or rest:match "^[^%s(;]+"
+  end
+end
+
+-- The statements that do what this one does.
+function dialect.statements(text)
+  local kind, name = kind_and_name(text)
+  if not mysql or not kind then
+    return { mysql and text:gsub("^(SET DEFAULT ROLE %S+) FOR", "%1 TO") or text }
+  end
+  return { ("DROP %s IF EXISTS %s"):format(kind, name), (text:gsub("CREATE OR REPLACE", "CREATE", 1)) }
+end
+
+-- The same for a text for the mariadb client, which has several statements.
+function dialect.script(text)
+  if not mysql then
+    return text
+  end
+  local delimiter, parts, from = ";", {}, 1
+  while true do
+    local at = text:find("CREATE OR REPLACE", from, true)
+    local before = text:sub(from, (at or 0) - 1)
+    delimiter = before:match ".*DELIMITER (%S+)" or delimiter
+    parts[#parts + 1] = before
+    if not at then
+      return (table.concat(parts):gsub("(SET DEFAULT ROLE %S+) FOR", "%1 TO"))
+    end
+    local kind, name = kind_and_name(text:sub(at))
+    if kind then
+      parts[#parts + 1] = ("DROP %s IF EXISTS %s%s CREATE"):format(kind, name, delimiter)
+    else
+      parts[#parts + 1] = "CREATE OR REPLACE"
+    end
+    from = at + #"CREATE OR REPLACE"
+  end
+end
+
+-- Runs one statement on a pool, connection or transaction, and returns what it returned.
+function dialect.run(db, text)
+  local result
+  for _, statement in ipairs(dialect.statements(text)) do
+    result = assert(db:query(statement))
+  end
+  return result
+end
+
+return dialect
