@@ -213,6 +213,13 @@ test-checked: install-build install-server install-test install-checked
 	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) $(CHECKED) test-c >/dev/null
 	LUA=$(CURDIR)/$(CHECKED) $(CHECKED) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) $(SPECS)
 
+# The specs on each of SERVERS, and doc/servers.md from what came of them; SPECS names some files of specs only.
+SERVERS ?= mariadb-10.5 mariadb-11.8 mysql-9.7 mysql-5.6
+test-servers: install-build install-server install-test
+	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) >/dev/null
+	@tools/servers.sh $(SERVERS); status=$$?; $(LUA) tools/servers_doc.lua >build/servers.md && \
+	  mv build/servers.md doc/servers.md && exit $$status
+
 # What takes long: load with a fault every second, then random programs, transactions, ended coroutines, time limits and
 # damaged packets, with new seeds.
 soak: install-build install-server install-test
@@ -291,6 +298,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-checked test-faults soak soak-checked coverage test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
+.PHONY: all demo test test-checked test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
   install-test install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)
