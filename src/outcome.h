@@ -92,6 +92,17 @@ typedef struct mp_error {
   char message[512];
 } mp_error;
 
+/* As good as a new one, and cheaper: this is done for each statement and each row. */
+static inline void mp_error_clear(mp_error *err) {
+  err->kind = MP_ERR_NONE;
+  err->phase = MP_PHASE_CONNECT;
+  err->executed = MP_EXECUTED_NO;
+  err->code = 0;
+  err->retryable = err->fatal = false;
+  memset(err->sqlstate, 0, sizeof err->sqlstate);
+  err->message[0] = '\0';
+}
+
 /* What a resumable operation waits for. `fd` stays open as long as its pool. */
 typedef struct mp_wait {
   int fd;           /* step again when it is readable */

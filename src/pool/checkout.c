@@ -65,7 +65,7 @@ static mp_status replace(mp_loan *loan, mp_error *err) {
   if (pool->config.retries == 0 && resets)
     return give_up(loan);
   pool->stats.retries++;
-  *err = (mp_error){0};
+  mp_error_clear(err);
   loan->stage = LOAN_SEEKING;
   return MP_WAIT;
 }
@@ -163,7 +163,7 @@ static mp_status after_recovery(mp_loan *loan, mp_status status, mp_error *err) 
     return hold(loan, pool_now(pool));
   }
   loan->slot = NULL;
-  *err = (mp_error){0};
+  mp_error_clear(err);
   loan->stage = LOAN_SEEKING;
   return MP_WAIT;
 }
@@ -181,7 +181,7 @@ static mp_status after_failed_open(mp_loan *loan, mp_wait *wait, mp_error *err) 
   server_after_failed_open(server, err);
   if (!err->retryable || pool->config.retries == 0 || servers_retry_at_ns(pool) >= loan->deadline_ns)
     return give_up(loan);
-  *err = (mp_error){0};
+  mp_error_clear(err);
   queue_wake_first(pool);
   return enqueue(loan, wait, err);
 }
@@ -384,7 +384,7 @@ mp_status mp_loan_checkout(mp_loan *loan, int64_t timeout_ns, const char *label,
                            mp_error *err) {
   CHECK_WHEN_LEFT(loan->pool);
   assert(loan->stage == LOAN_NEW && loan->operation == OP_NONE);
-  *err = (mp_error){0};
+  mp_error_clear(err);
   loan->operation = OP_CHECKOUT;
   loan->timeout_ns = timeout_ns;
   loan->deadline_ns = add_time(pool_now(loan->pool), timeout_ns);

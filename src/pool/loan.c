@@ -83,7 +83,7 @@ uint64_t mp_loan_watch(mp_loan *loan) {
 }
 
 mp_status mp_loan_check_watched(const mp_loan *loan, uint64_t transaction, mp_error *err) {
-  *err = (mp_error){0};
+  mp_error_clear(err);
   if (!loan_has_session(loan))
     return MP_DONE;
   return loan->pool->driver->check_watched(loan->slot->session, transaction, err);
@@ -91,7 +91,7 @@ mp_status mp_loan_check_watched(const mp_loan *loan, uint64_t transaction, mp_er
 
 mp_status mp_loan_unwatch(mp_loan *loan, mp_error *err) {
   CHECK_WHEN_LEFT(loan->pool);
-  *err = (mp_error){0};
+  mp_error_clear(err);
   return loan_has_session(loan) ? loan->pool->driver->unwatch(loan->slot->session, err) : MP_DONE;
 }
 

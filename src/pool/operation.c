@@ -1,7 +1,6 @@
 /* Operations on the session of a loan: their deadlines, their failures, and the retry of a
    first statement that is proven not to have run. */
 #include <assert.h>
-#include <string.h>
 
 #include "check.h"
 #include "checkout.h"
@@ -157,7 +156,7 @@ static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
   sweep_dead(pool);
   if (loan->deadline_ns > until_ns)
     loan->deadline_ns = until_ns;
-  *err = (mp_error){0};
+  mp_error_clear(err);
   return after_acquire(loan, acquire(loan, wait, err), wait, err);
 }
 
@@ -257,7 +256,7 @@ static mp_status start_by(mp_loan *loan, int64_t deadline_ns, mp_wait *wait, mp_
 static mp_status begin(mp_loan *loan, loan_operation operation, int64_t deadline_ns, mp_wait *wait,
                        mp_error *err) {
   assert(mp_loan_is_held(loan));
-  *err = (mp_error){0};
+  mp_error_clear(err);
   if (loan->operation != OP_NONE)
     mp_loan_lose(loan);
   if (loan->pool->aborted)
@@ -334,7 +333,7 @@ mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
   loan_operation operation = loan->operation;
   mp_status status;
   assert(operation != OP_NONE && operation != OP_FETCH && operation != OP_NEXT_RESULT);
-  *err = (mp_error){0};
+  mp_error_clear(err);
   if (operation == OP_PAUSE)
     return pause_step(loan, wait);
   if (operation == OP_CHECKOUT)
@@ -348,19 +347,8 @@ mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
 
 /* ---- results ---- */
 
-/* As good as a new one, and cheaper: this is done for each row. */
-static void clear(mp_error *err) {
-  err->kind = MP_ERR_NONE;
-  err->phase = MP_PHASE_CONNECT;
-  err->executed = MP_EXECUTED_NO;
-  err->code = 0;
-  err->retryable = err->fatal = false;
-  memset(err->sqlstate, 0, sizeof err->sqlstate);
-  err->message[0] = '\0';
-}
-
 static mp_status begin_reading(mp_loan *loan, loan_operation operation, mp_error *err) {
-  clear(err);
+  mp_error_clear(err);
   if (loan->operation != OP_NONE && loan->operation != operation)
     mp_loan_lose(loan);
   if (loan->pool->aborted)

@@ -8,7 +8,7 @@
 mp_status mp_loan_pause(mp_loan *loan, int64_t duration_ns, mp_wait *wait, mp_error *err) {
   CHECK_WHEN_LEFT(loan->pool);
   mp_pool *pool = loan->pool;
-  *err = (mp_error){0};
+  mp_error_clear(err);
   if (loan->operation != OP_NONE)
     mp_loan_lose(loan);
   loan->wakeup_fd = pool->driver->wakeup_take(pool->driver);

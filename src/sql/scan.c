@@ -144,8 +144,21 @@ static void star(mp_scanner *scanner) {
   scanner->at++;
 }
 
+/* ASCII that is more than itself outside of quotes, as a rule not much of a text. */
+static const bool is_mark[0x80] = {
+    ['`'] = true, ['\''] = true, ['"'] = true, ['#'] = true, ['/'] = true, ['-'] = true, ['*'] = true};
+
+/* False at the end. */
+static bool skip_plain(mp_scanner *scanner, char wanted) {
+  const char *at = scanner->at, *end = scanner->end;
+  while (at < end && *at != wanted && !is_high(*at) && !is_mark[(unsigned char)*at])
+    at++;
+  scanner->at = at;
+  return at < end;
+}
+
 const char *mp_scanner_find(mp_scanner *scanner, char wanted) {
-  while (scanner->at < scanner->end) {
+  while (skip_plain(scanner, wanted)) {
     char c = *scanner->at++;
     if (c == wanted)
       return scanner->at - 1;
