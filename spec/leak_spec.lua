@@ -94,6 +94,33 @@ for name, mode in pairs(modes) do
         assert.equal(1, #events)
       end)
 
+      promise("may be told of to a function that ends this very loan", function()
+        for _, ending in ipairs { "release", "discard", "close" } do
+          local db, told
+          local pool = watched {
+            max_size = 1,
+            wait = mode.wait,
+            on_event = function(event)
+              if event == "loan_overdue" then
+                told = true
+                db[ending == "close" and "release" or ending](db)
+              end
+            end,
+          }
+          db = assert(pool:checkout())
+          mode.sleep(0.1)
+          if ending == "close" then
+            local _ <close> = db
+          else
+            db:release()
+          end
+          assert.is_true(told)
+          assert.is_false(db:is_held())
+          assert.equal(0, pool:stats().lent)
+          assert.equal(1, pool:value "SELECT 1")
+        end
+      end)
+
       promise("notices at the release of another one", function()
         local pool, events = watched { max_size = 2, wait = mode.wait }
         local old, place = assert(pool:checkout()), here()

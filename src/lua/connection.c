@@ -151,8 +151,11 @@ static int core_abandon(lua_State *L) {
   return 0;
 }
 
-/* The end of a loan that the program has used as it pleased. */
+/* The end of a loan that the program has used as it pleased. The user's on_event, which was told of overdue
+   loans just before, may have ended it. */
 static void end_loan(lua_State *L, connection *conn, bool reset) {
+  if (!conn->loan)
+    return;
   uint64_t left_open = mp_loan_is_in_transaction(conn->loan) ? mp_loan_id(conn->loan) : 0;
   connection_give_back(L, conn, reset);
   if (left_open == 0)
