@@ -86,7 +86,7 @@ local traces = {
     leave = { "DO GET_LOCK('tour_job', 0)" },
     second = "lets others take it",
     find = function(_, look)
-      return look:value "SELECT GET_LOCK('tour_job', 0) + RELEASE_LOCK('tour_job')" == 2 and "yes" or "no, locked"
+      return look:value "SELECT IS_FREE_LOCK('tour_job')" == 1 and "yes" or "no, locked"
     end,
     leaks = "no, locked",
     clean = "yes",
