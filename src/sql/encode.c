@@ -1,7 +1,6 @@
 /* Lua's values as SQL literals. Text is a literal of the connection's collation whatever it holds, so that it
    mixes with other text. An undoubled backslash is never sent: where the server escapes it would be one step
    to an injection, as it is to double what is the second byte of a character to the server. */
-#include <stdio.h>
 #include <string.h>
 
 #include "sql.h"
@@ -19,10 +18,17 @@ void mp_encode_boolean(mp_buffer *out, bool value) {
   add(out, value ? "TRUE" : "FALSE");
 }
 
+/* By hand: snprintf would cost as much as the rest of a parameter. */
 void mp_encode_integer(mp_buffer *out, int64_t value) {
-  char text[24];
-  int length = snprintf(text, sizeof text, "%lld", (long long)value);
-  mp_buffer_add(out, text, (size_t)length);
+  char text[24], *end = text + sizeof text, *at = end;
+  uint64_t left = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+  do {
+    *--at = (char)('0' + left % 10);
+    left /= 10;
+  } while (left > 0);
+  if (value < 0)
+    *--at = '-';
+  mp_buffer_add(out, at, (size_t)(end - at));
 }
 
 /* Without an exponent the server would take the number for a DECIMAL (MariaDB knowledge base, "Numeric

@@ -1,6 +1,8 @@
 /* Is it UTF-8? The strict form of RFC 3629: no surrogates, nothing overlong. */
 #include "utf8.h"
 
+#include <string.h>
+
 #include "sql.h"
 
 static size_t continuation(const unsigned char *at, const unsigned char *end, size_t count) {
@@ -30,10 +32,15 @@ static size_t character(const unsigned char *at, const unsigned char *end) {
 }
 
 bool mp_is_ascii(const char *bytes, size_t length) {
-  unsigned char all = 0;
-  for (size_t i = 0; i < length; i++)
-    all |= (unsigned char)bytes[i];
-  return all < 0x80;
+  const char *at = bytes, *end = bytes + length;
+  uint64_t all = 0, eight;
+  for (; end - at >= (ptrdiff_t)sizeof eight; at += sizeof eight) {
+    memcpy(&eight, at, sizeof eight);
+    all |= eight;
+  }
+  for (; at < end; at++)
+    all |= (unsigned char)*at;
+  return (all & 0x8080808080808080) == 0;
 }
 
 bool mp_is_text(const char *bytes, size_t length) {
