@@ -406,6 +406,10 @@ print(pool:stats().stale, pool:stats().opened)]]):format(library, s.socket))
     if not library then
       return pending "no C compiler"
     end
+    -- The child would wait for ever for a lock of the allocator that a thread of its parent held.
+    if os.getenv "MYPOOL_PRELOAD" then
+      return pending "a fork while threads run, under a sanitizer"
+    end
     local printed, ok = program(([[
 local fork = package.loadlib(%q, "luaopen_fork")()
 local busy
