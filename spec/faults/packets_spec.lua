@@ -129,6 +129,17 @@ describe("a row of a prepared statement", function()
   end
 end)
 
+-- libmariadb's copy of such a name ends with the NUL.
+it("the name of a column ends with its first NUL", function()
+  local scripted = scripted_server.start { binary = { kind = 253, row = "\3abc", name = "n\0" .. ("x"):rep(240) } }
+  local pool = mypool.new { host = scripted.host, port = scripted.port, user = "anybody", password = "secret" }
+  local conn = assert(pool:checkout())
+  assert.same({ n = "abc" }, assert(conn:prepare "SELECT"):execute()[1])
+  conn:release()
+  pool:close()
+  scripted:stop()
+end)
+
 -- An error with the code 65535 in the place of the greeting brings libmariadb down.
 describe("a greeting that is deadly to libmariadb", function()
   local greeting = "\x0f\0\0\0\xff\xff\xff#08004refused!"

@@ -18,8 +18,9 @@
 --     wants = path           asks for this file of the client, in answer to
 --     when = "^LOAD"         queries that match this pattern, or, without it, to "login", "init_db", "reset", "ping",
 --                            "prepare" or "execute"
---     binary = { kind = number, row = bytes }
---                            prepared statements have a column of that type, and one row: what follows its header
+--     binary = { kind = number, row = bytes, name = "c1" }
+--                            prepared statements have a column of that type and name, and one row: what follows its
+--                            header
 --     tls = { cert =, key = }    offers TLS; protocol = "TLSv1_1" and so on: only this version of it
 --     socket = path          listens there as well
 --     version = text         of the greeting, instead of a MariaDB's
@@ -281,14 +282,14 @@ local others = { [0x02] = "init_db", [0x0e] = "ping", [0x16] = "prepare", [0x17]
 local function send_prepared(peer, binary)
   send(peer, ("<BI4I2I2BI2"):pack(0, 1, binary and 1 or 0, 0, 0, 0))
   if binary then
-    send_column(peer, "c1", binary.kind)
+    send_column(peer, binary.name or "c1", binary.kind)
     send_eof(peer)
   end
 end
 
 local function send_binary(peer, binary)
   send(peer, "\1")
-  send_column(peer, "c1", binary.kind)
+  send_column(peer, binary.name or "c1", binary.kind)
   send_eof(peer)
   send(peer, "\0\0" .. binary.row)
   send_eof(peer)

@@ -109,9 +109,11 @@ static mp_sql_type sql_type_of(const MYSQL_FIELD *field) {
   }
 }
 
+/* libmariadb copies the name of a prepared statement's column up to its first NUL, but keeps the length
+   that the server gave. */
 mp_column mp_column_of(const MYSQL_FIELD *field) {
   return (mp_column){.name = field->name,
-                     .name_length = field->name_length,
+                     .name_length = strnlen(field->name, field->name_length),
                      .type = type_of(field),
                      .sql_type = sql_type_of(field)};
 }
