@@ -57,8 +57,8 @@ end
 
 -- How many statements besides this question run on the server that hold the text.
 local function running(s, text)
-  local count = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%%%s%%' AND ID <> CONNECTION_ID()"
-  return tonumber(s:sql(count:format(text))[1])
+  local count = "SELECT COUNT(*) FROM %s WHERE INFO LIKE '%%%s%%' AND ID <> CONNECTION_ID()"
+  return tonumber(s:sql(count:format(dialect.threads, text))[1])
 end
 
 local function await_none(s, text, by)
@@ -74,12 +74,16 @@ local function timed_out(result, err)
 end
 
 -- The statement is stopped, and the session serves the next.
+local function stops_one(pool, s)
+  local id = assert(pool:value "SELECT CONNECTION_ID()")
+  timed_out(pool:query { "SELECT SLEEP(20) /* own */", timeout = 0.1 })
+  await_none(s, "own")
+  assert.equal(id, assert(pool:value "SELECT CONNECTION_ID()"))
+end
+
 local function stops(pool, s)
   scheduler.run(function()
-    local id = assert(pool:value "SELECT CONNECTION_ID()")
-    timed_out(pool:query { "SELECT SLEEP(20) /* own */", timeout = 0.1 })
-    await_none(s, "own")
-    assert.equal(id, assert(pool:value "SELECT CONNECTION_ID()"))
+    stops_one(pool, s)
   end)
 end
 
@@ -127,6 +131,24 @@ describe("a statement that meets its time limit is stopped", function()
       end)
     end
   end
+
+  -- Nothing of MySQL's older list of threads can be read as long as there is such a statement.
+  it("while another session runs bytes that are no text", function()
+    local others = new(a:options { max_size = 1 })
+    scheduler.run(function()
+      local other = assert(others:checkout())
+      local id = other:id()
+      cqueues.running():wrap(function()
+        other:query { "SELECT SLEEP(20) /* other */, '\xff\xfe\xc3'", timeout = 30 }
+        other:release()
+      end)
+      eventually(function()
+        return running(a, "other") == 1
+      end, sleep)
+      stops_one(new(a:options { max_size = 1 }), a)
+      a:sql("KILL QUERY " .. id)
+    end)
+  end)
 end)
 
 describe("a prepared statement that meets its time limit", function()

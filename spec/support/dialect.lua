@@ -6,6 +6,7 @@ local dialect = {}
 
 local mysql = (os.getenv "SERVER" or ""):find "^mysql" ~= nil
 dialect.is_mysql = mysql
+local old = (os.getenv "SERVER" or ""):find "^mysql%-5" ~= nil
 
 -- What MySQL lacks; the reason that a spec which needs it gives for being pending. Others: "the server has no …".
 local lacking = {
@@ -18,7 +19,6 @@ local lacking = {
   ["FETCH NEXT"] = true,
   ["ROWS EXAMINED"] = true,
   ["@@in_transaction"] = true,
-  ["bytes that are no text"] = "the server's list of statements fails (3854) while one runs that is no text",
   ["logins without TLS"] = "the accounts log in over verified TLS or a unix socket only",
 }
 
@@ -92,6 +92,9 @@ dialect.current_role = not mysql and "CURRENT_ROLE()"
 dialect.in_transaction = not mysql and "@@in_transaction"
   or "(SELECT COUNT(*) FROM performance_schema.events_transactions_current \
     WHERE THREAD_ID = PS_CURRENT_THREAD_ID() AND STATE = 'ACTIVE' AND AUTOCOMMIT = 'NO')"
+
+-- The list of the server's threads; MySQL's older one fails as long as a statement runs that is no text.
+dialect.threads = mysql and not old and "performance_schema.processlist" or "information_schema.PROCESSLIST"
 
 -- A variable that limits a statement's time, and its value that means none.
 dialect.time_variable = mysql and "max_execution_time" or "max_statement_time"

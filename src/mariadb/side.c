@@ -113,13 +113,28 @@ static mp_status put_kill(mp_session *side, const mp_session *session, char kill
   return MP_DONE;
 }
 
-mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t deadline_ns, char kill[KILL_SIZE],
-                       mp_error *err) {
+static mp_status ask_list(mp_session *side, const mp_session *session, const char *list, int64_t deadline_ns,
+                          mp_error *err) {
   char sql[160];
   const char *columns = side->base.is_mariadb ? "QUERY_ID, LEFT(INFO_BINARY, 512)" : "ID, LEFT(INFO, 512)";
-  snprintf(sql, sizeof sql, "SELECT %s, HOST FROM information_schema.PROCESSLIST WHERE ID = %llu", columns,
+  snprintf(sql, sizeof sql, "SELECT %s, HOST FROM %s WHERE ID = %llu", columns, list,
            (unsigned long long)session->base.connection_id);
-  if (mp_run_row(side, sql, deadline_ns, err) != MP_DONE)
+  return mp_run_row(side, sql, deadline_ns, err);
+}
+
+/* MySQL's older list fails as a whole while any statement on the server has bytes that are no text; the newer
+   one shows a statement up to such a byte, but is empty where the performance schema is off. */
+static mp_status ask_lists(mp_session *side, const mp_session *session, int64_t deadline_ns, mp_error *err) {
+  mp_status status = ask_list(side, session, "information_schema.PROCESSLIST", deadline_ns, err);
+  if (status == MP_DONE || side->base.is_mariadb || err->kind != MP_ERR_SERVER)
+    return status;
+  *err = (mp_error){0};
+  return ask_list(side, session, "performance_schema.processlist", deadline_ns, err);
+}
+
+mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t deadline_ns, char kill[KILL_SIZE],
+                       mp_error *err) {
+  if (ask_lists(side, session, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
   kill[0] = '\0';
   if (side->row[QUERY] && side->row[INFO] && put_kill(side, session, kill) != MP_DONE)
