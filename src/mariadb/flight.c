@@ -10,7 +10,7 @@
      COM_INIT_DB           the database, and with it character_set_database
      SET NAMES …           if the collation is the user's, or the server MySQL
      SELECT … WHERE …      what must not be, a role or a database; FOUND_ROWS() is 0 again
-     SHOW PROFILES         must be empty: no command drops the texts that it shows
+     SHOW PROFILES         must be empty: no command drops the texts that it shows; on MySQL before the SELECT
      init_connect, init_sql, the statements of on_connect
      SELECT … WHERE FALSE  if there are any of these
 
@@ -136,11 +136,21 @@ static void add_guard(mp_session *session) {
   add_built(session, &sql);
 }
 
-/* The texts of the last borrower's statements, if it had them profiled. The guard would be among them while
-   profiling goes on, which the reset does not end. */
+/* The texts of the last borrower's statements, if it had them profiled. */
 static void add_profiles(mp_session *session) {
   session->flight.profiles_reply = session->flight.replies;
   add_query(session, "SHOW PROFILES");
+}
+
+/* MariaDB's reset does not end profiling: while it goes on the guard is among the profiles. On MySQL they
+   leave a warning, that they are deprecated, which the guard takes away; SET NAMES would be among them. */
+static void add_proofs(mp_session *session) {
+  if (!session->base.is_mariadb)
+    add_profiles(session);
+  add_guard(session);
+  if (session->base.is_mariadb)
+    add_profiles(session);
+  session->flight.own_replies = session->flight.replies;
 }
 
 static void add_database(mp_session *session) {
@@ -226,14 +236,13 @@ mp_status mp_flight_build(mp_session *session, mp_error *err) {
   add_role(session);
   add_database(session);
   add_names(session);
-  add_guard(session);
-  add_profiles(session);
+  add_proofs(session);
   add_init_connect(session);
   for (size_t i = 0; i < server->init_sql_count; i++)
     add_query(session, server->init_sql[i]);
   session->flight.built_length = session->flight.packets.length;
   session->flight.built_replies = session->flight.replies;
-  if (session->flight.replies > session->flight.profiles_reply + 1)
+  if (session->flight.replies > session->flight.own_replies)
     add_seal(session);
   if (session->flight.packets.failed)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");

@@ -129,7 +129,7 @@ static bool must_be_empty(const mp_session *session) {
 /* Those to init_connect and what the user had run may be of any kind. */
 static bool may_be_anything(const mp_session *session) {
   return session->flight.seal_reply > 0 && session->reset.replies_pending > 1 &&
-         session->flight.replies - session->reset.replies_pending > session->flight.profiles_reply &&
+         session->flight.replies - session->reset.replies_pending >= session->flight.own_replies &&
          session->reset.replies_pending <= session->flight.replies;
 }
 

@@ -173,6 +173,7 @@ struct flight {
   size_t built_length; /* without the statements of on_connect */
   unsigned built_replies;
   unsigned guard_reply, profiles_reply; /* which of the replies are those to the guard and to SHOW PROFILES */
+  unsigned own_replies;                 /* to mypool's own packets; those of anybody come behind them */
   unsigned seal_reply; /* ... and the last, behind statements of any kind; 0: there are none */
   size_t seal_length;  /* of the packets before it */
   bool recording;      /* statements become part of the baseline */
