@@ -78,7 +78,8 @@ LOCALES = $(patsubst %,build/locale/%.UTF-8,de_DE ps_AF tr_TR)
 CHECKED = build/checked/lua5.4
 # Programs that embed Lua.
 EMBEDDED = $(BUILD)/spec/allocator $(BUILD)/spec/states
-SOAKED = $(patsubst %,spec/faults/%_spec.lua,random packets process closing half strangers)
+SOAKED = $(patsubst %,spec/faults/%_spec.lua,random_calls damaged_packets process closed_coroutines half_transaction \
+  strangers)
 
 all: $(CORE)
 
@@ -207,8 +208,9 @@ test-faults: install-build install-server install-test
 	  status=$$?; $(LUA) tools/ledger.lua build/ledger && exit $$status
 
 # The specs of what src/lua shows, or others (SPECS=spec: all), under a Lua that checks whatever C does to it.
-test-checked: SPECS ?= $(patsubst %,spec/%_spec.lua,arrays bulk connection errors options parameters pool prepared reentry \
-  statement stream transaction types)
+test-checked: SPECS ?= $(patsubst %,spec/%_spec.lua,connection/handle error/message parameter/arrays \
+  parameter/unchanged pool/checkout pool/options process/reentry result/stream result/types statement/bulk \
+  statement/prepared statement/query transaction/outcome)
 test-checked: install-build install-server install-test install-checked
 	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) $(CHECKED) test-c >/dev/null
 	LUA=$(CURDIR)/$(CHECKED) $(CHECKED) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) $(SPECS)

@@ -143,4 +143,4 @@ put [[
 - `release{ reset = false }` and the option `reset = "never"` leave a connection as it is: then the column *reuse*
   is yours.
 
-This page is made by `make doc` from `spec/support/leaks.lua`, the table that `spec/isolation_spec.lua` runs.]]
+This page is made by `make doc` from `spec/support/leaks.lua`, the table that `spec/reset/isolation_spec.lua` runs.]]

@@ -7,8 +7,8 @@
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 results=build/servers/results
-# What these look at is no server: the sources, the documents, LuaJIT, the specs' own server of the system.
-about_none='/(includes|build|readme|luajit|server)_spec'
+# What these look at is no server: the sources, the documents, LuaJIT; the relay, and the specs' own servers.
+about_none='^spec/(project|servers)/'
 mapfile -t files < <(printf '%s\n' ${SPECS:-$(find spec -name '*_spec.lua' | grep -vE "$about_none" | sort)})
 status=0
 [[ ${1-} == --files ]] && printf '%s\n' "${files[@]}" && exit

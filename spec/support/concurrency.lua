@@ -1,4 +1,4 @@
--- What every adapter must carry: the specs of spec/cqueues_spec.lua and spec/luv_spec.lua.
+-- What every adapter must carry: the specs of spec/wait/cqueues_spec.lua and spec/wait/luv_spec.lua.
 
 local assert = require "luassert"
 local busted = require "busted"

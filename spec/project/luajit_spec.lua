@@ -27,10 +27,10 @@ describe("under LuaJIT", function()
         .. ("MYPOOL_DSN='%s' LUA_PATH='./lua/?.lua;./lua/?/init.lua' LUA_CPATH='./build/luajit/?.so' "):format(
           server.shared():dsn()
         )
-        .. "luajit spec/luajit_smoke.lua"
+        .. "luajit spec/programs/luajit_smoke.lua"
     )
     assert(ok, printed)
     assert.match("LuaJIT [^\n]*: ok\n", printed)
-    assert.match("a connection checked out at spec/luajit_smoke.lua:%d+ was never released", printed)
+    assert.match("a connection checked out at spec/programs/luajit_smoke.lua:%d+ was never released", printed)
   end)
 end)

@@ -273,7 +273,7 @@ describe("a loan that ends with a transaction open", function()
   after_each(pools.close)
 
   local function line()
-    return "spec/once_spec.lua:" .. debug.getinfo(2, "l").currentline
+    return "spec/transaction/left_open_spec.lua:" .. debug.getinfo(2, "l").currentline
   end
 
   local function begin(conn)

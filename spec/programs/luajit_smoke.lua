@@ -1,7 +1,8 @@
 -- mypool under LuaJIT, in plain mode and with a wait function that yields. luajit_spec.lua runs it:
 --
 --   make LUA=luajit
---   MYPOOL_DSN=… LUA_PATH='./lua/?.lua;./lua/?/init.lua' LUA_CPATH='./build/luajit/?.so' luajit spec/luajit_smoke.lua
+--   MYPOOL_DSN=… LUA_PATH='./lua/?.lua;./lua/?/init.lua' LUA_CPATH='./build/luajit/?.so' \
+--     luajit spec/programs/luajit_smoke.lua
 
 local mypool = require "mypool"
 local core = require "mypool.core"
@@ -82,7 +83,8 @@ local function try_clean_sessions(pool)
   db:release()
   local ok, message = pcall(db.query, db, "SELECT 1")
   equal(false, ok, "a released connection")
-  assert(message:find "^spec/luajit_smoke%.lua:%d+: bad call of 'query' %(this connection was released", message)
+  local mistake = "^spec/programs/luajit_smoke%.lua:%d+: bad call of 'query' %(this connection was released"
+  assert(message:find(mistake), message)
 end
 
 local function try_transactions(pool)

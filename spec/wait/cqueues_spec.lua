@@ -39,7 +39,7 @@ describe("a wait under cqueues", function()
   local function refused(why, ...)
     local ok, message = pcall(...)
     assert.is_false(ok)
-    assert.match("spec/cqueues_spec%.lua:%d+: mypool cannot wait here: " .. why, message)
+    assert.match("spec/wait/cqueues_spec%.lua:%d+: mypool cannot wait here: " .. why, message)
   end
 
   for _, state in ipairs { "new", "warm" } do

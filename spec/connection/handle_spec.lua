@@ -162,7 +162,7 @@ describe("a connection", function()
         local message = mistake(("bad call of '%s' (this connection was released at "):format(name), function()
           conn[name](conn, table.unpack(arguments))
         end)
-        assert.is_truthy(message:find(("connection_spec.lua:%d)"):format(line), 1, true), message)
+        assert.is_truthy(message:find(("handle_spec.lua:%d)"):format(line), 1, true), message)
       end
     end)
 

@@ -108,7 +108,7 @@ describe("pool:checkout", function()
     end
     local message = select(2, pool:checkout()).message
     assert.is_truthy(message:find("5 of 5 connections are lent: " .. at_oldest .. " for", 1, true), message)
-    local count = select(2, message:gsub("pool_spec%.lua:%d+ for", ""))
+    local count = select(2, message:gsub("checkout_spec%.lua:%d+ for", ""))
     assert.equal(3, count, message)
     assert.equal(5, #held)
   end)
@@ -279,7 +279,7 @@ describe("pool:with", function()
     local message = select(2, pcall(pool.with, pool, function()
       error "plain"
     end))
-    assert.matches("pool_spec%.lua:%d+: plain$", message)
+    assert.matches("checkout_spec%.lua:%d+: plain$", message)
   end)
 
   it("passes an error that the function returns", function()
