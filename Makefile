@@ -101,24 +101,24 @@ $(C_SPEC): $(C_SPEC_SOURCES) $(wildcard spec/c/*.h src/*.h src/*/*.h) Makefile
 	@mkdir -p $(@D)
 	$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -DMYPOOL_CHECK -Isrc -iquote src/pool $(C_SPEC_SOURCES) -lm -o $@
 
-$(RELAY): $(wildcard spec/support/relay/*.c spec/support/relay/*.h) Makefile
+$(RELAY): $(wildcard spec/servers/relay/*.c spec/servers/relay/*.h) Makefile
 	@mkdir -p $(@D)
-	$(CC) $(SPEC_CFLAGS) $(wildcard spec/support/relay/*.c) -o $@
+	$(CC) $(SPEC_CFLAGS) $(wildcard spec/servers/relay/*.c) -o $@
 
 # libmariadb bare, to compare with.
-$(PLAIN): spec/support/plain.c Makefile
+$(PLAIN): spec/programs/plain.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(SPEC_CFLAGS) -fPIC -shared -Wl,-z,nodelete $(LUA_CFLAGS) $(MARIADB_CFLAGS) $< $(MARIADB_LIBS) -o $@
 
-$(PROCESS): build/spec/%.so: spec/support/%.c Makefile
+$(PROCESS): build/spec/%.so: spec/programs/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(SPEC_CFLAGS) -fPIC -shared -Wl,-z,nodelete $(LUA_CFLAGS) $< -o $@
 
-$(EMBEDDED): $(BUILD)/spec/%: spec/support/%.c Makefile
+$(EMBEDDED): $(BUILD)/spec/%: spec/programs/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(SPEC_CFLAGS) $(CFLAGS) -pthread $(LUA_CFLAGS) $< $(LUA_LIBS) -o $@
 
-$(UNPRELOAD): spec/support/unpreload.c
+$(UNPRELOAD): spec/programs/unpreload.c
 	@mkdir -p $(@D)
 	$(CC) -fPIC -shared $< -o $@
 
@@ -256,7 +256,7 @@ coverage: install-build install-server install-test install-coverage
 	  --html-details build/coverage/report/index.html --fail-under-line $(LEAST) build/coverage && exit $$status
 
 check-exports: $(CORE)
-	@nm -D --defined-only $(CORE) | awk '$$2 ~ /[A-Z]/ {print $$3}' | diff - spec/support/exports.txt
+	@nm -D --defined-only $(CORE) | awk '$$2 ~ /[A-Z]/ {print $$3}' | diff - spec/project/exports.txt
 
 lint: install-lint install-build
 	luacheck -q lua spec tools examples bench

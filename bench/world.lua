@@ -3,8 +3,8 @@
 local child = require "bench.child"
 local contenders = require "bench.contenders"
 local machine = require "bench.machine"
-local relay = require "spec.support.relay"
-local server = require "spec.support.server"
+local relay = require "spec.servers.relay"
+local server = require "spec.servers.server"
 
 local world = {}
 world.__index = world

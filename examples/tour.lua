@@ -7,7 +7,7 @@
 --                                                        create tables and has PROCESS
 
 local mypool = require "mypool"
-local server = require("spec.support.server").shared()
+local server = require("spec.servers.server").shared()
 
 -- ---- a second process, for the deadlock ----
 -- This file again, called with the word "rival": it runs the statements that come on its standard

@@ -1,7 +1,7 @@
--- Prints doc/isolation.md: measures every row of spec/support/leaks.lua. Run by `make doc`.
+-- Prints doc/isolation.md: measures every row of spec/matrix/leaks.lua. Run by `make doc`.
 
-local isolation = require "spec.support.isolation"
-local leaks = require "spec.support.leaks"
+local isolation = require "spec.matrix.isolation"
+local leaks = require "spec.matrix.leaks"
 local mypool = require "mypool"
 local plain = require "spec.plain"
 
@@ -143,4 +143,4 @@ put [[
 - `release{ reset = false }` and the option `reset = "never"` leave a connection as it is: then the column *reuse*
   is yours.
 
-This page is made by `make doc` from `spec/support/leaks.lua`, the table that `spec/reset/isolation_spec.lua` runs.]]
+This page is made by `make doc` from `spec/matrix/leaks.lua`, the table that `spec/reset/isolation_spec.lua` runs.]]

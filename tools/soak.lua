@@ -11,11 +11,11 @@
 -- anything did not hold.
 
 local cqueues = require "cqueues"
-local haproxy = require "spec.support.haproxy"
+local haproxy = require "spec.servers.haproxy"
 local ledger = require "tools.ledger"
 local program = require "spec.support.program"
-local relay = require "spec.support.relay"
-local server = require "spec.support.server"
+local relay = require "spec.servers.relay"
+local server = require "spec.servers.server"
 local strangers = require "spec.support.strangers"
 
 local minutes = tonumber(arg[1]) or 10

@@ -8,7 +8,7 @@ local thread = require "cqueues.thread"
 local books = require "examples.handlers.books"
 local httpd = require "examples.handlers.httpd"
 local mypool = require "mypool"
-local private = require("spec.support.server").shared()
+local private = require("spec.servers.server").shared()
 local shop = require "examples.handlers.shop"
 
 local clients, max_size = 64, 8

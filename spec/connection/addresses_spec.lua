@@ -2,11 +2,11 @@
 
 local monotime = require("cqueues").monotime
 
-local names = require "spec.support.names"
+local names = require "spec.servers.names"
 local program = require "spec.support.program"
-local relay = require "spec.support.relay"
-local server = require "spec.support.server"
-local tls = require "spec.support.tls"
+local relay = require "spec.servers.relay"
+local server = require "spec.servers.server"
+local tls = require "spec.servers.tls"
 
 local DEAD, ALIVE = "127.0.0.8", "127.0.0.9"
 

@@ -5,9 +5,9 @@ local mypool = require "mypool"
 local eventually = require "spec.support.eventually"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
-local relay = require "spec.support.relay"
-local server = require "spec.support.server"
-local tls = require "spec.support.tls"
+local relay = require "spec.servers.relay"
+local server = require "spec.servers.server"
+local tls = require "spec.servers.tls"
 
 local connections = 10 -- at a time
 local rounds = os.getenv "MYPOOL_THOROUGH" and 100 or 1

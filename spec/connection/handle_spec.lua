@@ -5,7 +5,7 @@ local mypool = require "mypool"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local methods = {
   query = { "SELECT 1" },

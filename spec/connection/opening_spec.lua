@@ -1,8 +1,8 @@
 -- What a pool asks of each new connection, and what becomes of the connection when the answer is none.
 
 local pools = require "spec.support.pools"
-local scripted_server = require "spec.support.scripted_server"
-local settings = require "spec.support.settings"
+local scripted_server = require "spec.servers.scripted_server"
+local settings = require "spec.servers.settings"
 
 local s
 

@@ -1,8 +1,8 @@
 -- What an error says of its statement: "no" only where nothing of it can have stayed, whatever way it was run.
 
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local pools = require "spec.support.pools"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local s, pool, conn, blocker
 

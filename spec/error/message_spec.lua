@@ -1,11 +1,11 @@
 -- Errors: what they say, and what they never say.
 
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local dkjson = require "dkjson"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 describe("an error", function()
   local s, pool

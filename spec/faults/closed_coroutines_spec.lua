@@ -2,7 +2,7 @@
 --
 -- See closed_coroutines.lua for the programs, and trials.lua for how long, and how one is repeated.
 
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 local trials = require "spec.support.trials"
 local waiting_calls = require "spec.support.waiting_calls"
 
@@ -20,7 +20,7 @@ end)
 it("random programs whose coroutines end in the middle of calls leave every place free at once", function()
   trials {
     title = "coroutines ended in the middle",
-    module = "spec.support.closed_coroutines",
+    module = "spec.programs.closed_coroutines",
     counts = "%d+ programs, (%d+) coroutines ended",
     column = "slots_lost",
     seconds = 5,

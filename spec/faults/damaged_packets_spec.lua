@@ -6,9 +6,9 @@
 local cqueues = require "cqueues"
 local mypool = require "mypool"
 local program = require "spec.support.program"
-local relay = require "spec.support.relay"
-local scripted_server = require "spec.support.scripted_server"
-local server = require "spec.support.server"
+local relay = require "spec.servers.relay"
+local scripted_server = require "spec.servers.scripted_server"
+local server = require "spec.servers.server"
 local trials = require "spec.support.trials"
 
 local s
@@ -27,7 +27,7 @@ for _, how in ipairs { "corrupted", "rogue" } do
   it(("packets of a server that is %s harm nothing but their session"):format(how), function()
     trials {
       title = "damaged packets",
-      module = "spec.support.damaged_packets",
+      module = "spec.programs.damaged_packets",
       counts = "(%d+) cases",
       seconds = 6,
       given = { how = how, host = s.host, port = s.port },
@@ -73,7 +73,7 @@ end)
 it("a connection that ends within the reply to a prepare ends it", function()
   local text = [[
     local mypool = require "mypool"
-    local relay = require "spec.support.relay"
+    local relay = require "spec.servers.relay"
     local r <close> = relay.start "%s:%d"
     local pool = mypool.new { host = r.host, port = r.port, user = %q, password = %q, retries = 0 }
     for bytes = 15, 90, 5 do

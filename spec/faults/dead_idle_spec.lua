@@ -3,7 +3,7 @@
 local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 local whole = require "spec.support.whole"
 
 local s

@@ -6,7 +6,7 @@ local eventually = require "spec.support.eventually"
 local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 local whole = require "spec.support.whole"
 
 local scheduler = schedulers.cqueues()

@@ -3,7 +3,7 @@
 
 local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 local whole = require "spec.support.whole"
 
 -- A megabyte in rows, for InnoDB itself may crash when it undoes a long value that did not fit.

@@ -5,7 +5,7 @@
 local cqueues = require "cqueues"
 local ledger = require "tools.ledger"
 local mypool = require "mypool"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local least = os.getenv "MYPOOL_THOROUGH" and 2000 or 80
 local seconds = tonumber(os.getenv "MYPOOL_SECONDS" or 0)

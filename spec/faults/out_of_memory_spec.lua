@@ -4,7 +4,7 @@
 
 local embedded = require "spec.support.embedded"
 local ledger = require "tools.ledger"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local stride = os.getenv "MYPOOL_THOROUGH" and 1 or 5 -- which of them fail: each, or some
 
@@ -32,7 +32,7 @@ end
 for _, program in ipairs { "plain", "scheduler" } do
   for _, way in ipairs { "once", "lasting" } do
     it(("a %s program stays whole when an allocation fails (%s)"):format(program, way), function()
-      local failures = run("spec/support/allocations.lua", s.socket, program .. " " .. way, stride)
+      local failures = run("spec/programs/allocations.lua", s.socket, program .. " " .. way, stride)
       assert.is_true(failures > 1000 // stride, failures)
       ledger.enter("failed allocations of Lua", { faults = failures, statements = failures })
     end)

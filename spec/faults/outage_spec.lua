@@ -4,9 +4,9 @@
 local cqueues = require "cqueues"
 local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
+local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 local socket = require "cqueues.socket"
 local times = require "spec.support.times"
 
@@ -232,7 +232,7 @@ describe("#slow, a restart that is shorter than checkout_timeout", function()
   -- Begins to stop or kill the server and to start it again. Returns a function that tells whether that is done.
   local function begin_restart(ending)
     local mark = s.folder .. "/restarted"
-    local command = "(for c in %s resume; do bash spec/support/server.sh $c '%s'; done; echo > '%s') >/dev/null 2>&1 &"
+    local command = "(for c in %s resume; do bash spec/servers/server.sh $c '%s'; done; echo > '%s') >/dev/null 2>&1 &"
     os.remove(mark)
     os.execute(command:format(ending, s.folder, mark))
     return function()

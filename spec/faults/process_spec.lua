@@ -3,9 +3,9 @@
 local embedded = require "spec.support.embedded"
 local ledger = require "tools.ledger"
 local program = require "spec.support.program"
-local resolver = require "spec.support.resolver"
-local server = require "spec.support.server"
-local tls = require "spec.support.tls"
+local resolver = require "spec.servers.resolver"
+local server = require "spec.servers.server"
+local tls = require "spec.servers.tls"
 
 local sanitized = os.getenv "MYPOOL_PRELOAD" ~= nil
 
@@ -152,7 +152,7 @@ describe("SIGPIPE", function()
   for name, wire in pairs { ["over TCP"] = "nil", ["over TLS"] = "{ ca = ca }" } do
     it("does not end a program whose sessions are cut " .. name, function()
       local printed = run(([[
-        local relay = require "spec.support.relay"
+        local relay = require "spec.servers.relay"
         local r <close> = relay.start { host = "127.0.0.1", port = options().port }
         local pool = mypool.new(options { port = r.port, tls = %s, retries = 0 })
         local conns = {}
@@ -219,7 +219,7 @@ end
         assert.equal(
           "0\t1\n",
           run(listing .. ([[
-            local relay = require "spec.support.relay"
+            local relay = require "spec.servers.relay"
             local r <close> = relay.start { host = "127.0.0.1", port = options().port }
             r:cut("down", %d, "hold")
             local wait = function(fd, seconds) core.poll(fd, seconds) end
@@ -237,7 +237,7 @@ end)
 -- ---- states and threads ----
 
 it("threads with Lua states of their own do not disturb each other", function()
-  local printed, ok = embedded("states", "spec/support/states.lua", 8, sanitized and 2 or 4, s.socket)
+  local printed, ok = embedded("states", "spec/programs/states.lua", 8, sanitized and 2 or 4, s.socket)
   assert.is_true(ok, printed)
   assert.equal("", printed)
   ledger.enter("threads with Lua states", { statements = 8 * (sanitized and 2 or 4) * 63 })

@@ -3,7 +3,7 @@
 --
 -- See random_calls.lua for the programs, and trials.lua for how long, and how one is repeated.
 
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 local trials = require "spec.support.trials"
 
 local s
@@ -26,7 +26,7 @@ for _, mode in ipairs { "plain", "cqueues", "own" } do
   it(("programs of random calls leave everything whole (%s)"):format(mode), function()
     trials {
       title = "random programs",
-      module = "spec.support.random_calls",
+      module = "spec.programs.random_calls",
       counts = "%d+ programs, (%d+) calls",
       seconds = 5,
       given = { socket = s.socket, mode = mode },

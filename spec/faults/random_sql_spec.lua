@@ -7,7 +7,7 @@
 local mypool = require "mypool"
 local changes = require "spec.support.mode_changes"
 local random_sql = require "spec.support.random_sql"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local one_of, chance = random_sql.one_of, random_sql.chance
 local seed = math.tointeger(tonumber(os.getenv "MYPOOL_SEED" or 20240229))

@@ -2,7 +2,7 @@
 -- yet. The name is a link to a socket.
 
 local pools = require "spec.support.pools"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local old, new, link
 

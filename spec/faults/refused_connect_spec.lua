@@ -5,8 +5,8 @@ local cqueues = require "cqueues"
 local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
-local tls = require "spec.support.tls"
+local server = require "spec.servers.server"
+local tls = require "spec.servers.tls"
 local whole = require "spec.support.whole"
 
 local s, certificates

@@ -6,8 +6,8 @@ local ledger = require "tools.ledger"
 local monotime = require("cqueues").monotime
 local plain = require "spec.plain"
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
-local server = require "spec.support.server"
+local relay = require "spec.servers.relay"
+local server = require "spec.servers.server"
 
 local s, r, observer
 local last_n = 1000 -- of four digits, so that statements are of one length

@@ -3,8 +3,8 @@
 local cqueues = require "cqueues"
 local eventually = require "spec.support.eventually"
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
-local server = require "spec.support.server"
+local relay = require "spec.servers.relay"
+local server = require "spec.servers.server"
 
 local s, r
 

@@ -5,9 +5,9 @@ local mistake = require "spec.support.mistake"
 local monotime = require("cqueues").monotime
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
-local scripted_server = require "spec.support.scripted_server"
-local tls = require "spec.support.tls"
+local relay = require "spec.servers.relay"
+local scripted_server = require "spec.servers.scripted_server"
+local tls = require "spec.servers.tls"
 
 local scripted, r
 local folder, bait

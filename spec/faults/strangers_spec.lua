@@ -3,12 +3,12 @@
 -- and none of the own runs twice.
 
 local cqueues = require "cqueues"
-local haproxy = require "spec.support.haproxy"
+local haproxy = require "spec.servers.haproxy"
 local ledger = require "tools.ledger"
 local mypool = require "mypool"
-local relay = require "spec.support.relay"
+local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 local strangers = require "spec.support.strangers"
 local whole = require "spec.support.whole"
 

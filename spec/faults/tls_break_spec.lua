@@ -3,10 +3,10 @@
 
 local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
+local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
-local tls = require "spec.support.tls"
+local server = require "spec.servers.server"
+local tls = require "spec.servers.tls"
 
 local s
 local r -- to those that break

@@ -6,11 +6,11 @@ local monotime = require("cqueues").monotime
 local plain = require "spec.plain"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
-local relay = require "spec.support.relay"
-local resolver = require "spec.support.resolver"
+local relay = require "spec.servers.relay"
+local resolver = require "spec.servers.resolver"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.support.server"
-local tls = require "spec.support.tls"
+local server = require "spec.servers.server"
+local tls = require "spec.servers.tls"
 
 local s, r, title
 local patience = 20 -- seconds: who gives up before it did not wait for its deadline

@@ -3,9 +3,9 @@
 
 local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
-local server = require "spec.support.server"
-local tls = require "spec.support.tls"
+local relay = require "spec.servers.relay"
+local server = require "spec.servers.server"
+local tls = require "spec.servers.tls"
 
 local s, r, direct
 local commit_bytes = 4 + 1 + #"COMMIT" -- header, command, text

@@ -1,6 +1,6 @@
 -- Writes down what a real server sends to the client of spec/fuzz/client.c: record.lua PROGRAM FILE
 
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local program, file = ...
 local s = server.start()

@@ -5,7 +5,7 @@
 
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local seed = math.tointeger(tonumber(os.getenv "MYPOOL_SEED" or 20240229))
 local PER_STATEMENT = 250

@@ -3,7 +3,7 @@
 local mistake = require "spec.support.mistake"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 -- Each way to write down the values at the places whose bits are set in `mask`, as tables whose lengths differ.
 local function tables(mask, places)

@@ -5,9 +5,9 @@ local mypool = require "mypool"
 local changes = require "spec.support.mode_changes"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
+local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 -- Values that are SQL once they stand within the wrong quotes, or behind none.
 local attacks = {

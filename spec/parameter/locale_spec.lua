@@ -2,8 +2,8 @@
 -- `make test` puts the locales below build/locale.
 
 local program = require "spec.support.program"
-local scripted_server = require "spec.support.scripted_server"
-local server = require "spec.support.server"
+local scripted_server = require "spec.servers.scripted_server"
+local server = require "spec.servers.server"
 
 local s
 

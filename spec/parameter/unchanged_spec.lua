@@ -1,10 +1,10 @@
 -- Parameters: every value arrives as it was given, whatever it is and whatever the session is set to.
 
 local mypool = require "mypool"
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local function hex(bytes)
   return (bytes:gsub(".", function(byte)

@@ -3,7 +3,7 @@
 local mypool = require "mypool"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local function sleep(seconds)
   os.execute("sleep " .. seconds)
@@ -611,7 +611,7 @@ describe("a pool without a server", function()
   it("waits for it: a checkout succeeds when the server comes back in time", function()
     local pool = pools.new(s:options { checkout_timeout = 20 })
     s:stop()
-    os.execute(("(sleep 0.3; bash spec/support/server.sh resume '%s') >/dev/null 2>&1 &"):format(s.folder))
+    os.execute(("(sleep 0.3; bash spec/servers/server.sh resume '%s') >/dev/null 2>&1 &"):format(s.folder))
     local conn <close> = assert(pool:checkout())
     assert.is_true(conn:ping())
     assert.is_true(consistent(pool).connect_failures > 0)

@@ -1,11 +1,11 @@
 -- What a pool does for its user at a checkout: on_connect, on_event, audit.
 
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local s
 

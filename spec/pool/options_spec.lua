@@ -1,11 +1,11 @@
 -- mypool.new: what it takes, what it refuses, and that it does nothing else.
 
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local nan, infinity = 0 / 0, math.huge
 local hidden = "Zq81-hidden"

@@ -5,7 +5,7 @@ local cqueues = require "cqueues"
 local cqueues_wait = require "mypool.wait.cqueues"
 local program = require "spec.support.program"
 local pools = require "spec.support.pools"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local s
 

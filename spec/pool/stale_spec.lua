@@ -1,10 +1,10 @@
 -- A live connection, always: what died while it was idle is replaced unseen, and no statement runs twice.
 
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local eventually = require "spec.support.eventually"
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
-local server = require "spec.support.server"
+local relay = require "spec.servers.relay"
+local server = require "spec.servers.server"
 
 local s
 

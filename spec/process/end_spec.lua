@@ -2,8 +2,8 @@
 
 local eventually = require "spec.support.eventually"
 local program = require "spec.support.program"
-local server = require "spec.support.server"
-local tls = require "spec.support.tls"
+local server = require "spec.servers.server"
+local tls = require "spec.servers.tls"
 
 local runs = os.getenv "MYPOOL_THOROUGH" and 500 or 40
 local at_a_time = 4

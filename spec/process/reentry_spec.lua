@@ -3,7 +3,7 @@
 
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local s
 

@@ -2,11 +2,11 @@
 -- allocator that guards the end of each block.
 
 local embedded = require "spec.support.embedded"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 it("nothing is written beyond the end of Lua's stack, at any depth and with any number of values", function()
   local s = server.start()
-  local printed, ok = embedded("allocator", "spec/support/stack.lua", s.socket)
+  local printed, ok = embedded("allocator", "spec/programs/stack.lua", s.socket)
   s:remove()
   assert.equal("done\n", printed)
   assert.is_true(ok)

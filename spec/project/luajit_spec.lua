@@ -1,6 +1,6 @@
 -- The same sources serve LuaJIT: luajit_smoke.lua passes there.
 
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 -- The flags of a `make test` that runs this file are not those of the other build.
 local clean = "env -u LD_PRELOAD -u ASAN_OPTIONS -u LSAN_OPTIONS -u MAKEFLAGS -u MFLAGS -u MAKELEVEL"

@@ -5,7 +5,7 @@
 -- is marked ```lua not run is only compiled.
 
 local mypool = require "mypool"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local function read(path)
   local file <close> = assert(io.open(path))

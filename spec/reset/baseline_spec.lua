@@ -1,12 +1,12 @@
 -- The state that every reset leads back to is the one that the pool's user asked for, on a server whose own
 -- settings are different; and a session that cannot be led back is never lent.
 
-local dialect = require "spec.support.dialect"
-local isolation = require "spec.support.isolation"
+local dialect = require "spec.servers.dialect"
+local isolation = require "spec.matrix.isolation"
 local mypool = require "mypool"
 local plain = require "spec.plain"
 local pools = require "spec.support.pools"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local s, root
 

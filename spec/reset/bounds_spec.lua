@@ -3,9 +3,9 @@
 local cqueues = require "cqueues"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
+local relay = require "spec.servers.relay"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local s
 

@@ -1,8 +1,8 @@
 -- A clean session, always: nothing that one borrower did is seen by the next.
 
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local pools = require "spec.support.pools"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local s
 local role, isolation, limit = dialect.current_role, dialect.isolation_variable, dialect.time_variable

@@ -4,10 +4,10 @@ local mistake = require "spec.support.mistake"
 local monotime = require("cqueues").monotime
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
+local relay = require "spec.servers.relay"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.support.server"
-local tls = require "spec.support.tls"
+local server = require "spec.servers.server"
+local tls = require "spec.servers.tls"
 
 local s
 

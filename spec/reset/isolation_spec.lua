@@ -1,7 +1,7 @@
--- Nothing of one borrower reaches the next: every row of spec/support/leaks.lua.
+-- Nothing of one borrower reaches the next: every row of spec/matrix/leaks.lua.
 
-local isolation = require "spec.support.isolation"
-local leaks = require "spec.support.leaks"
+local isolation = require "spec.matrix.isolation"
+local leaks = require "spec.matrix.leaks"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
 

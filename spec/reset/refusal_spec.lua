@@ -2,7 +2,7 @@
 
 local pools = require "spec.support.pools"
 local scheduler = require "spec.support.scheduler"
-local scripted_server = require "spec.support.scripted_server"
+local scripted_server = require "spec.servers.scripted_server"
 
 local s, events
 

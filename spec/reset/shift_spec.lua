@@ -2,9 +2,9 @@
 -- statement. The reset finds it, and so does the look before a statement: nobody is given such a session.
 
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
-local scripted_server = require "spec.support.scripted_server"
-local tls = require "spec.support.tls"
+local relay = require "spec.servers.relay"
+local scripted_server = require "spec.servers.scripted_server"
+local tls = require "spec.servers.tls"
 
 local s, socket
 

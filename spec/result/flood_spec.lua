@@ -2,9 +2,9 @@
 
 local cqueues = require "cqueues"
 local pools = require "spec.support.pools"
-local scripted_server = require "spec.support.scripted_server"
+local scripted_server = require "spec.servers.scripted_server"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local s
 local now = cqueues.monotime

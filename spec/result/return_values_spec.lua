@@ -3,7 +3,7 @@
 
 local core = require "mypool.core"
 local mypool = require "mypool"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 local value_counts = require "spec.support.value_counts"
 
 describe("a success", function()

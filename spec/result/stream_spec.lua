@@ -1,14 +1,14 @@
 -- Streams: rows one by one, and a session that is never out of step, however the loop is left.
 
 local core = require "mypool.core"
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
 local monotime = require("cqueues").monotime
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local FEW, MANY = "SELECT seq AS n FROM seq_1_to_100", "SELECT seq AS n FROM seq_1_to_1000000"
 

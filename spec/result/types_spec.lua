@@ -2,12 +2,12 @@
 
 -- luacheck: no max line length
 
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
-local scripted_server = require "spec.support.scripted_server"
-local server = require "spec.support.server"
+local scripted_server = require "spec.servers.scripted_server"
+local server = require "spec.servers.server"
 
 local max, min = math.maxinteger, math.mininteger
 local inet6 = "2001:db8::ff00:42:8329"

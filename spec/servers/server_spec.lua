@@ -1,6 +1,6 @@
 -- The private servers of the specs: what they answer, survive, and leave behind (nothing).
 
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local function succeeds(command)
   return (os.execute(command .. " >/dev/null 2>&1"))
@@ -168,13 +168,13 @@ end)
 describe("server.shared", function()
   it("is the same server for every spec file", function()
     local s = server.shared()
-    package.loaded["spec.support.server"] = nil -- as busted does between files
-    assert.equal(s, require("spec.support.server").shared())
+    package.loaded["spec.servers.server"] = nil -- as busted does between files
+    assert.equal(s, require("spec.servers.server").shared())
   end)
 
   it("is the server of MYPOOL_DSN, which cannot be stopped", function()
     local program = [[
-      local s = require "spec.support.server".shared()
+      local s = require "spec.servers.server".shared()
       local _, message = pcall(s.kill, s)
       print(s.own, s.host, s.port, s.user, s.password, s.database, s:dsn(), message)
     ]]
@@ -192,7 +192,7 @@ describe("when the process that started a server ends", function()
     local program = [[
       io.stdout:setvbuf "line"
       print((io.popen("echo $PPID"):read()))
-      local s = require "spec.support.server".start()
+      local s = require "spec.servers.server".start()
       print(s.folder)
     ]] .. ending
     local pipe = assert(io.popen(("exec ${LUA:-lua5.4} -e '%s' 2>/dev/null"):format(program)))
@@ -230,7 +230,7 @@ describe("when the process that started a server ends", function()
 
   it("while the server is still starting, nothing is left", function()
     local program = [[
-      server=$PWD/spec/support/server.sh
+      server=$PWD/spec/servers/server.sh
       dir=$(bash "$server" create $$) && echo $$ $dir && exec bash "$server" start $dir
     ]]
     local command = ("exec sh -c '%s' 2>/dev/null"):format(program)

@@ -5,8 +5,8 @@ local mistake = require "spec.support.mistake"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.support.server"
-local unbound = require "spec.support.unbound"
+local server = require "spec.servers.server"
+local unbound = require "spec.servers.unbound"
 
 local null = mypool.null
 local insert = "INSERT INTO bulk_rows (id, a, b) VALUES (?, ?, ?)"

@@ -5,8 +5,8 @@ local mypool = require "mypool"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.support.server"
-local unbound = require "spec.support.unbound"
+local server = require "spec.servers.server"
+local unbound = require "spec.servers.unbound"
 
 -- start(server): an object whose options(extra) are those of pools to it, and which ends with stop().
 local function promises(start, binding)

@@ -1,12 +1,12 @@
 -- Prepared statements: they live as long as their loan, and never put a session out of step.
 
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local eventually = require "spec.support.eventually"
 local mypool = require "mypool"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 describe("a prepared statement", function()
   local s, pool, conn

@@ -1,10 +1,10 @@
 -- Statements and their results: what comes from the server, as Lua values.
 
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local dkjson = require "dkjson"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 describe("the rows of a result", function()
   local s, pool

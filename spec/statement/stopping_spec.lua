@@ -1,15 +1,15 @@
 -- Whom a time limit stops: the session's own statement, on the session's own server, and nobody else's.
 
 local cqueues = require "cqueues"
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local eventually = require "spec.support.eventually"
-local haproxy = require "spec.support.haproxy"
+local haproxy = require "spec.servers.haproxy"
 local poll = require("mypool.core").poll
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
+local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
-local tls = require "spec.support.tls"
+local server = require "spec.servers.server"
+local tls = require "spec.servers.tls"
 
 local scheduler = schedulers.cqueues()
 local sleep = scheduler.sleep

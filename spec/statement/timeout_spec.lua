@@ -3,9 +3,9 @@
 local cqueues = require "cqueues"
 local eventually = require "spec.support.eventually"
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
+local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local s
 local now = cqueues.monotime

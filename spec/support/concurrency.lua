@@ -5,10 +5,10 @@ local busted = require "busted"
 local eventually = require "spec.support.eventually"
 local monotime = require("cqueues").monotime
 local pools = require "spec.support.pools"
-local relay = require "spec.support.relay"
-local server = require "spec.support.server"
+local relay = require "spec.servers.relay"
+local server = require "spec.servers.server"
 local times = require "spec.support.times"
-local tls = require "spec.support.tls"
+local tls = require "spec.servers.tls"
 
 -- Counts its turns until `done` says so; afterwards `longest` is the longest time without one.
 local function ticker(scheduler, done)

@@ -11,10 +11,10 @@ local mypool = require "mypool"
 local monotime = require("cqueues").monotime
 local plain = require "spec.plain"
 local poll = require("mypool.core").poll
-local relay = require "spec.support.relay"
+local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
-local tls = require "spec.support.tls"
+local server = require "spec.servers.server"
+local tls = require "spec.servers.tls"
 
 local exactly_once = {}
 

@@ -1,6 +1,6 @@
 -- The ways in which a session's sql_mode and charset change, or seem to: some tell the client nothing, some lie.
 
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 
 local changes = {}
 

@@ -1,6 +1,6 @@
 -- Random trials: a program of its own tries one seed after the other, says each, and in the end how many it tried.
 --
---     trials { title = "random programs", module = "spec.support.random_calls", counts = "(%d+) calls", seconds = 5,
+--     trials { title = "random programs", module = "spec.programs.random_calls", counts = "(%d+) calls", seconds = 5,
 --       given = { socket = s.socket } }
 --
 -- `column` is that of the ledger for a program that finds something wrong: "sessions_lost" unless said.

@@ -2,7 +2,7 @@
 
 local mypool = require "mypool"
 local program = require "spec.support.program"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 local testing = require "mypool.busted"
 
 local s

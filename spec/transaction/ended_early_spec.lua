@@ -3,7 +3,7 @@
 
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 -- The assert of a program: that of busted makes strings of errors.
 local function must(ok, ...)

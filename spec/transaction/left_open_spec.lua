@@ -1,12 +1,12 @@
 -- Calls that a connection is lent for alone, and loans that end in a transaction: nothing that was written is undone
 -- without a word, and no lock is lost that way.
 
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local mistake = require "spec.support.mistake"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 -- What such a call raises.
 local LEAVES_OPEN = "it leaves a transaction open, which is undone as its connection goes back to the pool: use \z

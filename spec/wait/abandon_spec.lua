@@ -6,10 +6,10 @@ local core = require "mypool.core"
 local monotime = require("cqueues").monotime
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
-local relay = require "spec.support.relay"
+local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
-local tls = require "spec.support.tls"
+local server = require "spec.servers.server"
+local tls = require "spec.servers.tls"
 local waiting_calls = require "spec.support.waiting_calls"
 
 local s
@@ -221,7 +221,7 @@ describe("the threads that connect", function()
     local printed, ok = program([[
       local cqueues = require "cqueues"
       local mypool = require "mypool"
-      local relay = require "spec.support.relay"
+      local relay = require "spec.servers.relay"
       local r = relay.start "127.0.0.1:1"
       r:hold()
       local pool = mypool.new { host = r.host, port = r.port, user = "app",
@@ -267,7 +267,7 @@ describe("the threads that connect", function()
         local printed, ok = program(([[
           local cqueues = require "cqueues"
           local mypool = require "mypool"
-          local relay = require "spec.support.relay"
+          local relay = require "spec.servers.relay"
           local r = relay.start "%s:%d"
           r:cut("down", %d, "hold")
           local pool = mypool.new { host = r.host, port = r.port, user = "app", tls = { verify = false },

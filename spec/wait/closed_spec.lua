@@ -7,7 +7,7 @@ local eventually = require "spec.support.eventually"
 local own = require "spec.support.scheduler"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 local waiting_calls = require "spec.support.waiting_calls"
 
 local s

@@ -5,7 +5,7 @@ local concurrency = require "spec.support.concurrency"
 local cqueues = require "cqueues"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 local scheduler = schedulers.cqueues()
 

@@ -8,7 +8,7 @@ local mypool = require "mypool"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 local times = require "spec.support.times"
 
 local s

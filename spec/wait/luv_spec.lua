@@ -3,7 +3,7 @@
 local concurrency = require "spec.support.concurrency"
 local program = require "spec.support.program"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.support.server"
+local server = require "spec.servers.server"
 
 describe("under luv #slow", function()
   concurrency(schedulers.luv(), 100)

@@ -1,6 +1,6 @@
 -- Servers whose packets are damaged, and what a pool makes of them; in a process of its own, as it may crash.
 --
---   require "spec.support.damaged_packets" { how = "corrupted", host = …, port = …, seed = 1, seconds = 5 }
+--   require "spec.programs.damaged_packets" { how = "corrupted", host = …, port = …, seed = 1, seconds = 5 }
 --
 -- how: "corrupted": a real server, one byte of whose answers is another one, or missing together with all that
 -- follows; "rogue": a server that answers in wrong packets from the greeting on. Whatever comes, each call ends in
@@ -10,7 +10,7 @@
 local core = require "mypool.core"
 local cqueues = require "cqueues"
 local mypool = require "mypool"
-local settings = require "spec.support.settings"
+local settings = require "spec.servers.settings"
 local socket = require "cqueues.socket"
 
 local PATIENCE = 20 -- seconds for what has limits of half a second
@@ -96,7 +96,7 @@ end
 local how = {}
 
 function how.corrupted(given)
-  local r = require("spec.support.relay").start { host = given.host, port = given.port }
+  local r = require("spec.servers.relay").start { host = given.host, port = given.port }
   local options = with_limits { host = r.host, port = r.port, user = "app", password = "secret", database = "app",
     max_size = 1 }
   local clean = mypool.new(options)

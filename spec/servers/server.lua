@@ -1,15 +1,15 @@
 -- The MariaDB servers that specs run against: one shared by all spec files, and private ones to break.
 --
---   local server = require "spec.support.server"
+--   local server = require "spec.servers.server"
 --   local s = server.shared()          -- or server.start { options = { "--wait-timeout=1" } }
 --   local pool = mypool.new(s:options { max_size = 2 })
 --
 -- Accounts (password "secret"): app may do everything; limited only what it likes in the database app.
 -- server.sh does the work, and removes a server when this process ends, however it ends.
 
-local dialect = require "spec.support.dialect"
+local dialect = require "spec.servers.dialect"
 local eventually = require "spec.support.eventually"
-local tls = require "spec.support.tls"
+local tls = require "spec.servers.tls"
 
 local execute, popen = os.execute, io.popen
 

@@ -1,7 +1,7 @@
 -- Calls what pushes many values, or as many as its caller likes, from every depth of a coroutine's stack, where any
 -- number of places may be left. Run by the program allocator, which looks for what is written beyond the end:
 --
---     allocator spec/support/stack.lua SOCKET
+--     allocator spec/programs/stack.lua SOCKET
 
 local mypool = require "mypool"
 

@@ -1,7 +1,7 @@
 -- Random programs whose coroutines end in the middle of calls: closed, or by what their wait function raised, at
 -- any step. The collector rests meanwhile, so all that they had must be free at once. In a process of its own:
 --
---   require "spec.support.closed_coroutines" { socket = …, seed = 1, seconds = 5 }
+--   require "spec.programs.closed_coroutines" { socket = …, seed = 1, seconds = 5 }
 --
 -- Program after program until the time is over, each with the next seed, or the one of MYPOOL_SEED. Prints the
 -- seed of each before it runs, and in the end how many programs and ended coroutines there were.

@@ -165,12 +165,12 @@ small=(
   --key-buffer-size=1M --loose-aria-pagecache-buffer-size=2M
 )
 [[ $EUID == 0 ]] && small+=(--user=root)
-. "$here/../servers/kinds.sh"
+. "$here/kinds.sh"
 
 # Unpacking fresh data is ten times faster than installing them. They stay fresh for one mariadbd and one server.sh.
 archive_name() {
   local key
-  key=$({ stat -L -c '%n %s %Y' "$(command -v "${program[-1]}")" && cat "$me" "$here/../servers/kinds.sh"
+  key=$({ stat -L -c '%n %s %Y' "$(command -v "${program[-1]}")" && cat "$me" "$here/kinds.sh"
     [[ $flavour == mariadb ]] || sequences; } | cksum)
   echo "$archives/$SERVER-${key%% *}.tar"
 }

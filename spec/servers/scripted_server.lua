@@ -39,7 +39,7 @@
 
 local cqueues = require "cqueues"
 local socket = require "cqueues.socket"
-local settings = require "spec.support.settings"
+local settings = require "spec.servers.settings"
 
 -- ---- packets (MariaDB knowledge base, "Clientserver Protocol") ----
 
@@ -421,7 +421,7 @@ local function source_of(value)
 end
 
 local function start(script)
-  local program = "require 'spec.support.scripted_server'.serve " .. source_of(script)
+  local program = "require 'spec.servers.scripted_server'.serve " .. source_of(script)
   local pipe = assert(io.popen(("LUA_PATH=%s LUA_CPATH=%s exec ${LUA:-lua5.4} -e %s 2>&1"):format(
     quoted(package.path),
     quoted(package.cpath),

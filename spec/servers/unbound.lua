@@ -7,7 +7,7 @@
 --     way:stop()
 
 local socket = require "cqueues.socket"
-local relay = require "spec.support.relay"
+local relay = require "spec.servers.relay"
 
 local unbound = {}
 unbound.__index = unbound

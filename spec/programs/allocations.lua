@@ -1,7 +1,7 @@
 -- Makes every allocation of Lua's fail in turn, in everything that mypool does, and looks each time whether its
 -- pool is whole afterwards. Run by the program allocator:
 --
---     allocator spec/support/allocations.lua SOCKET MODE STRIDE
+--     allocator spec/programs/allocations.lua SOCKET MODE STRIDE
 --
 -- MODE: "plain" or "scheduler", and "once" or "lasting": whether one allocation fails, or that and all behind it,
 -- as in "plain once". STRIDE: every allocation (1), or each second one (2), and so on. Prints what was wrong, and

@@ -1,4 +1,4 @@
--- What each Lua state of the program states does: states spec/support/states.lua THREADS ROUNDS SOCKET.
+-- What each Lua state of the program states does: states spec/programs/states.lua THREADS ROUNDS SOCKET.
 -- Raises what goes wrong.
 
 local thread, socket = ...

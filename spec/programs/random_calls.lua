@@ -1,7 +1,7 @@
 -- Random programs on mypool: calls of all it has, right and wrong, in an order that nobody would write, and
 -- what must hold afterwards all the same. In a process of its own, as it may crash:
 --
---   require "spec.support.random_calls" { socket = …, mode = "plain", seed = 1, seconds = 5 }
+--   require "spec.programs.random_calls" { socket = …, mode = "plain", seed = 1, seconds = 5 }
 --
 -- Modes: "plain"; "cqueues"; "own": a scheduler that abandons coroutines and raises in them. Program after
 -- program until the time is over, each with the next seed; MYPOOL_SEED in the environment runs the one of that
@@ -10,7 +10,7 @@
 local core = require "mypool.core"
 local cqueues = require "cqueues"
 local mypool = require "mypool"
-local values = require "spec.support.random_values"
+local values = require "spec.programs.random_values"
 
 local chance, one_of = values.chance, values.one_of
 

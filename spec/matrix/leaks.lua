@@ -4,7 +4,7 @@
 --
 --   name          as it stands in doc/isolation.md
 --   dirty         function(conn, env): makes the session dirty; conn is a handle of mypool's or a
---                 connection of spec/support/plain.c
+--                 connection of spec/programs/plain.c
 --   plain         the same for plain.c, where it needs other means; false: nothing to compare with
 --   probe         function(conn, env): returns, as a string, what the next borrower sees
 --   clean         what it must see; by default what a brand-new connection shows

@@ -1,11 +1,11 @@
 -- Runs rows of the leak matrix: what the next borrower sees, in mypool and on bare libmariadb.
 
-local dialect = require "spec.support.dialect"
-local leaks = require "spec.support.leaks"
+local dialect = require "spec.servers.dialect"
+local leaks = require "spec.matrix.leaks"
 local mypool = require "mypool"
 local plain = require "spec.plain"
-local server = require "spec.support.server"
-local tls = require "spec.support.tls"
+local server = require "spec.servers.server"
+local tls = require "spec.servers.tls"
 
 local isolation = {
   transports = { "socket", "tcp", "tls" },
