@@ -12,14 +12,29 @@
 #include "mode.h"
 #include "version.h"
 
-/* One statement, as it costs every connect a round trip. First what init SQL may change, which is asked once
-   more when that has run; then what holds as long as the session. */
+/* First what init SQL may change, which is asked once more when that has run; then what holds as long as the
+   session. */
 #define STATE "SELECT @@sql_mode, @@autocommit, @@character_set_client, @@wait_timeout, "
-#define SERVER ", @@init_connect, @@max_allowed_packet, @@collation_connection, CONNECTION_ID()"
+#define SERVER ", @@init_connect, @@max_allowed_packet, @@collation_connection, CONNECTION_ID(), "
+
+/* MySQL counts roles elsewhere, so there the role is restored whenever the server knows the word. */
+#define ROLES_COUNTED "CURRENT_ROLE(), (SELECT COUNT(*) FROM information_schema.APPLICABLE_ROLES), "
+#define ROLES_KNOWN "CURRENT_ROLE(), 1, "
+#define NO_ROLES "NULL, 0, "
+
+/* A server without InnoDB has none of its variables. */
+#define ROLLBACK_VARIABLE "@@innodb_rollback_on_timeout, "
+#define ROLLBACK_LISTED                                                                                      \
+  "(SELECT VARIABLE_VALUE = 'ON' FROM information_schema.GLOBAL_VARIABLES "                                  \
+  "WHERE VARIABLE_NAME = 'INNODB_ROLLBACK_ON_TIMEOUT'), "
 
 /* Of a UUID the part behind the time: a server draws a part of it at its start, and that tells two apart
-   which have all else in common, and one from what it was before a restart. */
-#define IDENTITY "CONCAT_WS(' ', @@hostname, @@port, @@server_id, SUBSTR(UUID(), 20)"
+   which have all else in common, and one from what it was before a restart. The name of the server came late
+   to MariaDB. */
+#define UNNAMED "CONCAT_WS(' ', @@hostname, @@port, @@server_id, SUBSTR(UUID(), 20)"
+#define IDENTITY_OF_MARIADB UNNAMED ", @@server_uid)"
+#define IDENTITY_OF_MYSQL UNNAMED ", @@server_uuid)"
+#define IDENTITY_OF_OLD UNNAMED ")"
 
 enum {
   SQL_MODE,
@@ -37,44 +52,29 @@ enum {
   IDENTITY_OF_SERVER
 };
 
-/* MySQL counts roles elsewhere, so there the role is restored whenever the server knows the word. */
-static const char *roles(const mp_session *session) {
+/* What a session is asked, `old` where its server does not know a variable. */
+typedef const char *question(const mp_session *session, bool old);
+
+static const char *identity(const mp_session *session, bool old) {
+  if (old)
+    return "SELECT " IDENTITY_OF_OLD;
+  return session->base.is_mariadb ? "SELECT " IDENTITY_OF_MARIADB : "SELECT " IDENTITY_OF_MYSQL;
+}
+
+/* One statement, as it costs every connect a round trip, and one text, as putting it together would cost
+   every connect more than to read the answer. */
+static const char *everything(const mp_session *session, bool old) {
+  static const char *const texts[3][2] = {
+      {STATE "@@tx_read_only" SERVER ROLES_COUNTED ROLLBACK_VARIABLE IDENTITY_OF_MARIADB,
+       STATE "@@tx_read_only" SERVER ROLES_COUNTED ROLLBACK_LISTED IDENTITY_OF_OLD},
+      {STATE "@@transaction_read_only" SERVER ROLES_KNOWN ROLLBACK_VARIABLE IDENTITY_OF_MYSQL,
+       STATE "@@transaction_read_only" SERVER ROLES_KNOWN ROLLBACK_LISTED IDENTITY_OF_OLD},
+      {STATE "@@tx_read_only" SERVER NO_ROLES ROLLBACK_VARIABLE IDENTITY_OF_MYSQL,
+       STATE "@@tx_read_only" SERVER NO_ROLES ROLLBACK_LISTED IDENTITY_OF_OLD},
+  };
   if (session->base.is_mariadb)
-    return ", CURRENT_ROLE(), (SELECT COUNT(*) FROM information_schema.APPLICABLE_ROLES)";
-  return mp_server_version(session->mysql) >= 80000 ? ", CURRENT_ROLE(), 1" : ", NULL, 0";
-}
-
-static const char *unique_name(const mp_session *session) {
-  return session->base.is_mariadb ? ", @@server_uid)" : ", @@server_uuid)";
-}
-
-static void add_text(mp_buffer *sql, const char *text) {
-  mp_buffer_add(sql, text, strlen(text));
-}
-
-static void put_identity(const mp_session *session, bool old, mp_buffer *sql) {
-  add_text(sql, IDENTITY);
-  add_text(sql, old ? ")" : unique_name(session));
-  mp_buffer_add(sql, "", 1);
-}
-
-static void put_identity_alone(const mp_session *session, bool old, mp_buffer *sql) {
-  add_text(sql, "SELECT ");
-  put_identity(session, old, sql);
-}
-
-/* A server without InnoDB has none of its variables, and the name of the server came late to MariaDB: such a
-   server is asked in another way. */
-static void put_question(const mp_session *session, bool old, mp_buffer *sql) {
-  add_text(sql, STATE);
-  add_text(sql, mp_flight_read_only(session));
-  add_text(sql, SERVER);
-  add_text(sql, roles(session));
-  add_text(sql, old ? ", (SELECT VARIABLE_VALUE = 'ON' FROM information_schema.GLOBAL_VARIABLES "
-                      "WHERE VARIABLE_NAME = 'INNODB_ROLLBACK_ON_TIMEOUT')"
-                    : ", @@innodb_rollback_on_timeout");
-  add_text(sql, ", ");
-  put_identity(session, old, sql);
+    return texts[0][old];
+  return texts[mp_server_version(session->mysql) >= 80000 ? 1 : 2][old];
 }
 
 static char *copy(const char *text) {
@@ -173,29 +173,18 @@ static mp_status drop_init_connect_of_exempt(mp_session *session, int64_t deadli
   return find_exemption(session, deadline_ns, err);
 }
 
-typedef void question(const mp_session *session, bool old, mp_buffer *sql);
-
-static mp_status ask_so(mp_session *session, question *put, bool old, int64_t deadline_ns, mp_error *err) {
-  mp_buffer sql = {0};
-  put(session, old, &sql);
-  mp_status status = sql.failed ? mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory")
-                                : mp_run_row(session, sql.data, deadline_ns, err);
-  mp_buffer_free(&sql);
-  return status;
-}
-
-static mp_status ask(mp_session *session, question *put, int64_t deadline_ns, mp_error *err) {
+static mp_status ask(mp_session *session, question *of, int64_t deadline_ns, mp_error *err) {
   session->base.is_mariadb = mariadb_connection(session->mysql);
-  mp_status status = ask_so(session, put, false, deadline_ns, err);
+  mp_status status = mp_run_row(session, of(session, false), deadline_ns, err);
   if (status == MP_DONE || err->code != ER_UNKNOWN_SYSTEM_VARIABLE)
     return status;
   *err = (mp_error){0};
-  return ask_so(session, put, true, deadline_ns, err);
+  return mp_run_row(session, of(session, true), deadline_ns, err);
 }
 
 mp_status mp_baseline_same_server(mp_session *side, const baseline *base, int64_t deadline_ns,
                                   mp_error *err) {
-  if (ask(side, put_identity_alone, deadline_ns, err) != MP_DONE)
+  if (ask(side, identity, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
   if (!side->row[0] || strcmp(side->row[0], base->identity) != 0)
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "a second connection led to another server");
@@ -234,7 +223,7 @@ static mp_status check_charset(mp_session *session, int64_t deadline_ns, mp_erro
 }
 
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  mp_status status = ask(session, put_question, deadline_ns, err);
+  mp_status status = ask(session, everything, deadline_ns, err);
   if (status != MP_DONE || take(session, err) != MP_DONE || mp_run_end(session, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
   if (drop_init_connect_of_exempt(session, deadline_ns, err) != MP_DONE)

@@ -211,6 +211,8 @@ static bool is_compound(mp_scanner from) {
    not by all that is known: better that the server refuses it than that a piece of a string is run. */
 static void add_init_connect(mp_session *session) {
   const char *text = session->base.init_connect, *end = text + strlen(text);
+  if (text == end)
+    return;
   mp_sql_mode mode = {
       .reading = session->base.login, .escapes_known = true, .quotes_known = true, .charset_known = true};
   bool clear = mp_scanner_reads_alike(text, strlen(text), &mode, ';');

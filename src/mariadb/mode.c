@@ -72,10 +72,12 @@ static mp_charset charset_of(const char *name) {
       {"euckr", MP_CHARSET_PLAIN},  {"eucjpms", MP_CHARSET_PLAIN}, {"gb2312", MP_CHARSET_PLAIN},
       {"binary", MP_CHARSET_PLAIN}, {"ascii", MP_CHARSET_PLAIN},
   };
+  if (is_utf8(name))
+    return MP_CHARSET_PLAIN;
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (strcmp(known[i].name, name) == 0)
       return known[i].charset;
-  return is_utf8(name) ? MP_CHARSET_PLAIN : MP_CHARSET_BYTES;
+  return MP_CHARSET_BYTES;
 }
 
 mp_reading mp_mode_reading(const char *sql_mode, const char *charset_client) {

@@ -5,7 +5,7 @@
 
 bool mp_buffer_grow(mp_buffer *buffer, size_t more) {
   size_t wanted = buffer->length + more;
-  size_t capacity = buffer->capacity ? buffer->capacity : 64;
+  size_t capacity = buffer->capacity ? buffer->capacity : 128;
   while (capacity < wanted)
     capacity = capacity > SIZE_MAX / 2 ? wanted : capacity * 2;
   char *data = realloc(buffer->data, capacity);
