@@ -66,6 +66,7 @@ struct mp_driver {
   mp_status (*execute)(mp_session *session, uint64_t id, const mp_value *values, size_t rows, mp_error *err);
   void (*close_prepared)(mp_session *session, uint64_t id);
 
+  /* `row` and `more` stay until the operation ends, or the session is recovered or closed. */
   bool (*has_row)(const mp_session *session); /* and fetch would not wait for it */
   mp_status (*fetch)(mp_session *session, mp_row *row, mp_error *err);
   mp_status (*next_result)(mp_session *session, bool *more, mp_error *err);

@@ -161,14 +161,15 @@ void mp_loan_close_prepared(mp_loan *loan, uint64_t statement);
 /* Whether mp_loan_fetch would give a row at once. False when it is not sure. */
 bool mp_loan_has_row(const mp_loan *loan);
 
-/* Reads the next row. MP_WAIT may also mean that it is the turn of the program's other coroutines. */
+/* Reads the next row into *row, which must stay until the operation ends. MP_WAIT may also mean that it is
+   the turn of the program's other coroutines. */
 mp_status mp_loan_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err);
 
 /* The caller did something with the row that may have taken long: mp_loan_fetch looks at the clock next. */
 void mp_loan_took_time(mp_loan *loan);
 
 /* Goes to the next result of the statement; *more is false when there was none,
-   and the operation is then over. Only after the last row of the current one. */
+   and the operation is then over. `more` stays as `row` does. Only after the last row of the current one. */
 mp_status mp_loan_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error *err);
 
 /* Asks the server for a sign of life. */
@@ -181,7 +182,7 @@ mp_status mp_loan_reset(mp_loan *loan, mp_wait *wait, mp_error *err);
 /* Does nothing, on any loan, for so long. */
 mp_status mp_loan_pause(mp_loan *loan, int64_t duration_ns, mp_wait *wait, mp_error *err);
 
-/* Continues the unfinished operation; for mp_loan_fetch and mp_loan_next_result call those again instead. */
+/* Continues the unfinished operation. */
 mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err);
 
 /* Gives the session back, with its reset on the way (`reset` false: as it is). Never

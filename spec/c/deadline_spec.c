@@ -69,21 +69,24 @@ it("reads rows and further results under the deadline of their statement") {
   expect_equal(fetch(loan), MP_WAIT);
   expect_equal(last.wait.until_ns, start_ns + 2 * MP_SECOND);
   pass(MP_SECOND);
-  expect_equal(fetch(loan), MP_FAILED);
+  expect_equal(step(loan), MP_FAILED);
   expect_equal(last.err.kind, MP_ERR_TIMEOUT);
   expect_equal(session_number(1)->recoveries, 1);
 }
 
-it("goes on with a row when it has arrived") {
+it("goes on with a row when it has arrived, and puts it where the caller said at first") {
   open_pool();
   fake.rows = 1;
+  mp_row row;
   mp_loan *loan = lend();
   query(loan);
   plan(ON_FETCH, waits);
-  expect_equal(fetch(loan), MP_WAIT);
+  expect_equal(mp_loan_fetch(loan, &row, &last.wait, &last.err), MP_WAIT);
+  expect_equal(step(loan), MP_WAIT);
+  expect(!row.cells);
   answer(session_number(1), fine);
-  expect_equal(fetch(loan), MP_DONE);
-  expect(last.row.cells);
+  expect_equal(step(loan), MP_DONE);
+  expect_text(row.cells[0], "cell");
 }
 
 it("goes on with the next result when it has arrived") {
@@ -93,7 +96,7 @@ it("goes on with the next result when it has arrived") {
   plan(ON_NEXT_RESULT, waits);
   expect_equal(next_result(loan), MP_WAIT);
   answer(session_number(1), fine);
-  expect_equal(next_result(loan), MP_DONE);
+  expect_equal(step(loan), MP_DONE);
 }
 
 it("takes the deadline of a statement for absolute, across its retries") {

@@ -105,6 +105,8 @@ static mp_status say(fake_answer a, mp_error *err) {
 }
 
 static void finished(mp_session *session, fake_call call) {
+  static char text[] = "cell", *cells[] = {text};
+  static const unsigned long lengths[] = {4};
   if (call == ON_RESET_READ || call == ON_RECOVER) {
     session->owes = session->replied = session->in_transaction = false;
     session->used_by = 0;
@@ -114,6 +116,7 @@ static void finished(mp_session *session, fake_call call) {
     session->recorded += session->recording;
   } else if (call == ON_FETCH && session->rows > 0) {
     session->rows--;
+    *session->fetched = (mp_row){.cells = cells, .lengths = lengths, .arrived = fake.arrive};
   }
 }
 
@@ -255,31 +258,17 @@ static mp_status fake_query(mp_session *session, const char *sql, size_t length,
   return settle(session, ON_QUERY, next_answer(ON_QUERY, usual), err);
 }
 
-/* fetch and next_result are called again to go on. */
-static mp_status go_on(mp_session *session, fake_call call, mp_error *err) {
-  check_in_hand(session);
-  if (session->busy) {
-    expect_manners(session->doing == call, "mix the reading of rows and of results");
-    return fake_step(session, err);
-  }
-  check_usable(session);
-  return settle(session, call, next_answer(call, fine), err);
-}
-
 static mp_status fake_fetch(mp_session *session, mp_row *row, mp_error *err) {
-  static char text[] = "cell", *cells[] = {text};
-  static const unsigned long lengths[] = {4};
-  bool last = session->rows == 0;
+  check_at_rest(session);
   *row = (mp_row){0};
-  mp_status status = go_on(session, ON_FETCH, err);
-  if (status == MP_DONE && !last)
-    *row = (mp_row){.cells = cells, .lengths = lengths, .arrived = fake.arrive};
-  return status;
+  session->fetched = row;
+  return settle(session, ON_FETCH, next_answer(ON_FETCH, fine), err);
 }
 
 static mp_status fake_next_result(mp_session *session, bool *more, mp_error *err) {
+  check_at_rest(session);
   *more = false;
-  return go_on(session, ON_NEXT_RESULT, err);
+  return settle(session, ON_NEXT_RESULT, next_answer(ON_NEXT_RESULT, fine), err);
 }
 
 static mp_status fake_ping(mp_session *session, mp_error *err) {

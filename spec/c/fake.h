@@ -44,6 +44,7 @@ struct mp_session {
   bool dead, aborted, closed;
   unsigned looks_left; /* it dies after that many; 0: it does not care */
   unsigned rows;       /* unread */
+  mp_row *fetched;     /* the caller's place for the row that is being fetched */
   bool in_transaction;
   unsigned used_by; /* the loan that ran a statement since the last reset; 0: none */
   bool recording;   /* its baseline is being made ... */

@@ -66,7 +66,7 @@ it("lets others run after some milliseconds, and goes on at once with the next r
   mp_loan_took_time(loan);
   expect_equal(fetch(loan), MP_WAIT);
   expect_equal(last.wait.until_ns, fake.now_ns);
-  expect_equal(fetch(loan), MP_DONE);
+  expect_equal(step(loan), MP_DONE);
   expect(last.row.cells != NULL);
   mp_loan_took_time(loan);
   expect_equal(fetch(loan), MP_DONE);

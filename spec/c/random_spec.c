@@ -15,13 +15,7 @@ static bool due(const mp_loan *loan) {
 }
 
 static void continue_operation(mp_loan *loan) {
-  if (!due(loan))
-    return;
-  if (loan->operation == OP_FETCH)
-    fetch(loan);
-  else if (loan->operation == OP_NEXT_RESULT)
-    next_result(loan);
-  else
+  if (due(loan))
     step(loan);
 }
 

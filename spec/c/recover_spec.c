@@ -45,8 +45,8 @@ it("stops a statement also when its rows or further results are late") {
   fetch(a);
   next_result(b);
   pass(MP_SECOND);
-  expect_equal(fetch(a), MP_FAILED);
-  expect_equal(next_result(b), MP_FAILED);
+  expect_equal(step(a), MP_FAILED);
+  expect_equal(step(b), MP_FAILED);
   expect_equal(stats().recovering, 2);
 }
 

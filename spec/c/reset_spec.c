@@ -473,7 +473,7 @@ it("refuses what comes in the middle of a result, and leaves the result as it wa
     expect_equal(fetch(loan), MP_WAIT);
     expect_equal(last.wait.until_ns, start_ns + 7 * MP_SECOND);
     answer(session_of(loan), fine);
-    expect_equal(fetch(loan), MP_DONE);
+    expect_equal(step(loan), MP_DONE);
     expect_equal(query(loan), MP_DONE);
     while (fetch(loan) == MP_DONE && last.row.cells)
       continue;

@@ -184,25 +184,11 @@ static void read_row(const mp_row *row, unsigned columns) {
   }
 }
 
-static bool fetch(mp_row *row) {
-  mp_status status;
-  while ((status = mp_loan_fetch(loan, row, &waited, &error)) == MP_WAIT)
-    await();
-  return is_done(status);
-}
-
-static bool next_result(bool *more) {
-  mp_status status;
-  while ((status = mp_loan_next_result(loan, more, &waited, &error)) == MP_WAIT)
-    await();
-  return is_done(status);
-}
-
 static bool read_rows(void) {
   mp_summary summary;
   mp_row row;
   mp_loan_summary(loan, &summary);
-  while (fetch(&row)) {
+  while (finish(mp_loan_fetch(loan, &row, &waited, &error))) {
     if (!(row.cells || row.values))
       return true;
     read_row(&row, summary.columns);
@@ -213,7 +199,7 @@ static bool read_rows(void) {
 static void read_results(bool done) {
   bool more = true;
   while (done && more)
-    done = read_rows() && next_result(&more);
+    done = read_rows() && finish(mp_loan_next_result(loan, &more, &waited, &error));
 }
 
 static void query(const char *sql) {

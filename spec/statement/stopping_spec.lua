@@ -151,6 +151,40 @@ describe("a statement that meets its time limit is stopped", function()
   end)
 end)
 
+describe("a statement that meets its time limit in the middle of a row", function()
+  local text = "SELECT REPEAT('x', 40000) AS cell"
+
+  local function prepared(conn)
+    return assert(conn:prepare(text)):with({ timeout = 0.3 }):execute()
+  end
+
+  local function unprepared(conn)
+    return conn:query { text, timeout = 0.3 }
+  end
+
+  -- Until here everything of the call has gone but what still reads the row.
+  local function run_out_of_time(pool, statement)
+    local conn <close> = assert(pool:checkout())
+    timed_out(statement(conn))
+  end
+
+  for name, statement in pairs { ["the text protocol"] = unprepared, ["the binary protocol"] = prepared } do
+    it("has the rest of the row read, although whoever wanted it is gone: " .. name, function()
+      local slow <close> = relay.start { port = a.port }
+      local pool = new(a:tcp_options { port = slow.port, max_size = 1 })
+      scheduler.run(function()
+        local id = assert(pool:value "SELECT CONNECTION_ID()")
+        slow:throttle(40000)
+        run_out_of_time(pool, statement)
+        collectgarbage()
+        collectgarbage()
+        slow:throttle(0)
+        assert.equal(id, assert(pool:value "SELECT CONNECTION_ID()"))
+      end)
+    end)
+  end
+end)
+
 describe("a prepared statement that meets its time limit", function()
   local function in_every_mode(text, f)
     local luv = schedulers.luv()

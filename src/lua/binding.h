@@ -121,6 +121,8 @@ struct result {
   int finished;     /* so many results of the statement were read */
   unsigned columns; /* of the current one */
   lua_Integer rows;
+  mp_row row;                 /* fetched last, or being fetched */
+  bool more;                  /* a further result follows, as far as the last one was read to its end */
   mp_buffer described;        /* its columns: of type column_type; behind them their names */
   mp_buffer described_before; /* ... when CONNECTION_NAMES was made */
   unsigned warnings;          /* as far as known */

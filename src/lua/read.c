@@ -32,17 +32,17 @@ typedef struct reading {
   mp_status status;
 } reading;
 
-/* Reads up to so many rows; false when there are more. */
+/* Takes up to so many rows, beginning with the one that was fetched last; false when there are more. */
 static bool read_some(lua_State *L, reading *from, int result, long long count) {
-  mp_row row;
+  connection *conn = from->conn;
   for (; count > 0; count--) {
-    from->status = mp_loan_fetch(from->conn->loan, &row, from->wait, from->err);
-    if (from->status != MP_DONE || !(row.cells || row.values))
+    if (from->status != MP_DONE || !result_has_row(conn))
       return true;
-    if (!add_row(L, from->conn, &row, result)) {
-      mp_loan_lose(from->conn->loan);
+    if (!add_row(L, conn, &conn->result.row, result)) {
+      mp_loan_lose(conn->loan);
       return true;
     }
+    from->status = mp_loan_fetch(conn->loan, &conn->result.row, from->wait, from->err);
   }
   return false;
 }
@@ -83,6 +83,7 @@ static bool runs_converters(lua_State *L, const connection *conn, int result) {
   return found;
 }
 
+/* From the row that was fetched last to the end of its result. */
 static mp_status read_rows(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err) {
   reading from = {.conn = conn, .wait = wait, .err = err};
   int result = lua_gettop(L);
@@ -165,34 +166,42 @@ static void begin_stream(lua_State *L, int self, connection *conn) {
   stream_begin(conn);
 }
 
-/* Takes a query that has been answered through its rows and further results. On the stack are
-   the results so far; in the end all of them. */
+static mp_status begin_rows(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err) {
+  result_begin(L, self, conn);
+  conn->activity = READING_ROWS;
+  return mp_loan_fetch(conn->loan, &conn->result.row, wait, err);
+}
+
+static mp_status end_rows(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err) {
+  result_update_warnings(L, self, conn);
+  conn->result.finished++;
+  conn->activity = SEEKING_RESULT;
+  return mp_loan_next_result(conn->loan, &conn->result.more, wait, err);
+}
+
+/* The rest was not worth reading. */
+static bool was_given_up(const connection *conn) {
+  return conn->result.rejected && mp_loan_id(conn->loan) == 0;
+}
+
+static mp_status go_on_with_rows(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err) {
+  mp_status status = read_rows(L, self, conn, wait, err);
+  return status == MP_DONE && !was_given_up(conn) ? end_rows(L, self, conn, wait, err) : status;
+}
+
+static bool is_over(const connection *conn) {
+  return was_given_up(conn) || (conn->activity == SEEKING_RESULT && !conn->result.more);
+}
+
+/* Takes a query through its rows and further results, from where it is: it has just been answered, a row has
+   been fetched, or a further result sought. On the stack are the results so far; in the end all of them. */
 mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err) {
   mp_status status = MP_DONE;
   if (conn->result.shape == SHAPE_STREAM) {
     begin_stream(L, self, conn);
     return MP_DONE;
   }
-  while (status == MP_DONE) {
-    bool more = true;
-    if (conn->activity == SEEKING_RESULT)
-      status = mp_loan_next_result(conn->loan, &more, wait, err);
-    if (!more)
-      break;
-    if (status == MP_DONE && conn->activity != READING_ROWS) {
-      result_begin(L, self, conn);
-      conn->activity = READING_ROWS;
-    }
-    if (conn->activity != READING_ROWS)
-      break;
-    status = read_rows(L, self, conn, wait, err);
-    if (status == MP_DONE && conn->result.rejected && mp_loan_id(conn->loan) == 0)
-      break;
-    if (status == MP_DONE) {
-      result_update_warnings(L, self, conn);
-      conn->result.finished++;
-      conn->activity = SEEKING_RESULT;
-    }
-  }
+  while (status == MP_DONE && !is_over(conn))
+    status = (conn->activity == READING_ROWS ? go_on_with_rows : begin_rows)(L, self, conn, wait, err);
   return status;
 }

@@ -7,8 +7,8 @@
    given up. */
 enum { WORTH_DRAINING = 64 * 1024 };
 
-/* Takes a query that has been answered through its rows and further results. On the stack are
-   the results so far; in the end all of them. */
+/* Takes a query through its rows and further results, from where it is: it has just been answered, a row has
+   been fetched, or a further result sought. On the stack are the results so far; in the end all of them. */
 mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err);
 
 /* Across a wait: the results so far, which stand on the stack from `first` on. */

@@ -75,16 +75,12 @@ int after_call(lua_State *L, connection *conn, mp_status status, mp_wait *wait, 
 static int step(lua_State *L, connection *conn) {
   mp_wait wait;
   mp_error err;
-  mp_status status = MP_DONE;
   if (!conn->loan || conn->activity == IDLE)
     return raise(L, "this connection was used or released within the wait function of its own operation");
   conn->pool->L = L;
   conn->call.in_hand = true;
-  if (conn->activity >= STREAMING)
-    return stream_step(L, conn, &wait, &err);
-  if (conn->activity <= QUERYING)
-    status = mp_loan_step(conn->loan, &wait, &err);
-  return after_call(L, conn, status, &wait, &err);
+  mp_status status = mp_loan_step(conn->loan, &wait, &err);
+  return (conn->activity >= STREAMING ? stream_after : after_call)(L, conn, status, &wait, &err);
 }
 
 /* step(connection) */

@@ -5,34 +5,41 @@
 #include "connection.h"
 #include "error.h"
 #include "read.h"
+#include "result.h"
 #include "row.h"
 
-static bool is_row(const mp_row *row) {
-  return row->cells || row->values;
+static mp_status fetch(connection *conn, mp_wait *wait, mp_error *err) {
+  conn->stream.seeking = false;
+  return mp_loan_fetch(conn->loan, &conn->result.row, wait, err);
 }
 
-/* Reads what is left of the statement, further results too; gives the session up rather than
-   read more than conn->stream.drain_limit. */
+static mp_status seek(connection *conn, mp_wait *wait, mp_error *err) {
+  conn->stream.seeking = true;
+  conn->result.finished++;
+  return mp_loan_next_result(conn->loan, &conn->result.more, wait, err);
+}
+
+/* Gives the session up rather than read more. */
+static bool exceeds_limit(connection *conn) {
+  if (!result_has_row(conn) ||
+      (conn->stream.drained += row_size(conn, &conn->result.row)) <= conn->stream.drain_limit)
+    return false;
+  mp_loan_lose(conn->loan);
+  return true;
+}
+
+/* Reads what is left of the statement, further results too, from where it is: a row has been fetched, or a
+   further result sought. */
 static mp_status drain(connection *conn, mp_wait *wait, mp_error *err) {
-  for (;;) {
-    mp_row row;
-    bool more = true;
-    mp_status status = MP_DONE;
-    if (conn->stream.seeking)
-      status = mp_loan_next_result(conn->loan, &more, wait, err);
-    if (status != MP_DONE || !more)
-      return status;
-    conn->stream.seeking = false;
-    status = mp_loan_fetch(conn->loan, &row, wait, err);
-    if (status != MP_DONE)
-      return status;
-    conn->stream.seeking = !is_row(&row);
-    conn->result.finished += conn->stream.seeking;
-    if (conn->stream.seeking || (conn->stream.drained += row_size(conn, &row)) <= conn->stream.drain_limit)
-      continue;
-    mp_loan_lose(conn->loan);
-    return MP_DONE;
+  mp_status status = MP_DONE;
+  while (status == MP_DONE) {
+    bool is_over = conn->stream.seeking ? !conn->result.more : exceeds_limit(conn);
+    if (is_over)
+      break;
+    bool next_row = conn->stream.seeking || result_has_row(conn);
+    status = (next_row ? fetch : seek)(conn, wait, err);
   }
+  return status;
 }
 
 static void begin_draining(connection *conn, uint64_t limit) {
@@ -59,24 +66,23 @@ enum { ROWS_AT_ONCE = 64 };
 static mp_status add_rows(lua_State *L, connection *conn, int rows, mp_wait *wait, mp_error *err) {
   mp_status status = MP_DONE;
   for (int i = 2; i <= ROWS_AT_ONCE && !conn->result.converting && mp_loan_has_row(conn->loan); i++) {
-    mp_row row;
-    status = mp_loan_fetch(conn->loan, &row, wait, err);
-    if (status != MP_DONE || !is_row(&row))
+    status = fetch(conn, wait, err);
+    if (status != MP_DONE || !result_has_row(conn))
       break;
-    row_push(L, conn, &row, rows + 1);
+    row_push(L, conn, &conn->result.row, rows + 1);
     lua_rawseti(L, rows, i);
   }
   return status;
 }
 
-/* nil, and an array of rows: this one, and those behind it. */
-static int push_rows(lua_State *L, connection *conn, const mp_row *row, mp_wait *wait, mp_error *err) {
+/* nil, and an array of rows: the one that was fetched, and those behind it. */
+static int push_rows(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
   luaL_checkstack(L, 2 * (int)conn->result.columns + 16, "too many columns");
   lua_pushnil(L);
   lua_createtable(L, 1, 0);
   int rows = lua_gettop(L);
   row_push_names(L, 1, conn);
-  row_push(L, conn, row, rows + 1);
+  row_push(L, conn, &conn->result.row, rows + 1);
   lua_rawseti(L, rows, 1);
   mp_status status = conn->result.rejected ? MP_DONE : add_rows(L, conn, rows, wait, err);
   lua_settop(L, rows);
@@ -86,24 +92,19 @@ static int push_rows(lua_State *L, connection *conn, const mp_row *row, mp_wait 
   return status == MP_FAILED ? end_stream(L, conn, status, wait, err) : 2;
 }
 
-static int step_stream(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
-  if (conn->activity == STREAMING) {
-    mp_row row;
-    mp_status status = mp_loan_fetch(conn->loan, &row, wait, err);
-    if (status == MP_DONE && is_row(&row))
-      return push_rows(L, conn, &row, wait, err);
-    if (status != MP_DONE)
-      return end_stream(L, conn, status, wait, err);
-    conn->stream.seeking = true;
-    conn->result.finished++;
+static int proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
+  bool streaming = conn->activity == STREAMING;
+  if (status == MP_DONE && streaming && result_has_row(conn))
+    return push_rows(L, conn, wait, err);
+  if (status == MP_DONE && streaming)
     begin_draining(conn, UINT64_MAX);
-  }
-  return end_stream(L, conn, drain(conn, wait, err), wait, err);
+  if (status == MP_DONE)
+    status = drain(conn, wait, err);
+  return end_stream(L, conn, status, wait, err);
 }
 
-/* Continues fetch or drain: nil and an array of rows; nil alone at the end. */
-int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
-  int values = step_stream(L, conn, wait, err);
+int stream_after(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
+  int values = proceed(L, conn, status, wait, err);
   conn->call.in_hand = false;
   return values;
 }
@@ -126,7 +127,8 @@ static int core_fetch(lua_State *L) {
   if (!conn->stream.open && mp_loan_id(conn->loan) != 0)
     return 0;
   call_begin(L, conn, STREAMING);
-  return stream_step(L, conn, &wait, &err);
+  mp_status status = fetch(conn, &wait, &err);
+  return stream_after(L, conn, status, &wait, &err);
 }
 
 /* drain(connection): the end of a stream that is left early. */
@@ -138,7 +140,8 @@ static int core_drain(lua_State *L) {
     return 0;
   call_begin(L, conn, DRAINING);
   begin_draining(conn, WORTH_DRAINING);
-  return stream_step(L, conn, &wait, &err);
+  mp_status status = fetch(conn, &wait, &err);
+  return stream_after(L, conn, status, &wait, &err);
 }
 
 static const luaL_Reg functions[] = {

@@ -15,8 +15,9 @@ static inline void stream_end(connection *conn) {
   conn->stream.open = false;
 }
 
-/* Continues fetch or drain: nil and an array of rows; nil alone at the end. */
-int stream_step(lua_State *L, connection *conn, mp_wait *wait, mp_error *err);
+/* Goes on with fetch or drain, what has just been read being of this status. Returns what they return: nil
+   and an array of rows; nil alone at the end. */
+int stream_after(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err);
 
 /* While a stream is open its connection can do nothing else. Returns what an operation that was
    refused returns. */

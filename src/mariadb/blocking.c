@@ -15,16 +15,19 @@ static bool in_result(const mp_session *session) {
 enum { LOOK_AFTER_ROWS = 200 };
 
 mp_status mp_run_fetch(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  mp_row row;
   if (++session->run_rows % LOOK_AFTER_ROWS == 0 && mp_call_look(session, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
-  return mp_call_run(session, mp_protocol_fetch(session, &row, err), deadline_ns, err);
+  return mp_call_run(session, mp_protocol_fetch(session, &session->run_row, err), deadline_ns, err);
 }
 
 static mp_status next_result(mp_session *session, bool *more, int64_t deadline_ns, mp_error *err) {
   if (mp_call_run(session, mp_protocol_next_result(session, more, err), deadline_ns, err) != MP_DONE)
     return MP_FAILED;
   return *more ? mp_call_look(session, deadline_ns, err) : MP_DONE;
+}
+
+void mp_run_take_row(mp_session *session) {
+  session->fetched = &session->run_row;
 }
 
 mp_status mp_run_end(mp_session *session, int64_t deadline_ns, mp_error *err) {

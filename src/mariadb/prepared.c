@@ -271,8 +271,10 @@ static mp_status malformed(mp_session *session, mp_error *err) {
 
 static mp_status after_row(mp_session *session, mp_error *err) {
   prepared *statement = session->prepared.executing;
-  if (session->call.outcome == 0 && mp_binary_decode(statement))
+  if (session->call.outcome == 0 && mp_binary_decode(statement)) {
+    *session->fetched = (mp_row){.values = statement->values, .arrived = session->arrived};
     return MP_DONE;
+  }
   session->prepared.in_rows = false;
   if (session->call.outcome == 0)
     return malformed(session, err);
@@ -297,7 +299,11 @@ static int row_cont(mp_session *session, int ready) {
 
 static const mp_call_kind read_row = {row_start, row_cont};
 
-static mp_status begin_row(mp_session *session, mp_error *err) {
+mp_status mp_prepared_fetch(mp_session *session, mp_row *row, mp_error *err) {
+  *row = (mp_row){0};
+  if (!session->prepared.in_rows)
+    return MP_DONE;
+  session->fetched = row;
   session->arrived = !mp_call_has_packet(session);
   if (!session->arrived) {
     session->call.outcome = mysql_stmt_fetch(session->prepared.executing->stmt);
@@ -305,16 +311,6 @@ static mp_status begin_row(mp_session *session, mp_error *err) {
   }
   mp_tls_clear_errors(session);
   return mp_call_begin(session, &read_row, after_row, err);
-}
-
-mp_status mp_prepared_fetch(mp_session *session, mp_row *row, mp_error *err) {
-  *row = (mp_row){0};
-  if (!session->prepared.in_rows)
-    return MP_DONE;
-  mp_status status = mp_call_is_in_progress(session) ? mp_call_step(session, err) : begin_row(session, err);
-  if (status == MP_DONE && session->prepared.in_rows)
-    *row = (mp_row){.values = session->prepared.executing->values, .arrived = session->arrived};
-  return status;
 }
 
 static mp_status after_next(mp_session *session, mp_error *err) {
@@ -338,12 +334,9 @@ static int next_cont(mp_session *session, int ready) {
 static const mp_call_kind next_result = {next_start, next_cont};
 
 mp_status mp_prepared_next_result(mp_session *session, bool *more, mp_error *err) {
-  *more = mp_call_is_in_progress(session) ||
-          (session->prepared.executing && mysql_stmt_more_results(session->prepared.executing->stmt));
+  *more = session->prepared.executing && mysql_stmt_more_results(session->prepared.executing->stmt);
   if (!*more)
     return MP_DONE;
-  if (mp_call_is_in_progress(session))
-    return mp_call_step(session, err);
   mp_tls_clear_errors(session);
   return mp_call_begin(session, &next_result, after_next, err);
 }

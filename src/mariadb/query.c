@@ -149,8 +149,11 @@ static void close_result(mp_session *session) {
 }
 
 static mp_status after_row(mp_session *session, mp_error *err) {
-  if (session->row)
+  if (session->row) {
+    *session->fetched = (mp_row){
+        .cells = session->row, .lengths = mysql_fetch_lengths(session->result), .arrived = session->arrived};
     return MP_DONE;
+  }
   if (mysql_errno(session->mysql))
     mp_mysql_fail(session, MP_PHASE_RESULT, err);
   mp_mode_heed(session, err->kind != MP_ERR_NONE);
@@ -159,7 +162,11 @@ static mp_status after_row(mp_session *session, mp_error *err) {
 }
 
 /* The resumable call costs a change of stacks: not for what is here already. */
-static mp_status fetch_start(mp_session *session, mp_error *err) {
+mp_status mp_query_fetch(mp_session *session, mp_row *row, mp_error *err) {
+  *row = (mp_row){0};
+  if (!session->result)
+    return MP_DONE;
+  session->fetched = row;
   session->arrived = !mp_call_has_packet(session);
   if (!session->arrived) {
     session->row = mysql_fetch_row(session->result);
@@ -167,17 +174,6 @@ static mp_status fetch_start(mp_session *session, mp_error *err) {
   }
   mp_tls_clear_errors(session);
   return mp_call_begin(session, &mp_call_row, after_row, err);
-}
-
-mp_status mp_query_fetch(mp_session *session, mp_row *row, mp_error *err) {
-  *row = (mp_row){0};
-  if (!session->result && !mp_call_is_in_progress(session))
-    return MP_DONE;
-  mp_status status = mp_call_is_in_progress(session) ? mp_call_step(session, err) : fetch_start(session, err);
-  if (status == MP_DONE && session->result)
-    *row = (mp_row){
-        .cells = session->row, .lengths = mysql_fetch_lengths(session->result), .arrived = session->arrived};
-  return status;
 }
 
 static mp_status after_next(mp_session *session, mp_error *err) {
@@ -188,11 +184,9 @@ static mp_status after_next(mp_session *session, mp_error *err) {
 }
 
 mp_status mp_query_next_result(mp_session *session, bool *more, mp_error *err) {
-  *more = mp_call_is_in_progress(session) || mysql_more_results(session->mysql);
+  *more = mysql_more_results(session->mysql);
   if (!*more)
     return MP_DONE;
-  if (mp_call_is_in_progress(session))
-    return mp_call_step(session, err);
   mp_tls_clear_errors(session);
   return mp_call_begin(session, &mp_call_next_result, after_next, err);
 }

@@ -99,6 +99,7 @@ mp_status mp_session_recover(mp_session *session, mp_error *err) {
   if (mp_login_ask_password(session, err) != MP_DONE)
     return MP_FAILED;
   mp_call_may_block_until(session, 0);
+  mp_run_take_row(session);
   int64_t limit_ns = mp_clock_ns() + session->driver->server.connect_timeout_ns / 2;
   return mp_helper_start(session, recover, limit_ns, err);
 }

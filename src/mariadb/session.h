@@ -198,9 +198,11 @@ struct mp_session {
 
   MYSQL_RES *result; /* open until its last row was read */
   MYSQL_ROW row;
+  mp_row *fetched;    /* where the caller wants to have the row that is fetched */
   bool arrived;       /* the row, from the network: it had not been read ahead */
   prepared *executed; /* what the last reply belongs to; NULL: to a text statement */
-  unsigned run_rows;  /* fetched by blocking.c */
+  mp_row run_row;     /* fetched by blocking.c */
+  unsigned run_rows;  /* ... so many */
 
   struct call call;
   struct login login;

@@ -328,28 +328,11 @@ mp_status mp_loan_reset(mp_loan *loan, mp_wait *wait, mp_error *err) {
   return begin(loan, OP_RESET, deadline_in(loan, loan->pool->config.reset_timeout_ns), wait, err);
 }
 
-mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
-  CHECK_WHEN_LEFT(loan->pool);
-  loan_operation operation = loan->operation;
-  mp_status status;
-  assert(operation != OP_NONE && operation != OP_FETCH && operation != OP_NEXT_RESULT);
-  mp_error_clear(err);
-  if (operation == OP_PAUSE)
-    return pause_step(loan, wait);
-  if (operation == OP_CHECKOUT)
-    return checkout_end(loan, acquire_step(loan, wait, err));
-  if (loan->stage == LOAN_HELD)
-    status = progress(loan, loan->pool->driver->step(loan->slot->session, err), wait, err);
-  else
-    status = after_acquire(loan, acquire_step(loan, wait, err), wait, err);
-  return report(loan, operation, status, err);
-}
-
 /* ---- results ---- */
 
 static mp_status begin_reading(mp_loan *loan, loan_operation operation, mp_error *err) {
   mp_error_clear(err);
-  if (loan->operation != OP_NONE && loan->operation != operation)
+  if (loan->operation != OP_NONE)
     mp_loan_lose(loan);
   if (loan->pool->aborted)
     return fail_closed(err);
@@ -357,11 +340,6 @@ static mp_status begin_reading(mp_loan *loan, loan_operation operation, mp_error
     return fail_lost(err);
   loan->operation = operation;
   return MP_DONE;
-}
-
-static mp_status read_on(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
-  loan_operation operation = loan->operation;
-  return report(loan, operation, progress(loan, status, wait, err), err);
 }
 
 /* While rows keep coming nothing waits: the time limit would not be met, and others not have their turn. */
@@ -401,30 +379,70 @@ bool mp_loan_has_row(const mp_loan *loan) {
   return !is_look_due(loan) && loan_has_session(loan) && loan->pool->driver->has_row(loan->slot->session);
 }
 
+static mp_status call_driver_to_read(mp_loan *loan, mp_error *err) {
+  const mp_driver *driver = loan->pool->driver;
+  if (loan->operation == OP_FETCH)
+    return driver->fetch(loan->slot->session, loan->reading.row, err);
+  return driver->next_result(loan->slot->session, loan->reading.more, err);
+}
+
+static mp_status after_read(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
+  loan_operation operation = loan->operation;
+  if (status == MP_DONE)
+    loan->reading.unlooked += operation == OP_FETCH && loan->reading.row->arrived ? LOOK_AFTER_ROWS : 1;
+  return report(loan, operation, progress(loan, status, wait, err), err);
+}
+
+static mp_status read_next(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  mp_status status = is_look_due(loan) ? look(loan, wait, err) : MP_DONE;
+  loan->reading.postponed = status == MP_WAIT;
+  if (status != MP_DONE)
+    return status;
+  status = call_driver_to_read(loan, err);
+  while (status == MP_WAIT && wait_here(loan))
+    status = loan->pool->driver->step(loan->slot->session, err);
+  return after_read(loan, status, wait, err);
+}
+
+static mp_status step_reading(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  if (loan->reading.postponed)
+    return read_next(loan, wait, err);
+  return after_read(loan, loan->pool->driver->step(loan->slot->session, err), wait, err);
+}
+
 mp_status mp_loan_fetch(mp_loan *loan, mp_row *row, mp_wait *wait, mp_error *err) {
   CHECK_WHEN_LEFT(loan->pool);
   if (begin_reading(loan, OP_FETCH, err) != MP_DONE)
     return MP_FAILED;
-  mp_status status = is_look_due(loan) ? look(loan, wait, err) : MP_DONE;
-  if (status != MP_DONE)
-    return status;
-  do
-    status = loan->pool->driver->fetch(loan->slot->session, row, err);
-  while (status == MP_WAIT && wait_here(loan));
-  loan->reading.unlooked += row->arrived ? LOOK_AFTER_ROWS : 1;
-  return read_on(loan, status, wait, err);
+  loan->reading.row = row;
+  return read_next(loan, wait, err);
 }
 
 mp_status mp_loan_next_result(mp_loan *loan, bool *more, mp_wait *wait, mp_error *err) {
   CHECK_WHEN_LEFT(loan->pool);
   if (begin_reading(loan, OP_NEXT_RESULT, err) != MP_DONE)
     return MP_FAILED;
-  mp_status status = is_look_due(loan) ? look(loan, wait, err) : MP_DONE;
-  if (status != MP_DONE)
-    return status;
-  loan->reading.unlooked++;
-  do
-    status = loan->pool->driver->next_result(loan->slot->session, more, err);
-  while (status == MP_WAIT && wait_here(loan));
-  return read_on(loan, status, wait, err);
+  loan->reading.more = more;
+  return read_next(loan, wait, err);
+}
+
+/* ---- going on ---- */
+
+mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  CHECK_WHEN_LEFT(loan->pool);
+  loan_operation operation = loan->operation;
+  mp_status status;
+  assert(operation != OP_NONE);
+  mp_error_clear(err);
+  if (operation == OP_PAUSE)
+    return pause_step(loan, wait);
+  if (operation == OP_CHECKOUT)
+    return checkout_end(loan, acquire_step(loan, wait, err));
+  if (operation == OP_FETCH || operation == OP_NEXT_RESULT)
+    return step_reading(loan, wait, err);
+  if (loan->stage == LOAN_HELD)
+    status = progress(loan, loan->pool->driver->step(loan->slot->session, err), wait, err);
+  else
+    status = after_acquire(loan, acquire_step(loan, wait, err), wait, err);
+  return report(loan, operation, status, err);
 }

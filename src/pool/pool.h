@@ -113,6 +113,9 @@ struct mp_loan {
     size_t rows;
   } statement;
   struct {             /* operation.c */
+    mp_row *row;       /* of OP_FETCH: the caller's */
+    bool *more;        /* of OP_NEXT_RESULT: the caller's */
+    bool postponed;    /* the driver has not been asked yet: it is the turn of others */
     unsigned unlooked; /* rows and results since the clock was looked at */
     int64_t since_ns;  /* others have not run since then at least; 0: they have */
   } reading;
