@@ -129,6 +129,51 @@ describe("a row of a prepared statement", function()
   end
 end)
 
+-- A server that told a statement's columns may leave them out later, where they are the same.
+describe("a result that comes without its columns is a failure of kind protocol:", function()
+  local function packet(number, payload)
+    return ("<I3B"):pack(#payload, number) .. payload
+  end
+
+  local LAST, MORE = "\xfe\0\0\2\0", "\xfe\0\0\10\0"
+  local column = "\3def\0\0\0\1a\0\0" .. ("<BI2I4BI2BI2"):pack(12, 45, 100, 253, 0, 0, 0)
+  local function second_result(columns)
+    local first = { packet(1, "\1\1"), packet(2, column), packet(3, MORE), packet(4, "\0\0\1x"), packet(5, MORE) }
+    return table.concat(first) .. packet(6, columns .. "\0") .. packet(7, LAST)
+  end
+
+  for name, case in pairs {
+    ["that of a statement without a result"] = { sql = "DO 0", reply = packet(1, "\1\0") .. packet(2, LAST) },
+    ["with more columns than were told"] = { sql = "SELECT 1", reply = packet(1, "\2\0") .. packet(2, LAST) },
+    ["the second of a CALL"] = { sql = "CALL two_results()", reply = second_result "\1" },
+    ["the second of a CALL, with more columns than the first"] = {
+      sql = "CALL two_results()",
+      reply = second_result "\2",
+    },
+  } do
+    it(name, function()
+      local text = [[
+        local mypool = require "mypool"
+        local relay = require "spec.servers.relay"
+        local r <close> = relay.start "%s:%d"
+        local pool = mypool.new { host = r.host, port = r.port, user = %q, password = %q,
+          database = "app", retries = 0 }
+        local conn = assert(pool:checkout())
+        local statement = assert(conn:prepare "%s")
+        r:replace %q
+        local result, err = statement:execute()
+        print(result, err.kind)
+        conn:release()
+        assert(pool:value "SELECT 1" == 1)]]
+      local options = s:tcp_options()
+      text = text:format(options.host, options.port, options.user, options.password, case.sql, case.reply)
+      local printed, ok, status = program(text, nil, nil, 30)
+      assert.is_true(ok, tostring(status) .. "\n" .. printed)
+      assert.equal("nil\tprotocol\n", printed)
+    end)
+  end
+end)
+
 -- libmariadb's copy of such a name ends with the NUL.
 it("the name of a column ends with its first NUL", function()
   local scripted = scripted_server.start { binary = { kind = 253, row = "\3abc", name = "n\0" .. ("x"):rep(240) } }

@@ -1,7 +1,10 @@
-/* The reply to a prepare, which libmariadb takes as it comes: of a damaged one it would believe the number of
-   parameters, and the program would be told that it had got that wrong. So what follows the first packet is
-   looked at here: whether that packet was what it should be, and whether as many parameters are described as
-   it said. (MariaDB knowledge base, "COM_STMT_PREPARE".) */
+/* What libmariadb believes of a prepared statement whatever is damaged.
+   Of the reply to a prepare it would believe the number of parameters, and the program would be told that it
+   had got that wrong. So what follows the first packet is looked at here: whether that packet was what it
+   should be, and whether as many parameters are described as it said. (MariaDB knowledge base,
+   "COM_STMT_PREPARE".) A reply to an execute may leave out its columns where they are as before ("Result Set
+   Packets", the metadata flag). libmariadb then copies those that it knows, also where it knows none or
+   another number. */
 #include "preparing.h"
 
 #include <errmsg.h>
@@ -13,9 +16,18 @@ enum { HEADER = 4, REPLY = 12, EOF_MOST = 8 };
 
 static const unsigned long failed = packet_error; /* what libmariadb returns for a length then */
 
-static my_bool fail_damaged(MYSQL *mysql) {
-  mysql->methods->set_error(mysql, CR_MALFORMED_PACKET, "HY000", "%s", "the reply to a prepare is damaged");
+static my_bool fail(MYSQL *mysql, const char *message) {
+  mysql->methods->set_error(mysql, CR_MALFORMED_PACKET, "HY000", "%s", message);
   return 1;
+}
+
+static my_bool fail_damaged(MYSQL *mysql) {
+  return fail(mysql, "the reply to a prepare is damaged");
+}
+
+static const mp_session *session_of(const MYSQL *mysql) {
+  return (const mp_session *)(const void *)((const char *)mysql->methods -
+                                            offsetof(mp_session, preparing.methods));
 }
 
 static bool begins_well(const MYSQL *mysql) {
@@ -38,11 +50,28 @@ static my_bool pass_parameters(MYSQL_STMT *stmt) {
 
 static my_bool read_columns(MYSQL_STMT *stmt) {
   MYSQL *mysql = stmt->mysql;
-  const mp_session *session = (const mp_session *)(const void *)((const char *)mysql->methods -
-                                                                 offsetof(mp_session, preparing.methods));
   if (stmt->param_count == 0 && !begins_well(mysql))
     return fail_damaged(mysql);
-  return session->preparing.ordinary->db_stmt_get_result_metadata(stmt);
+  return session_of(mysql)->preparing.ordinary->db_stmt_get_result_metadata(stmt);
+}
+
+/* ---- replies to an execute ---- */
+
+static int check_columns(MYSQL *mysql, unsigned known) {
+  bool left_out = mysql->field_count > 0 && !mysql->fields;
+  return left_out && mysql->field_count != known ? fail(mysql, "a result comes without its columns") : 0;
+}
+
+static int read_first_reply(MYSQL *mysql) {
+  const mp_session *session = session_of(mysql);
+  int status = session->preparing.ordinary->db_read_stmt_result(mysql);
+  return status ? status : check_columns(mysql, session->prepared.executing->stmt->field_count);
+}
+
+/* Also that to a text, whose columns are never left out, either. */
+static int read_next_reply(MYSQL *mysql) {
+  int status = session_of(mysql)->preparing.ordinary->db_read_query_result(mysql);
+  return status ? status : check_columns(mysql, 0);
 }
 
 /* A library of another series than the headers may have other functions in these places. */
@@ -58,6 +87,8 @@ void mp_preparing_begin(mp_session *session) {
   session->preparing.methods = *mysql->methods;
   session->preparing.methods.db_stmt_get_param_metadata = pass_parameters;
   session->preparing.methods.db_stmt_get_result_metadata = read_columns;
+  session->preparing.methods.db_read_stmt_result = read_first_reply;
+  session->preparing.methods.db_read_query_result = read_next_reply;
   mysql->methods = &session->preparing.methods;
 }
 

@@ -1,4 +1,4 @@
-/* A look into the reply to a prepare, which libmariadb believes whatever it says. */
+/* A look into replies about prepared statements, which libmariadb believes whatever they say. */
 #ifndef MYPOOL_MARIADB_PREPARING_H
 #define MYPOOL_MARIADB_PREPARING_H
 
