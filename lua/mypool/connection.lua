@@ -73,14 +73,18 @@ function Connection:begin(given)
   return transaction.begin(self, "begin", given)
 end
 
+local function take(self)
+  return self, false
+end
+
+local function pause(self, seconds)
+  return run(self, core.pause(self, seconds))
+end
+
 -- conn:transaction([options,] fn): runs fn(tx) in a transaction; see transaction.lua.
 function Connection:transaction(...)
   core.held(self, "transaction")
-  return transaction.run(self, function()
-    return self, false
-  end, function(seconds)
-    return run(self, core.pause(self, seconds))
-  end, ...)
+  return transaction.run(self, take, pause, ...)
 end
 
 return Connection

@@ -184,19 +184,19 @@ function Pool:begin(given)
   return transaction.begin_owned(conn, "begin", given)
 end
 
-local function pause_on(self)
-  return function(seconds)
-    local waiter = core.connection(self, "transaction")
-    return run(waiter, core.pause(waiter, seconds))
-  end
+local function pause(self, seconds)
+  local waiter = core.connection(self, "transaction")
+  return run(waiter, core.pause(waiter, seconds))
+end
+
+local function take(self)
+  local conn, err = checkout(self, "transaction")
+  return conn, true, err
 end
 
 -- pool:transaction([options,] fn): as conn:transaction, on a connection of its own for each run.
 function Pool:transaction(...)
-  return transaction.run(self, function()
-    local conn, err = checkout(self, "transaction")
-    return conn, true, err
-  end, pause_on(self), ...)
+  return transaction.run(self, take, pause, ...)
 end
 
 -- Waits until the last loan has ended, or the time is up.

@@ -46,6 +46,9 @@ function transaction.check(given, what)
 end
 
 local function start_statement(given)
+  if not next(given) then
+    return "START TRANSACTION"
+  end
   local parts = {}
   if given.snapshot then
     parts[#parts + 1] = "WITH CONSISTENT SNAPSHOT"
@@ -87,6 +90,12 @@ local function savepoint(self)
   return "mypool_" .. self.depth
 end
 
+-- Runs a statement that has no result: true, or nil and an error. (As a value it makes no table.)
+local function send(conn, sql)
+  local _, err = conn:value(sql)
+  return not err or nil, err
+end
+
 local function must_be_open(self, what)
   if type(self) ~= "table" or getmetatable(self) ~= false or self.commit ~= Transaction.commit then
     core.raise(("bad argument 'self' to '%s' (mypool.transaction expected, got %s)"):format(what, type(self)))
@@ -103,10 +112,10 @@ local function start(self, what, given)
   end
   local ok, err = true, nil
   if given.isolation then
-    ok, err = conn:query("SET TRANSACTION ISOLATION LEVEL " .. given.isolation)
+    ok, err = send(conn, "SET TRANSACTION ISOLATION LEVEL " .. given.isolation)
   end
   if ok then
-    ok, err = conn:query(start_statement(given))
+    ok, err = send(conn, start_statement(given))
   end
   if ok then
     self.number = core.watch(conn)
@@ -142,7 +151,7 @@ end
 
 -- What could not be rolled back must not be gone on with.
 local function roll_back(conn, sql)
-  local ok, err = conn:query(sql)
+  local ok, err = send(conn, sql)
   if not ok and not err.fatal then
     core.spoil(conn)
   end
@@ -169,7 +178,7 @@ end
 
 -- Whether the COMMIT took effect cannot be known: the reply was lost.
 local function send_commit(conn)
-  local ok, err = conn:query "COMMIT"
+  local ok, err = send(conn, "COMMIT")
   if not ok and err.executed == "unknown" then
     err.kind = "commit_unknown"
     err.message = "the reply to COMMIT was lost: " .. err.message
@@ -379,17 +388,21 @@ function transaction.begin_owned(conn, what, given)
   return start_safely(new(conn, true), what, given or {})
 end
 
-local function attempt(take, given, fn)
-  local conn, owns, err = take()
+-- `begun`, ...: what its start has returned.
+local function run_begun(tx, fn, begun, ...)
+  if begun then
+    return scope.hold(tx, perform, tx, fn)
+  end
+  return failed(tx, pack(begun, ...))
+end
+
+local function attempt(owner, take, given, fn)
+  local conn, owns, err = take(owner)
   if not conn then
     return "failed", pack(failure.values(err)), false
   end
   local tx = new(conn, owns)
-  local begun = pack(start_safely(tx, "transaction", given))
-  if not begun[1] then
-    return failed(tx, begun)
-  end
-  return scope.hold(tx, perform, tx, fn)
+  return run_begun(tx, fn, start_safely(tx, "transaction", given))
 end
 
 local function arguments(...)
@@ -409,22 +422,22 @@ local function retries_of(owner, given)
   return given.retries or (core.retries(owner) > 0 and 2 or 0)
 end
 
--- Runs fn(tx) in a transaction on what `take` returns: a connection, and whether it is to be
--- released afterwards. Returns what fn returned, after COMMIT. `pause(seconds)` is called
--- between two runs. `owner`: the pool or the connection that was asked.
+-- Runs fn(tx) in a transaction of `owner`, the pool or the connection that was asked, on what take(owner) returns: a
+-- connection, and whether it is to be released afterwards. Returns what fn returned, after COMMIT. pause(owner,
+-- seconds) is called between two runs.
 function transaction.run(owner, take, pause, ...)
   local given, fn = arguments(...)
   local runs_left = retries_of(owner, given)
   local seconds = 5 / 1000
   while true do
-    local outcome, values, again = attempt(take, given, fn)
+    local outcome, values, again = attempt(owner, take, given, fn)
     if outcome == "raise" then
       error(values, 0)
     elseif outcome == "done" or not again or runs_left == 0 then
       return unpack(values, 1, values.n)
     end
     runs_left = runs_left - 1
-    pause(seconds * (1 / 2 + math.random()))
+    pause(owner, seconds * (1 / 2 + math.random()))
     seconds = seconds * 2
   end
 end
