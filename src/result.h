@@ -120,7 +120,8 @@ typedef struct mp_sql_mode {
   mp_reading reading;                              /* right in what is known */
   bool escapes_known, quotes_known, charset_known; /* no_backslash_escapes, ansi_quotes, charset */
   bool asked;                                      /* the session has just told what can be told */
-  bool utf8, utf8mb4; /* the client's character set: utf8mb4 or utf8mb3, utf8mb4; believed unless known */
+  bool utf8, utf8mb4;        /* the session's character set: utf8mb4 or utf8mb3, utf8mb4 */
+  bool utf8_in_doubt;        /* ... so it was; it must be asked for before text that is not ASCII is sent */
   bool empty_string_is_null; /* at the baseline */
 } mp_sql_mode;
 

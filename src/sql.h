@@ -90,6 +90,10 @@ typedef enum mp_sql_effect {
 } mp_sql_effect;
 mp_sql_effect mp_sql_effect_of(const char *sql, size_t length);
 
+/* Whether it may choose another character set for its session, to judge by its text; it may do so without
+   naming it where it executes another text. `effect`: its own. Routines do it for themselves alone. */
+bool mp_sql_may_set_charset(const char *sql, size_t length, mp_sql_effect effect);
+
 /* Copies the first word in capitals, as much of it as there is room for, and a NUL byte. */
 void mp_sql_first_word(const char *sql, size_t length, char *word, size_t size);
 
@@ -113,6 +117,9 @@ double mp_round_digits(double value, unsigned digits);
 
 /* Whether the bytes are UTF-8. */
 bool mp_is_text(const char *bytes, size_t length);
+
+/* Whether the session must be asked for its character set before it is sent this text. */
+bool mp_text_is_in_doubt(const char *bytes, size_t length, const mp_sql_mode *mode);
 
 /* Append one value. Right under every sql_mode and, for a session whose charset is
    not UTF-8, every connection charset. */

@@ -172,6 +172,13 @@ it("quotes UTF-8 as it is when the session speaks it") {
   expect_text(string("\xe2\x82\xac \xf0\x9f\x98\x80", utf8), "'\xe2\x82\xac \xf0\x9f\x98\x80'");
 }
 
+it("is in doubt of text that is not ASCII, while the charset is") {
+  static const mp_sql_mode doubtful = {.utf8 = true, .utf8mb4 = true, .utf8_in_doubt = true};
+  expect(mp_text_is_in_doubt("\xc3\xa9", 2, &doubtful));
+  expect(!mp_text_is_in_doubt("e", 1, &doubtful));
+  expect(!mp_text_is_in_doubt("\xc3\xa9", 2, &utf8));
+}
+
 it("writes what is not ASCII as hex when the session speaks another charset") {
   expect_text(string("\xc3\xa9", latin1), "_utf8mb4 x'C3A9'");
   expect_text(string("abc'", latin1), "'abc'''");

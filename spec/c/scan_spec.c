@@ -312,6 +312,39 @@ it("knows the places of whole numbers") {
 
 /* ---- what a statement leaves behind ---- */
 
+static bool may_set_charset(const char *sql) {
+  return mp_sql_may_set_charset(sql, strlen(sql), mp_sql_effect_of(sql, strlen(sql)));
+}
+
+it("sees what may choose another charset") {
+  static const char *const may[] = {"SET NAMES latin1",
+                                    "set names latin1",
+                                    "SET\tCharSet latin1",
+                                    "SET @a = 1, character_set_client = latin1",
+                                    " /* */ SET @@`character_set_client` = latin1",
+                                    "SET @@\xc3\xa7haracter_set_client = latin1",
+                                    "SET STATEMENT max_statement_time = 1 FOR EXECUTE s",
+                                    "/*!40101 SET NAMES latin1 */",
+                                    "EXECUTE s",
+                                    "EXECUTE IMMEDIATE @sql",
+                                    "BEGIN NOT ATOMIC SET NAMES latin1; END",
+                                    NULL};
+  static const char *const may_not[] = {"",
+                                        "SET",
+                                        "SET time_zone = 'UTC'",
+                                        "SELECT 'SET NAMES latin1'",
+                                        "INSERT INTO settings VALUES ('character set')",
+                                        "CALL p()",
+                                        "ALTER TABLE t ADD n INT",
+                                        "COMMIT",
+                                        NULL};
+  for (const char *const *sql = may; *sql; sql++)
+    expect(may_set_charset(*sql));
+  for (const char *const *sql = may_not; *sql; sql++)
+    expect(!may_set_charset(*sql));
+  expect(!mp_sql_may_set_charset("SET NAMES", 8, MP_EFFECT_WHOLE));
+}
+
 static mp_sql_effect effect_of(const char *sql) {
   return mp_sql_effect_of(sql, strlen(sql));
 }

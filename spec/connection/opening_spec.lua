@@ -32,7 +32,8 @@ end
 
 describe("a server that is asked for its variables", function()
   for _, name in ipairs {
-    "sql_mode", "character_set_client", "wait_timeout", "max_allowed_packet", "connection_id", "roles",
+    "sql_mode", "character_set_client", "character_set_connection", "wait_timeout", "max_allowed_packet",
+    "connection_id", "roles",
   } do
     it("is not served when it has no " .. name, function()
       local err = assert_unopened { answers = { variables { [name] = false } } }
@@ -86,8 +87,14 @@ describe("a server that is asked for its variables", function()
   end
 
   it("is asked once more after init_sql, and not served when it has no answer", function()
-    local question = "^SELECT @@sql_mode, @@autocommit, @@character_set_client, @@wait_timeout, @@tx_read_only$"
-    for _, row in ipairs { { "" }, { false, "1", "utf8mb4", "28800", "0" }, { "", "1", false, "28800", "0" } } do
+    local question = "^SELECT @@sql_mode, @@autocommit, @@character_set_client, @@wait_timeout, " ..
+      "@@character_set_connection, @@tx_read_only$"
+    for _, row in ipairs {
+      { "" },
+      { false, "1", "utf8mb4", "28800", "utf8mb4", "0" },
+      { "", "1", false, "28800", "utf8mb4", "0" },
+      { "", "1", "utf8mb4", "28800", false, "0" },
+    } do
       s = scripted_server.start { answers = { { to = question, row = row } } }
       local pool = pools.new(s:options { max_size = 1, retries = 0, init_sql = "SET @a = 1" })
       local conn, err = pool:checkout()

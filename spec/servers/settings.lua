@@ -3,9 +3,9 @@
 local settings = {}
 
 local order = {
-  "sql_mode", "autocommit", "character_set_client", "wait_timeout", "tx_read_only", "init_connect",
-  "max_allowed_packet", "collation_connection", "connection_id", "role", "roles", "innodb_rollback_on_timeout",
-  "identity",
+  "sql_mode", "autocommit", "character_set_client", "wait_timeout", "character_set_connection", "tx_read_only",
+  "init_connect", "max_allowed_packet", "collation_connection", "connection_id", "role", "roles",
+  "innodb_rollback_on_timeout", "identity",
 }
 
 local usual = {
@@ -13,6 +13,7 @@ local usual = {
   autocommit = "1",
   character_set_client = "utf8mb4",
   wait_timeout = "28800",
+  character_set_connection = "utf8mb4",
   tx_read_only = "0",
   init_connect = "",
   max_allowed_packet = "16777216",

@@ -15,7 +15,7 @@ typedef struct encoder {
   const mp_scanner *scanner; /* has just found the placeholder */
   bool hex;                  /* quotes do not protect here */
   int position;              /* of the parameter, for messages */
-  bool unclear;              /* a name may end elsewhere, by what is known of the session */
+  bool unclear;              /* a value or a name may mean something else, by what is known of the session */
 } encoder;
 
 /* `depth`: how many lists the value stands in. */
@@ -41,6 +41,7 @@ static void encode_number(encoder *to, int index) {
 static void encode_string(encoder *to, int index) {
   size_t length;
   const char *bytes = lua_tolstring(to->L, index, &length);
+  to->unclear |= mp_text_is_in_doubt(bytes, length, to->mode);
   mp_encode_string(to->out, bytes, length, to->mode, to->hex);
 }
 
@@ -109,7 +110,8 @@ static void encode_identifier(encoder *to, int index) {
     if (!name || (to->hex && ends_comment(name, length)) ||
         !mp_encode_identifier(to->out, name, length, to->mode))
       raise(to->L, "bad parameter %d (not a name that can be quoted)", to->position);
-    to->unclear |= !mp_identifier_is_clear(to->out->data + start, to->out->length - start, to->mode);
+    to->unclear |= mp_text_is_in_doubt(name, length, to->mode) ||
+                   !mp_identifier_is_clear(to->out->data + start, to->out->length - start, to->mode);
     lua_pop(to->L, 1);
   }
 }

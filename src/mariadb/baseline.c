@@ -8,13 +8,15 @@
 #include <string.h>
 
 #include "blocking.h"
+#include "charset.h"
 #include "flight.h"
 #include "mode.h"
 #include "version.h"
 
 /* First what init SQL may change, which is asked once more when that has run; then what holds as long as the
    session. */
-#define STATE "SELECT @@sql_mode, @@autocommit, @@character_set_client, @@wait_timeout, "
+#define STATE                                                                                                \
+  "SELECT @@sql_mode, @@autocommit, @@character_set_client, @@wait_timeout, @@character_set_connection, "
 #define SERVER ", @@init_connect, @@max_allowed_packet, @@collation_connection, CONNECTION_ID(), "
 
 /* MySQL counts roles elsewhere, so there the role is restored whenever the server knows the word. */
@@ -41,6 +43,7 @@ enum {
   AUTOCOMMIT,
   CHARSET,
   WAIT_TIMEOUT,
+  CONNECTION_CHARSET,
   READ_ONLY,
   INIT_CONNECT,
   MAX_PACKET,
@@ -89,7 +92,8 @@ static bool is_on(const char *cell) {
 static bool is_complete(const mp_session *session, unsigned last) {
   char **cells = session->row;
   return mysql_field_count(session->mysql) > last && cells[SQL_MODE] && cells[CHARSET] &&
-         cells[WAIT_TIMEOUT] && (last < ROLES || (cells[MAX_PACKET] && cells[CONNECTION] && cells[ROLES]));
+         cells[CONNECTION_CHARSET] && cells[WAIT_TIMEOUT] &&
+         (last < ROLES || (cells[MAX_PACKET] && cells[CONNECTION] && cells[ROLES]));
 }
 
 static mp_status fail_incomplete(mp_error *err) {
@@ -104,6 +108,7 @@ static mp_status take_state(mp_session *session, mp_error *err) {
   base->autocommit = is_on(cells[AUTOCOMMIT]);
   base->tx_read_only = is_on(cells[READ_ONLY]);
   base->wait_timeout = (unsigned)strtoul(cells[WAIT_TIMEOUT], NULL, 10);
+  base->charset = mp_charset_of(cells[CHARSET], cells[CONNECTION_CHARSET]);
   free(base->charset_client);
   base->charset_client = copy(cells[CHARSET]);
   return base->charset_client ? MP_DONE : mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");

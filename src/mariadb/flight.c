@@ -37,7 +37,6 @@ const char *mp_flight_read_only(const mp_session *session) {
    counts none: then the role is restored in any case. */
 void mp_flight_after_user_sql(baseline *base, const MYSQL *mysql, bool user_sql) {
   free(base->database);
-  base->charset = mysql->charset;
   base->database = mysql->db && *mysql->db ? strdup(mysql->db) : NULL;
   base->has_roles |= user_sql || base->role;
 }
@@ -268,6 +267,7 @@ static void rebuild(mp_session *session) {
   unsigned recorded = session->flight.replies - session->flight.built_replies;
   session->flight.packets = (mp_buffer){0};
   mp_flight_after_user_sql(&session->base, session->mysql, true);
+  session->base.charset = session->mode.charset;
   mp_flight_build(session, &ignored);
   drop_seal(session);
   mp_buffer_add(&session->flight.packets, before.data + built, before.length - built);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "charset.h"
 #include "flight.h"
 #include "tls.h"
 
@@ -23,25 +24,18 @@ void mp_mode_heed(mp_session *session, bool failed) {
 }
 
 void mp_mode_start_over(mp_session *session) {
-  session->mode = (struct mode){.strayed = status_bit(session) != session->base.no_backslash_escapes};
+  session->mode = (struct mode){.strayed = status_bit(session) != session->base.no_backslash_escapes,
+                                .charset = session->base.charset};
 }
 
 void mp_mode_drop(mp_session *session) {
   session->mode.told = false;
 }
 
-static bool is_utf8(const char *charset) {
-  return strncmp(charset, "utf8", 4) == 0;
-}
-
-static bool is_utf8mb4(const char *charset) {
-  return strcmp(charset, "utf8mb4") == 0;
-}
-
 /* What a reset repeats will be read by the sql_mode of that day. */
 mp_sql_mode mp_mode_of(const mp_session *session) {
   const baseline *base = &session->base;
-  const char *charset = mysql_character_set_name(session->mysql);
+  const charset_belief *charset = &session->mode.charset;
   bool lasts = mp_flight_is_recording(session);
   if (session->mode.told)
     return (mp_sql_mode){.reading = session->mode.reading,
@@ -49,13 +43,14 @@ mp_sql_mode mp_mode_of(const mp_session *session) {
                          .quotes_known = !lasts,
                          .charset_known = true,
                          .asked = true,
-                         .utf8 = session->mode.utf8,
-                         .utf8mb4 = session->mode.utf8mb4,
+                         .utf8 = charset->utf8,
+                         .utf8mb4 = charset->utf8mb4,
                          .empty_string_is_null = base->empty_string_is_null};
   return (mp_sql_mode){.reading.no_backslash_escapes = base->no_backslash_escapes,
                        .escapes_known = !session->mode.strayed && !session->mode.untold && !lasts,
-                       .utf8 = is_utf8(charset),
-                       .utf8mb4 = is_utf8mb4(charset),
+                       .utf8 = charset->utf8,
+                       .utf8mb4 = charset->utf8mb4,
+                       .utf8_in_doubt = charset->in_doubt,
                        .empty_string_is_null = base->empty_string_is_null};
 }
 
@@ -72,7 +67,7 @@ static mp_charset charset_of(const char *name) {
       {"euckr", MP_CHARSET_PLAIN},  {"eucjpms", MP_CHARSET_PLAIN}, {"gb2312", MP_CHARSET_PLAIN},
       {"binary", MP_CHARSET_PLAIN}, {"ascii", MP_CHARSET_PLAIN},
   };
-  if (is_utf8(name))
+  if (mp_charset_is_utf8(name))
     return MP_CHARSET_PLAIN;
   for (size_t i = 0; i < sizeof known / sizeof *known; i++)
     if (strcmp(known[i].name, name) == 0)
@@ -86,11 +81,10 @@ mp_reading mp_mode_reading(const char *sql_mode, const char *charset_client) {
                       .charset = charset_of(charset_client)};
 }
 
-static void take(mp_session *session, const char *sql_mode, const char *charset) {
+static void take(mp_session *session, MYSQL_ROW row) {
   session->mode.told = true;
-  session->mode.utf8 = is_utf8(charset);
-  session->mode.utf8mb4 = is_utf8mb4(charset);
-  session->mode.reading = mp_mode_reading(sql_mode, charset);
+  session->mode.charset = mp_charset_of(row[1], row[2]);
+  session->mode.reading = mp_mode_reading(row[0], row[1]);
 }
 
 static mp_status after_answer(mp_session *session, mp_error *err) {
@@ -100,10 +94,10 @@ static mp_status after_answer(mp_session *session, mp_error *err) {
   session->mode.asking = false;
   if (!answer)
     return mp_mysql_fail(session, MP_PHASE_REPLY, err);
-  MYSQL_ROW row = mysql_num_fields(answer) == 2 ? mysql_fetch_row(answer) : NULL;
-  bool complete = row && row[0] && row[1];
+  MYSQL_ROW row = mysql_num_fields(answer) == 3 ? mysql_fetch_row(answer) : NULL;
+  bool complete = row && row[0] && row[1] && row[2];
   if (complete)
-    take(session, row[0], row[1]);
+    take(session, row);
   mysql_free_result(answer);
   return complete
              ? MP_DONE

@@ -10,6 +10,7 @@
 #include "binary.h"
 #include "bulk.h"
 #include "call.h"
+#include "charset.h"
 #include "mode.h"
 #include "peek.h"
 #include "preparing.h"
@@ -100,6 +101,7 @@ mp_status mp_prepared_prepare(mp_session *session, const char *sql, size_t lengt
   session->executed = NULL;
   session->text.head = statement->head;
   statement->effect = mp_sql_effect_of(sql, length);
+  statement->may_set_charset = mp_sql_may_set_charset(sql, length, statement->effect);
   mp_transaction_before_statement(session, MP_EFFECT_WHOLE); /* preparing does nothing */
   session->prepared.preparing = statement;
   mp_preparing_begin(session);
@@ -174,6 +176,7 @@ static mp_status after_execute(mp_session *session, mp_error *err) {
     return stmt_fail(session, statement, phase, err);
   }
   mp_mode_heed(session, false);
+  mp_charset_after_reply(session);
   mp_transaction_after_reply(session);
   return open_rows(session, err);
 }
@@ -211,7 +214,7 @@ static size_t request_size(const mp_value *values, size_t count) {
 }
 
 static mp_status send(mp_session *session, prepared *statement, mp_sql_effect effect) {
-  mp_query_note(session, effect);
+  mp_query_note(session, effect, statement->may_set_charset);
   mp_call_expect_answer(session);
   session->prepared.executing = session->executed = statement;
   mp_query_head(&session->text.head, statement->head.text, statement->head.length);

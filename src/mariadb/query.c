@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "charset.h"
 #include "flight.h"
 #include "mode.h"
 #include "prepared.h"
@@ -67,6 +68,7 @@ static mp_status after_reply(mp_session *session, mp_error *err) {
   if (session->call.flag)
     return after_error(session, MP_PHASE_REPLY, err);
   mp_mode_heed(session, false);
+  mp_charset_after_reply(session);
   mp_transaction_after_reply(session);
   if (mp_flight_is_recording(session) && !session->mode.asking)
     mp_flight_add(session, session->text.sql, session->text.length);
@@ -112,8 +114,9 @@ mp_status mp_query_check_ready(mp_session *session, mp_sql_effect effect, size_t
 }
 
 /* Notes what matters once the statement has ended. */
-void mp_query_note(mp_session *session, mp_sql_effect effect) {
+void mp_query_note(mp_session *session, mp_sql_effect effect, bool may_set_charset) {
   mp_transaction_before_statement(session, effect);
+  mp_charset_before_statement(session, effect, may_set_charset);
   session->executed = NULL;
   mp_mode_drop(session);
 }
@@ -133,7 +136,7 @@ mp_status mp_query_send(mp_session *session, const char *sql, size_t length, mp_
   mp_sql_effect effect = mp_sql_effect_of(sql, length);
   if (mp_query_check_ready(session, effect, length, err) != MP_DONE)
     return MP_FAILED;
-  mp_query_note(session, effect);
+  mp_query_note(session, effect, mp_sql_may_set_charset(sql, length, effect));
   session->text.sql = sql;
   session->text.length = length;
   mp_query_head(&session->text.head, sql, length);
@@ -204,7 +207,7 @@ mp_status mp_query_ping(mp_session *session, mp_error *err) {
 }
 
 mp_status mp_query_ask_mode(mp_session *session, mp_error *err) {
-  static const char question[] = "SELECT @@sql_mode, @@character_set_client";
+  static const char question[] = "SELECT @@sql_mode, @@character_set_client, @@character_set_connection";
   session->mode.asking = true;
   mp_status status = mp_query_send(session, question, sizeof question - 1, err);
   session->mode.asking &= status != MP_FAILED;

@@ -14,7 +14,7 @@ void mp_query_summary(const mp_session *session, mp_summary *summary);
 /* For statements of either protocol: fails when this one cannot be sent; notes what matters once it has
    ended; keeps its beginning; after a failure, has the server say what became of the transaction. */
 mp_status mp_query_check_ready(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err);
-void mp_query_note(mp_session *session, mp_sql_effect effect);
+void mp_query_note(mp_session *session, mp_sql_effect effect, bool may_set_charset);
 void mp_query_head(statement_head *head, const char *sql, size_t length);
 mp_status mp_query_after_failure(mp_session *session, mp_error *err);
 

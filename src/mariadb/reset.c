@@ -198,12 +198,10 @@ static mp_status send_on(mp_session *session, mp_error *err) {
 
 /* ---- the end of a reply ---- */
 
-/* The server tells the client of a change of charset, unless a borrower told it not to. */
 static mp_status end_reply(mp_session *session, mp_error *err) {
   if (--session->reset.replies_pending > 0)
     return session->reset.replies_pending == session->reset.unsent ? send_on(session, err)
                                                                    : await_reply(session);
-  session->mysql->charset = session->base.charset;
   mp_mode_start_over(session);
   return mp_session_has_more(session) ? fail_shifted(err) : MP_DONE;
 }

@@ -59,6 +59,7 @@ typedef struct prepared {
   uint64_t id;
   statement_head head;
   mp_sql_effect effect;
+  bool may_set_charset;
   unsigned parameters;
   MYSQL_BIND *binds; /* of the parameters */
   unsigned room;     /* columns that the next two hold */
@@ -67,19 +68,26 @@ typedef struct prepared {
   struct prepared *next;
 } prepared;
 
+/* Which text a session takes for what it is, by the character sets of client and connection: all of UTF-8, or
+   that without characters of four bytes, or only ASCII. */
+typedef struct charset_belief {
+  bool utf8, utf8mb4; /* utf8mb4 or utf8mb3; utf8mb4 */
+  bool in_doubt;      /* a statement since may have chosen another one, without a word from the server */
+} charset_belief;
+
 /* What leads a used session back to where it was right after connect and init SQL. */
 typedef struct baseline {
-  char *role;                               /* in force after connect, on MySQL as SQL; NULL: none */
-  char *init_connect;                       /* the server's own init SQL for this account; "": none */
-  const struct ma_charset_info_st *charset; /* the client's, after connect */
-  char *database;                           /* NULL: none */
-  char *collation;                          /* collation_connection after connect */
-  unsigned wait_timeout;                    /* seconds */
-  size_t max_packet;                        /* bytes */
-  uint64_t connection_id;                   /* CONNECTION_ID(): the greeting's may be a proxy's */
-  char *identity;                           /* of the server: host name, port, server_id, unique name */
-  char *charset_client;                     /* @@character_set_client, after init SQL as all that follow */
+  char *role;             /* in force after connect, on MySQL as SQL; NULL: none */
+  char *init_connect;     /* the server's own init SQL for this account; "": none */
+  char *database;         /* NULL: none */
+  char *collation;        /* collation_connection after connect */
+  unsigned wait_timeout;  /* seconds */
+  size_t max_packet;      /* bytes */
+  uint64_t connection_id; /* CONNECTION_ID(): the greeting's may be a proxy's */
+  char *identity;         /* of the server: host name, port, server_id, unique name */
+  char *charset_client;   /* @@character_set_client, after init SQL as all that follow */
   bool no_backslash_escapes, empty_string_is_null; /* of the sql_mode */
+  charset_belief charset;                          /* at the end of on_connect */
   mp_reading login;                                /* before init SQL: how init_connect is read */
   bool login_tx_read_only;                         /* before init SQL: what a reset returns to */
   bool autocommit, tx_read_only;
@@ -95,7 +103,8 @@ struct mode {
   bool asking;        /* the statement in progress asks */
   bool told;          /* ... and was answered; nothing was sent since */
   mp_reading reading; /* the answer */
-  bool utf8, utf8mb4;
+  charset_belief charset;
+  bool charset_awaited; /* the statement in progress may choose another one, and its reply may tell */
 };
 
 typedef enum transaction_ending {

@@ -105,6 +105,29 @@ mp_sql_effect mp_sql_effect_of(const char *sql, size_t length) {
   return MP_EFFECT_PARTIAL;
 }
 
+/* ---- the charset ---- */
+
+static bool is_set(const char *sql, size_t length) {
+  const char *end = sql + length, *at = first_word(sql, end);
+  return end - at > 3 && mp_sql_is_word(at, "SET", 3) && end_of_word(at, end) == at + 3;
+}
+
+/* The beginnings of NAMES, CHARSET, CHARACTER SET, character_set_…, EXECUTE. */
+static bool hints_at(const char *at, size_t length) {
+  return (length >= 5 && mp_sql_is_word(at, "NAMES", 5)) || (length >= 4 && mp_sql_is_word(at, "CHAR", 4)) ||
+         (length >= 7 && mp_sql_is_word(at, "EXECUTE", 7));
+}
+
+/* MySQL takes @@ç… for @@c…: what is not ASCII may be a part of the name. */
+bool mp_sql_may_set_charset(const char *sql, size_t length, mp_sql_effect effect) {
+  if (effect != MP_EFFECT_PARTIAL && !is_set(sql, length))
+    return false;
+  for (size_t i = 0; i < length; i++)
+    if ((unsigned char)sql[i] >= 0x80 || hints_at(sql + i, length - i))
+      return true;
+  return false;
+}
+
 void mp_sql_first_word(const char *sql, size_t length, char *word, size_t size) {
   const char *end = sql + length, *from = first_word(sql, end), *to = end_of_word(from, end);
   for (; from < to && size > 1; size--)

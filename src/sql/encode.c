@@ -161,6 +161,10 @@ static bool fits_charset(const char *bytes, size_t length, const mp_sql_mode *mo
   return mode->utf8;
 }
 
+bool mp_text_is_in_doubt(const char *bytes, size_t length, const mp_sql_mode *mode) {
+  return mode->utf8_in_doubt && !mp_is_ascii(bytes, length);
+}
+
 void mp_encode_string(mp_buffer *out, const char *bytes, size_t length, const mp_sql_mode *mode, bool hex) {
   bool ascii = mp_is_ascii(bytes, length);
   if (!ascii && mp_utf8_count(bytes, length) == MP_NOT_UTF8)
