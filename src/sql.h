@@ -118,6 +118,9 @@ double mp_round_digits(double value, unsigned digits);
 /* Whether the bytes are UTF-8. */
 bool mp_is_text(const char *bytes, size_t length);
 
+/* Whether a session of that charset has all its characters. */
+bool mp_text_fits(const char *bytes, size_t length, const mp_sql_mode *mode);
+
 /* Whether the session must be asked for its character set before it is sent this text. */
 bool mp_text_is_in_doubt(const char *bytes, size_t length, const mp_sql_mode *mode);
 

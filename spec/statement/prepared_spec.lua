@@ -94,6 +94,38 @@ describe("a prepared statement", function()
     assert.equal("MÜLLER", (conn:prepare("SELECT UPPER(?)"):value "müller"))
   end)
 
+  -- The server takes a parameter for text in the session's charset, and says nothing when it is not.
+  for _, way in ipairs { "SET NAMES %s", "SET @@character_set_client = %s", "/*! SET NAMES %s */" } do
+    it(("sends text as what it is, or refuses it, after %s"):format(way), function()
+      local function stored()
+        return conn:value "SELECT GROUP_CONCAT(HEX(a) ORDER BY id) FROM kept_text"
+      end
+      local columns = "id INT AUTO_INCREMENT PRIMARY KEY, a TEXT CHARACTER SET utf8mb4"
+      assert(conn:query("CREATE TEMPORARY TABLE kept_text (" .. columns .. ")"))
+      local sql = "INSERT INTO kept_text (a) VALUES (?)"
+      local insert = assert(conn:prepare(sql))
+      for _, charset in ipairs { "utf8mb3", "latin1", "gbk" } do
+        assert(conn:query(way:format(charset)))
+        local result, err = insert:execute "é"
+        assert.equal(charset == "utf8mb3", result ~= nil)
+        if charset ~= "utf8mb3" then
+          assert.same({ "server", 1300, "no" }, { err.kind, err.errno, err.executed })
+        end
+        assert(insert:execute "e")
+        assert.is_nil((insert:execute "😀"))
+        local many = conn:execute_many(sql, { { "😀" } }) -- may be no prepared statement
+        assert(insert:execute(mypool.binary "é"))
+        local expected = (charset == "utf8mb3" and "C3A9,65," or "65,") .. (many and "F09F9880," or "") .. "C3A9"
+        assert.equal(expected, stored())
+        assert(conn:query(way:format "utf8mb4"))
+        assert(insert:execute "😀")
+        assert(conn:execute_many(sql, { { "é" }, { "😀" } }))
+        assert.is_truthy(stored():find(",C3A9,F09F9880,C3A9,F09F9880$"))
+        assert(conn:query "DELETE FROM kept_text")
+      end
+    end)
+  end
+
   it("may have a parameter of another type each time, and NULL", function()
     assert(conn:query "CREATE TEMPORARY TABLE t (id INT AUTO_INCREMENT PRIMARY KEY, a VARCHAR(99))")
     local insert = assert(conn:prepare "INSERT INTO t (a) VALUES (?)")

@@ -110,6 +110,8 @@ struct statement {
   mp_buffer values;         /* those of a prepared statement: of type mp_value */
   mp_query_options options; /* ASKING: how to send it */
   int kept;                 /* ... and of how many values it and its parameters are */
+  uint64_t prepared;        /* ... or its number, and for how many rows; 0: it is none */
+  size_t rows;
   const char *once; /* the function that the connection is lent for, if it alone; else NULL (once.c) */
 };
 

@@ -104,6 +104,40 @@ static void read_values(lua_State *L, connection *conn, int first, int wanted) {
     luaL_error(L, "not enough memory");
 }
 
+static bool has_text_in_doubt(const connection *conn) {
+  mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
+  const mp_value *values = (const mp_value *)(const void *)conn->statement.values.data;
+  size_t count = conn->statement.values.length / sizeof *values;
+  for (size_t i = 0; mode.utf8_in_doubt && i < count; i++)
+    if (values[i].kind == MP_VALUE_STRING &&
+        mp_text_is_in_doubt(values[i].as.text.bytes, values[i].as.text.length, &mode))
+      return true;
+  return false;
+}
+
+static mp_status send(connection *conn, mp_wait *wait, mp_error *err) {
+  struct statement *statement = &conn->statement;
+  const mp_value *values = (const mp_value *)(const void *)statement->values.data;
+  return mp_loan_execute(conn->loan, statement->prepared, values, statement->rows, &statement->options, wait,
+                         err);
+}
+
+mp_status execute_after_asking(connection *conn, mp_wait *wait, mp_error *err) {
+  conn->activity = QUERYING;
+  return send(conn, wait, err);
+}
+
+/* With the values that were read. */
+static mp_status execute(lua_State *L, connection *conn, uint64_t id, int rows, mp_wait *wait,
+                         mp_error *err) {
+  bool ask = has_text_in_doubt(conn);
+  conn->statement.prepared = id;
+  conn->statement.rows = (size_t)rows;
+  conn->statement.options.asked = ask;
+  call_begin(L, conn, ask ? ASKING : QUERYING);
+  return ask ? mp_loan_ask(conn->loan, &conn->statement.options, wait, err) : send(conn, wait, err);
+}
+
 /* For an error that comes in a later call, which must still be able to tell the values. */
 static void keep_parameters(lua_State *L, connection *conn, int last) {
   if (conn->activity == IDLE && !stream_is_open(conn))
@@ -120,7 +154,6 @@ static void keep_parameters(lua_State *L, connection *conn, int last) {
 /* execute(connection, shape, options or nil, number, ...) */
 static int core_execute(lua_State *L) {
   connection *conn = check_held(L, "execute");
-  mp_query_options options = {0};
   mp_wait wait;
   mp_error err;
   int shape_asked = (int)luaL_checkinteger(L, 2);
@@ -128,13 +161,12 @@ static int core_execute(lua_State *L) {
   uint64_t id = (uint64_t)luaL_checkinteger(L, 4);
   if (stream_is_open(conn))
     return busy_streaming(L);
-  read_options(L, 3, conn, &options, "execute");
+  conn->statement.options = (mp_query_options){0};
+  read_options(L, 3, conn, &conn->statement.options, "execute");
   scrub_begin(conn);
   read_values(L, conn, 5, mp_loan_parameters(conn->loan, id));
   conn->result.shape = (shape)shape_asked;
-  call_begin(L, conn, QUERYING);
-  const mp_value *values = (const mp_value *)(const void *)conn->statement.values.data;
-  mp_status status = mp_loan_execute(conn->loan, id, values, 0, &options, &wait, &err);
+  mp_status status = execute(L, conn, id, 0, &wait, &err);
   int last = lua_gettop(L), results = after_call(L, conn, status, &wait, &err);
   keep_parameters(L, conn, last);
   return results;
@@ -240,7 +272,6 @@ static int core_execute_many(lua_State *L) {
   lua_createtable(L, rows, 0); /* from here on no finalizer runs */
   connection *conn = check_held(L, "execute_many");
   uint64_t id = (uint64_t)luaL_checkinteger(L, 2);
-  mp_query_options options = {0};
   mp_wait wait;
   mp_error err;
   if (stream_is_open(conn))
@@ -253,9 +284,8 @@ static int core_execute_many(lua_State *L) {
     return luaL_error(L, "not enough memory");
   lua_setiuservalue(L, 1, CONNECTION_SQL);
   conn->result.shape = SHAPE_RESULT;
-  call_begin(L, conn, QUERYING);
-  const mp_value *values = (const mp_value *)(const void *)conn->statement.values.data;
-  mp_status status = mp_loan_execute(conn->loan, id, values, (size_t)rows, &options, &wait, &err);
+  conn->statement.options = (mp_query_options){0};
+  mp_status status = execute(L, conn, id, rows, &wait, &err);
   return after_call(L, conn, status, &wait, &err);
 }
 

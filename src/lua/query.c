@@ -80,6 +80,7 @@ static mp_status ask_first(lua_State *L, connection *conn, const mp_query_option
   keep_statement(L, conn);
   conn->statement.options = *options;
   conn->statement.options.asked = true;
+  conn->statement.prepared = 0;
   call_begin(L, conn, ASKING);
   return mp_loan_ask(conn->loan, options, wait, err);
 }

@@ -9,6 +9,7 @@
 #include "connection.h"
 #include "once.h"
 #include "place.h"
+#include "prepared.h"
 #include "query.h"
 #include "read.h"
 #include "stream.h"
@@ -47,7 +48,8 @@ static int finish(lua_State *L, connection *conn, int first) {
 static int proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
   int first = lua_gettop(L) + 1;
   if (conn->activity == ASKING && status == MP_DONE)
-    status = query_after_asking(L, conn, wait, err);
+    status = conn->statement.prepared ? execute_after_asking(conn, wait, err)
+                                      : query_after_asking(L, conn, wait, err);
   if (conn->activity >= QUERYING && status == MP_DONE) {
     lua_pushnil(L);
     results_restore(L, 1, conn);

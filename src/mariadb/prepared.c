@@ -221,6 +221,19 @@ static mp_status send(mp_session *session, prepared *statement, mp_sql_effect ef
   return mp_call_next(session, &execute, after_execute);
 }
 
+/* The server would take it for text in the session's charset, and store other characters without a word. */
+static mp_status check_texts(const mp_session *session, const mp_value *values, size_t count, mp_error *err) {
+  mp_sql_mode mode = mp_mode_of(session);
+  for (size_t i = 0; !mode.utf8mb4 && i < count; i++)
+    if (values[i].kind == MP_VALUE_STRING &&
+        !mp_text_fits(values[i].as.text.bytes, values[i].as.text.length, &mode))
+      return mp_fail(
+          err, MP_ERR_SERVER, ER_INVALID_CHARACTER_STRING,
+          "a prepared statement sends text as UTF-8, and the session's character set is another "
+          "one, which SET NAMES or the option charset has chosen: use query for what is not ASCII");
+  return MP_DONE;
+}
+
 /* For many rows the server takes only what it undoes as a whole, and refuses all else. */
 static mp_sql_effect effect_of(const prepared *statement, size_t rows) {
   return statement && rows == 0 ? statement->effect : MP_EFFECT_WHOLE;
@@ -240,6 +253,8 @@ mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *
                    "the prepared statement ended with its session");
   if (rows > 0 && !mp_bulk_supported(session))
     return mp_fail(err, MP_ERR_SERVER, ER_NOT_SUPPORTED_YET, "the server knows no bulk execution");
+  if (check_texts(session, values, count, err) != MP_DONE)
+    return MP_FAILED;
   mp_status status = bind(session, statement, values, rows, err);
   if (status == MP_DONE)
     status = send(session, statement, effect);

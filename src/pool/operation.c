@@ -278,6 +278,11 @@ static int64_t statement_deadline(const mp_loan *loan, int64_t timeout_ns) {
   return deadline_in(loan, timeout_ns > 0 ? timeout_ns : loan->pool->config.query_timeout_ns);
 }
 
+/* To ask first takes of the statement's own time. */
+static int64_t deadline_by(const mp_loan *loan, const mp_query_options *options) {
+  return options->asked ? loan->statement.deadline_ns : statement_deadline(loan, options->timeout_ns);
+}
+
 mp_status mp_loan_ask(mp_loan *loan, const mp_query_options *options, mp_wait *wait, mp_error *err) {
   CHECK_WHEN_LEFT(loan->pool);
   loan->statement.idempotent = false;
@@ -293,9 +298,7 @@ mp_status mp_loan_query(mp_loan *loan, const char *sql, size_t length, const mp_
   loan->statement.written = options->mode != NULL;
   if (loan->statement.written)
     loan->statement.mode = *options->mode;
-  int64_t deadline_ns =
-      options->asked ? loan->statement.deadline_ns : statement_deadline(loan, options->timeout_ns);
-  return begin(loan, OP_QUERY, deadline_ns, wait, err);
+  return begin(loan, OP_QUERY, deadline_by(loan, options), wait, err);
 }
 
 mp_status mp_loan_prepare(mp_loan *loan, const char *sql, size_t length, int64_t timeout_ns, mp_wait *wait,
@@ -315,7 +318,7 @@ mp_status mp_loan_execute(mp_loan *loan, uint64_t statement, const mp_value *val
   loan->statement.values = values;
   loan->statement.rows = rows;
   loan->statement.idempotent = false;
-  return begin(loan, OP_EXECUTE, statement_deadline(loan, options->timeout_ns), wait, err);
+  return begin(loan, OP_EXECUTE, deadline_by(loan, options), wait, err);
 }
 
 mp_status mp_loan_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *err) {

@@ -161,6 +161,10 @@ static bool fits_charset(const char *bytes, size_t length, const mp_sql_mode *mo
   return mode->utf8;
 }
 
+bool mp_text_fits(const char *bytes, size_t length, const mp_sql_mode *mode) {
+  return mp_is_ascii(bytes, length) || fits_charset(bytes, length, mode);
+}
+
 bool mp_text_is_in_doubt(const char *bytes, size_t length, const mp_sql_mode *mode) {
   return mode->utf8_in_doubt && !mp_is_ascii(bytes, length);
 }
@@ -169,7 +173,7 @@ void mp_encode_string(mp_buffer *out, const char *bytes, size_t length, const mp
   bool ascii = mp_is_ascii(bytes, length);
   if (!ascii && mp_utf8_count(bytes, length) == MP_NOT_UTF8)
     mp_encode_binary(out, bytes, length);
-  else if (hex || (!ascii && !fits_charset(bytes, length, mode)))
+  else if (hex || !(ascii || fits_charset(bytes, length, mode)))
     add_hex_text(out, bytes, length);
   else
     add_text(out, bytes, length, mode);
