@@ -10,6 +10,7 @@
 #include "loan.h"
 #include "overdue.h"
 #include "pick.h"
+#include "pool_end.h"
 #include "queue.h"
 #include "recover.h"
 #include "reset.h"

@@ -6,6 +6,7 @@
 #include "check.h"
 #include "idle.h"
 #include "overdue.h"
+#include "pool_end.h"
 #include "queue.h"
 #include "slots.h"
 #include "sweep.h"
@@ -13,14 +14,6 @@
 
 int64_t mp_pool_now(const mp_pool *pool) {
   return pool_now(pool);
-}
-
-static void pool_free(mp_pool *pool) {
-  if (pool->ended_fd >= 0)
-    pool->driver->wakeup_give(pool->driver, pool->ended_fd);
-  pool->driver->free(pool->driver);
-  free(pool->slots);
-  free(pool);
 }
 
 mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
@@ -47,32 +40,10 @@ mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
   return pool;
 }
 
-/* Once nobody is left who could need anything of it. A closed pool that is kept lets go of descriptors, also
-   while there are handles of loans that have ended. */
-static void free_unless_needed(mp_pool *pool) {
-  if (pool->owned && pool->closed && pool->driver->close_spare) {
-    pool->loans++; /* what is told of a descriptor may end the pool */
-    pool->driver->close_spare(pool->driver);
-    pool->loans--;
-  }
-  if (!pool->owned && pool->loans == 0)
-    pool_free(pool);
-}
-
 void mp_pool_unref(mp_pool *pool) {
   mp_pool_close(pool);
   pool->owned = false;
-  free_unless_needed(pool);
-}
-
-void pool_drop_loan(mp_pool *pool) {
-  pool->loans--;
-  free_unless_needed(pool);
-}
-
-void pool_tell_ended(mp_pool *pool) {
-  if (pool->ended_fd >= 0)
-    pool->driver->wakeup_notify(pool->driver, pool->ended_fd);
+  pool_free_unless_needed(pool);
 }
 
 static void close_orphans(mp_pool *pool) {
@@ -92,7 +63,7 @@ void mp_pool_close(mp_pool *pool) {
   queue_wake_all(pool);
   if (pool->check.calls == 0)
     pool_check(pool);
-  free_unless_needed(pool);
+  pool_free_unless_needed(pool);
 }
 
 void mp_pool_abort(mp_pool *pool) {

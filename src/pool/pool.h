@@ -163,10 +163,4 @@ struct mp_pool {
   mp_stats stats;
 };
 
-/* A handle of a loan is gone. */
-void pool_drop_loan(mp_pool *pool);
-
-/* Wakes whoever waits for the last loan to end. */
-void pool_tell_ended(mp_pool *pool);
-
 #endif

@@ -1,9 +1,12 @@
 /* The six endings of a loan: released, discarded, lost, abandoned, cut, freed. */
+#include "mypool.h"
+
 #include <stdlib.h>
 
 #include "check.h"
 #include "checkout.h"
 #include "loan.h"
+#include "pool_end.h"
 #include "queue.h"
 #include "recover.h"
 #include "reset.h"
