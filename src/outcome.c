@@ -1,9 +1,9 @@
 /* Errors: the first one wins. */
+#include "outcome.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "outcome.h"
 
 mp_status mp_fail(mp_error *err, mp_kind kind, unsigned code, const char *format, ...) {
   va_list arguments;

@@ -1,9 +1,10 @@
--- Who may include whom, and that no two files of a folder reach each other: for `make lint`.
+-- Who may include whom, what a .c includes first, and that no two files of a folder reach each other: for `make lint`.
 --
 --   lua tools/includes.lua SOURCES OBJECTS
 --
 -- SOURCES is a folder laid out as src is, OBJECTS has an object file for each of its .c files. Prints each forbidden
--- include, and for each circle of files the symbols that close it; ends with 1 where there are any.
+-- include, each .c that does not begin with the header of its own prototypes, and for each circle of files the symbols
+-- that close it; ends with 1 where there are any.
 
 -- Headers of ours that a folder may include beside its own. What an allowed header includes is allowed with it.
 local ours = {
@@ -66,21 +67,15 @@ end
 
 -- ---- includes ----
 
--- Returns the names between quotes and those between angle brackets.
+-- Returns the names between quotes and those between angle brackets; the first of all when it is a quoted one.
 local function includes_of(path)
-  local quoted, angled = {}, {}
+  local quoted, angled, first = {}, {}, nil
   for line in io.lines(path) do
     quoted[#quoted + 1] = line:match '^%s*#%s*include%s*"([^"]+)"'
     angled[#angled + 1] = line:match "^%s*#%s*include%s*<([^>]+)>"
+    first = first or #angled == 0 and quoted[1]
   end
-  return quoted, angled
-end
-
--- Where a quoted name leads from a file: to its own folder first, as the compiler looks.
-local function resolve(files, from, name)
-  local own = folder_of(from)
-  local beside = own == "" and name or own .. "/" .. name
-  return files[beside] and beside or files[name] and name
+  return quoted, angled, first
 end
 
 local function position(list, wanted)
@@ -89,6 +84,25 @@ local function position(list, wanted)
       return i
     end
   end
+end
+
+-- The header of a file's prototypes: wakeup_eventfd.c, the half of one system, has wakeup.h. Without one beside it they
+-- are in a header of `tops`, any of them.
+local function is_own_header(files, path, first)
+  for _, pattern in ipairs { "%.c$", "_%a+%.c$" } do
+    local own, found = path:gsub(pattern, ".h")
+    if found > 0 and files[own] then
+      return first == own
+    end
+  end
+  return position(tops, first) ~= nil
+end
+
+-- Where a quoted name leads from a file: to its own folder first, as the compiler looks.
+local function resolve(files, from, name)
+  local own = folder_of(from)
+  local beside = own == "" and name or own .. "/" .. name
+  return files[beside] and beside or files[name] and name
 end
 
 -- Whether a file of a folder may include this header: it is named, in a folder that is, or included by one that is.
@@ -119,11 +133,14 @@ local function check_includes(root, report)
     files[path:sub(3)] = true
   end
   for path in pairs(files) do
-    local quoted
-    quoted, angles[path] = includes_of(root .. "/" .. path)
+    local quoted, first
+    quoted, angles[path], first = includes_of(root .. "/" .. path)
     includes[path] = {}
     for i, name in ipairs(quoted) do
       includes[path][i] = resolve(files, path, name) or name
+    end
+    if path:sub(-2) == ".c" and not is_own_header(files, path, first and resolve(files, path, first)) then
+      report(("%s does not begin with the header of its own prototypes"):format(path))
     end
   end
   for path in pairs(files) do

@@ -1,4 +1,5 @@
--- What `make lint` refuses: includes that cross the folders of src, and files of a folder that reach each other.
+-- What `make lint` refuses: includes that cross the folders of src, files that do not begin with the header of their
+-- own prototypes, and files of a folder that reach each other.
 
 local root
 
@@ -47,6 +48,8 @@ local function assert_refused(expected, ...)
   assert.is_false(ok)
 end
 
+local wanted = '#include "driver.h"\n'
+
 describe("tools/includes.lua", function()
   before_each(function()
     root = assert(run "mktemp -d"):gsub("%s+$", "")
@@ -65,14 +68,14 @@ describe("tools/includes.lua", function()
   it("has nothing to say of folders that use what they may", function()
     write("pool/queue.h", '#include "driver.h"\nvoid queue(void);\n')
     write("pool/queue.c", '#include "queue.h"\n#include <string.h>\nvoid queue(void) {}\n')
-    write("pool/loan.c", '#include "queue.h"\nvoid loan(void);\nvoid loan(void) { queue(); }\n')
+    write("pool/loan.c", '#include "mypool.h"\n#include "queue.h"\nvoid loan(void);\nvoid loan(void) { queue(); }\n')
     write("mariadb/call.c", '#include "driver.h"\n#include "outcome.h"\n#include <poll.h>\n')
     assert_well("pool/queue.c", "pool/loan.c", "mariadb/call.c")
   end)
 
   it("refuses another folder's headers, and a lower header that wants a higher one", function()
     write("pool/pool.h", "")
-    write("mariadb/call.c", '#include "pool/pool.h"\n')
+    write("mariadb/call.c", '#include "driver.h"\n#include "pool/pool.h"\n')
     write("sql/scan.c", '#include "mypool.h"\n')
     write("outcome.h", '#include "result.h"\n')
     assert_refused {
@@ -83,9 +86,9 @@ describe("tools/includes.lua", function()
   end)
 
   it("refuses the system's headers, Lua's and libmariadb's where they are not wanted", function()
-    write("pool/loan.c", "#include <poll.h>\n  # include <mysql.h>\n")
-    write("mariadb/call.c", "#include <lua.h>\n#include <poll.h>\n#include <mysql.h>\n")
-    write("lua/core.c", "#include <lauxlib.h>\n#include <poll.h>\n#include <unistd.h>\n")
+    write("pool/loan.c", '#include "driver.h"\n#include <poll.h>\n  # include <mysql.h>\n')
+    write("mariadb/call.c", '#include "driver.h"\n#include <lua.h>\n#include <poll.h>\n#include <mysql.h>\n')
+    write("lua/core.c", '#include "mypool.h"\n#include <lauxlib.h>\n#include <poll.h>\n#include <unistd.h>\n')
     assert_refused {
       "lua/core.c may not include <unistd.h>",
       "mariadb/call.c may not include <lua.h>",
@@ -94,15 +97,31 @@ describe("tools/includes.lua", function()
     }
   end)
 
+  it("wants the header of a file's own prototypes to be the first that it includes", function()
+    write("pool/queue.h", "")
+    write("pool/queue.c", '#include "driver.h"\n#include "queue.h"\n')
+    write("pool/loan.c", '#include "queue.h"\n')
+    write("pool/idle.c", "#include <string.h>\n#include \"mypool.h\"\n")
+    write("os/wakeup.h", "")
+    write("os/wakeup_eventfd.c", '#include "wakeup.h"\n')
+    write("os/wakeup_kqueue.c", '#include "outcome.h"\n')
+    assert_refused {
+      "os/wakeup_kqueue.c does not begin with the header of its own prototypes",
+      "pool/idle.c does not begin with the header of its own prototypes",
+      "pool/loan.c does not begin with the header of its own prototypes",
+      "pool/queue.c does not begin with the header of its own prototypes",
+    }
+  end)
+
   it("knows every folder, or says so", function()
-    write("cache/cache.c", "")
-    assert_refused { "cache/cache.c: no rule says what a file of the folder 'cache' may include" }
+    write("cache/cache.h", "")
+    assert_refused { "cache/cache.h: no rule says what a file of the folder 'cache' may include" }
   end)
 
   it("names the calls by which files reach each other", function()
-    write("pool/loan.c", "void queue(void);\nvoid loan(void) { queue(); }\n")
-    write("pool/queue.c", "void idle(void);\nvoid queue(void) { idle(); }\n")
-    write("pool/idle.c", "void loan(void);\nvoid idle(void) { loan(); }\n")
+    write("pool/loan.c", wanted .. "void queue(void);\nvoid loan(void) { queue(); }\n")
+    write("pool/queue.c", wanted .. "void idle(void);\nvoid queue(void) { idle(); }\n")
+    write("pool/idle.c", wanted .. "void loan(void);\nvoid idle(void) { loan(); }\n")
     assert_refused(
       { "pool: a circle: idle.c names loan of loan.c, loan.c names queue of queue.c, queue.c names idle of idle.c" },
       "pool/loan.c",
@@ -112,9 +131,9 @@ describe("tools/includes.lua", function()
   end)
 
   it("tells of every circle of a folder", function()
-    write("pool/loan.c", "void queue(void), idle(void);\nvoid loan(void) { queue(); idle(); }\n")
-    write("pool/queue.c", "void loan(void);\nvoid queue(void) { loan(); }\n")
-    write("pool/idle.c", "void loan(void);\nvoid idle(void) { loan(); }\n")
+    write("pool/loan.c", wanted .. "void queue(void), idle(void);\nvoid loan(void) { queue(); idle(); }\n")
+    write("pool/queue.c", wanted .. "void loan(void);\nvoid queue(void) { loan(); }\n")
+    write("pool/idle.c", wanted .. "void loan(void);\nvoid idle(void) { loan(); }\n")
     assert_refused({
       "pool: a circle: idle.c names loan of loan.c, loan.c names idle of idle.c",
       "pool: a circle: loan.c names queue of queue.c, queue.c names loan of loan.c",
@@ -122,7 +141,7 @@ describe("tools/includes.lua", function()
   end)
 
   it("takes a function in a table for plugged in, not for called", function()
-    local declared = "void queue(int), loan(void), lost(void);\n"
+    local declared = wanted .. "void queue(int), loan(void), lost(void);\n"
     write("pool/loan.c", declared .. "void loan(void) { queue(1); }\nvoid lost(void) {}\n")
     write("pool/queue.c", declared .. "void (*const ends[])(void) = {lost, loan};\nvoid queue(int i) { ends[i](); }\n")
     assert_well("pool/loan.c", "pool/queue.c")

@@ -1,5 +1,7 @@
 /* Operations on the session of a loan: their deadlines, their failures, and the retry of a
    first statement that is proven not to have run. */
+#include "mypool.h"
+
 #include <assert.h>
 
 #include "check.h"

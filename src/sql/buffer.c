@@ -1,7 +1,7 @@
-/* The growing text of mypool.h. */
-#include <stdlib.h>
-
+/* Text that grows. */
 #include "sql.h"
+
+#include <stdlib.h>
 
 bool mp_buffer_grow(mp_buffer *buffer, size_t more) {
   size_t wanted = buffer->length + more;

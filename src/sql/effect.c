@@ -1,9 +1,9 @@
 /* Tells by its first word what a statement leaves behind when it fails, and what it does to a
    transaction. */
+#include "sql.h"
+
 #include <ctype.h>
 #include <string.h>
-
-#include "sql.h"
 
 static bool is_letter(char c) {
   return isalpha((unsigned char)c) || c == '_';

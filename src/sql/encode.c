@@ -1,9 +1,10 @@
 /* Lua's values as SQL literals. Text is a literal of the connection's collation whatever it holds, so that it
    mixes with other text. An undoubled backslash is never sent: where the server escapes it would be one step
    to an injection, as it is to double what is the second byte of a character to the server. */
+#include "sql.h"
+
 #include <string.h>
 
-#include "sql.h"
 #include "utf8.h"
 
 static void add(mp_buffer *out, const char *text) {

@@ -1,7 +1,7 @@
 /* Finds the words of statements that take a lock for their session, or only read. */
-#include <ctype.h>
-
 #include "sql.h"
+
+#include <ctype.h>
 
 /* In upper or lower case of ASCII, whatever the locale. `wanted`: upper case. */
 static bool is(const char *word, size_t length, const char *wanted) {

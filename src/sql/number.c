@@ -1,13 +1,13 @@
 /* Numbers as text, read and written as SQL and the server have them: whatever the locale of the program,
    whose decimal mark may be a comma, or several bytes. */
+#include "sql.h"
+
 #include <float.h>
 #include <locale.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "sql.h"
 
 /* ---- the locale of C ---- */
 

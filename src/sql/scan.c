@@ -1,10 +1,11 @@
 /* Finds placeholders, and the ends of statements, in SQL text: what stands in quotes,
    comments and quoted names does not count. The rules are those of the server's lexer
    (MariaDB knowledge base, "Comment Syntax", "String Literals", "Identifier Names"). */
+#include "sql.h"
+
 #include <ctype.h>
 #include <string.h>
 
-#include "sql.h"
 #include "utf8.h"
 
 void mp_scanner_init(mp_scanner *scanner, const char *sql, size_t length, mp_reading reading) {
