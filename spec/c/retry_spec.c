@@ -99,11 +99,11 @@ it("keeps the session when 1290 tells of another option than --read-only") {
 }
 
 it("leaves the session to the caller after any other error of the server") {
-  static const rule rules[] = {{1064, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT},
-                               {1062, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT},
-                               {1146, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT},
-                               {3819, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT},
-                               {4025, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT}};
+  static const rule rules[] = {
+      {1064, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT}, {1062, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT},
+      {1146, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT}, {3819, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT},
+      {6000, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT}, {31999, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT},
+      {4025, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT}};
   CHECK_RULES(rules, MP_PHASE_REPLY);
 }
 

@@ -43,8 +43,10 @@ static const retry_rule rules[] = {
 static const retry_rule other_server_error = {0, MP_ERR_SERVER, MP_EXECUTED_NO, false, false, false};
 static const retry_rule client_error = {0, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false};
 
+/* From 6000 on they are the server's again: of newer MySQL servers, and of programs that give their SIGNAL a
+   number. */
 static bool is_from_client(unsigned code) {
-  return code == 0 || (code >= 2000 && code < 3000) || code >= 5000;
+  return code == 0 || (code >= 2000 && code < 3000) || (code >= 5000 && code < 6000);
 }
 
 /* Another server would be of no use where 1290 tells of another option, 1792 of a transaction that the
