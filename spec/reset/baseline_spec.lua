@@ -52,7 +52,7 @@ setup(function()
     "CREATE ROLE keeper",
     "CREATE ROLE clerk",
     "CREATE ROLE warden",
-    "GRANT CONNECTION" .. (dialect.is_mysql and "_" or " ") .. "ADMIN ON *.* TO warden",
+    ("GRANT %s ON *.* TO warden"):format(dialect.connection_admin),
     "CREATE TABLE app.t (n INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(100))",
     "CREATE TABLE app.banned (id BIGINT)",
     [[CREATE FUNCTION app.prepare_session() RETURNS INT BEGIN
@@ -84,7 +84,7 @@ setup(function()
   account("deputy", "GRANT keeper TO @", "GRANT clerk TO @", "SET DEFAULT ROLE keeper FOR @")
   account("member", "GRANT keeper TO @", "GRANT clerk TO @")
   account("superone", "GRANT SUPER ON *.* TO @")
-  account("connector", "GRANT CONNECTION ADMIN ON *.* TO @")
+  account("connector", ("GRANT %s ON *.* TO @"):format(dialect.connection_admin))
   account("guarded", "GRANT warden TO @", "SET DEFAULT ROLE warden FOR @")
   account("`o'brien`")
 end)
@@ -123,7 +123,26 @@ local passing = {
   error_count = true,
   warning_count = true,
   pseudo_thread_id = true,
+  statement_id = true,
 }
+
+-- Those that these specs set; where the server lists them, all.
+local names = { "greeting", "from", "by", "checked", "mine", "a", "b", "c", "d", "e", "c;", "d;", [[b\]] }
+
+local function user_variables(conn)
+  local values = {}
+  if dialect.has "USER_VARIABLES" then
+    for _, row in ipairs(assert(conn:query "SELECT * FROM information_schema.USER_VARIABLES")) do
+      values[row.VARIABLE_NAME] = row.VARIABLE_VALUE
+    end
+    return values
+  end
+  local row = assert(conn:one { "SELECT @`" .. table.concat(names, "`, @`") .. "`", rows = "array" })
+  for i, name in ipairs(names) do
+    values[name] = row[i] ~= nil and tostring(row[i]) or nil
+  end
+  return values
+end
 
 -- Everything that the server shows of a session.
 local function picture(conn)
@@ -135,8 +154,8 @@ local function picture(conn)
   end
   shown.database = conn:value "SELECT DATABASE()" or "none"
   shown.role = conn:value("SELECT " .. dialect.current_role) or "none"
-  for _, row in ipairs(assert(conn:query "SELECT * FROM information_schema.USER_VARIABLES")) do
-    shown["@" .. row.VARIABLE_NAME] = row.VARIABLE_VALUE
+  for name, value in pairs(user_variables(conn)) do
+    shown["@" .. name] = value
   end
   shown["plain text that is sent"] = conn:value("SELECT HEX(CONVERT(? USING utf8mb4))", "\u{e9}")
   shown["text that is sent"] = conn:value("SELECT HEX(CONVERT(? USING utf8mb4))", "\u{e9}\\")
@@ -211,7 +230,7 @@ describe("after each reset the session is again as it was", function()
       character_set_results = "utf8mb4",
       character_set_server = "latin1",
       time_zone = "-03:30",
-      tx_isolation = "READ-COMMITTED",
+      [dialect.isolation_variable] = "READ-COMMITTED",
       group_concat_max_len = "5000",
       database = "app",
       role = "none",
@@ -292,10 +311,18 @@ describe("a charset that is not to be had", function()
   end
 
   it("is refused at connect when the server does not know it", function()
+    local lacks = dialect.lacks "unknown charsets"
+    if lacks then
+      return pending(lacks)
+    end
     assert_refused("'latin1', not 'gb18030'", new_pool("connector", { charset = "gb18030" }))
   end)
 
   it("is refused also where init_connect may have chosen another", function()
+    local lacks = dialect.lacks "unknown charsets"
+    if lacks then
+      return pending(lacks)
+    end
     local before = root:value "SELECT @@global.init_connect"
     assert_refused("gb18030", new_pool("plainone", { charset = "gb18030" }))
     sql "SET GLOBAL init_connect = 'SET NAMES latin2'"
@@ -313,6 +340,10 @@ describe("a charset that is not to be had", function()
   end)
 
   it("is refused when the server has its own for everybody", function()
+    local lacks = dialect.lacks "--skip-character-set-client-handshake"
+    if lacks then
+      return pending(lacks)
+    end
     local stubborn = server.start {
       options = { "--character-set-server=latin2", "--skip-character-set-client-handshake" },
     }
@@ -340,11 +371,11 @@ describe("after each reset the pool's own SQL is in force again:", function()
     },
     ["the isolation level"] = {
       init_sql = "SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED",
-      expect = { tx_isolation = "READ-UNCOMMITTED" },
+      expect = { [dialect.isolation_variable] = "READ-UNCOMMITTED" },
     },
     ["a read-only session"] = {
       init_sql = "SET SESSION TRANSACTION READ ONLY",
-      expect = { tx_read_only = "ON" },
+      expect = { [dialect.read_only_variable] = "ON" },
     },
     ["NO_BACKSLASH_ESCAPES"] = {
       init_sql = "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'",
@@ -511,6 +542,10 @@ describe("the server's init_connect", function()
     "SET @b := 1, @c = ':'; SET @a = 7; BEGIN; COMMIT",
   } do
     it("is cut where its statements end: " .. text, function()
+      local lacks = text:find "%f[%w][Ee][Nn][Dd]%f[%W]" and dialect.lacks "BEGIN NOT ATOMIC"
+      if lacks then
+        return pending(lacks)
+      end
       init_connect(text)
       local pool = new_pool "plainone"
       assert_shows({ ["@a"] = "7", ["@b"] = "1" }, assert_restored(pool))
@@ -519,6 +554,10 @@ describe("the server's init_connect", function()
   end
 
   it("is cut where its statements end under sql_mode ORACLE", function()
+    local lacks = dialect.lacks "ORACLE"
+    if lacks then
+      return pending(lacks)
+    end
     sql "SET GLOBAL sql_mode = 'ORACLE'"
     for _, text in ipairs {
       "BEGIN SET @b = 1; SET @a = 7; END",
@@ -531,6 +570,10 @@ describe("the server's init_connect", function()
   end)
 
   it("that cannot be repeated costs each session, and an event says so", function()
+    local lacks = dialect.lacks "BEGIN NOT ATOMIC"
+    if lacks then
+      return pending(lacks)
+    end
     init_connect "IF 1 THEN SET @a = 1; END IF; SET @b = 2" -- where the first ends only the server can tell
     local told = {}
     local pool = new_pool("plainone", {
@@ -546,8 +589,14 @@ describe("the server's init_connect", function()
   end)
 
   it("may change the character set", function()
-    init_connect "SET NAMES latin1"
-    assert_restored(new_pool "plainone")
+    for _, text in ipairs { "SET NAMES latin1", "SET collation_connection = latin1_bin" } do
+      init_connect(text)
+      assert_restored(new_pool "plainone")
+      assert_shows(
+        { collation_connection = "utf8mb4_lithuanian_ci" },
+        assert_restored(new_pool("plainone", { collation = "utf8mb4_lithuanian_ci" }))
+      )
+    end
   end)
 
   it("may change the database and the role", function()
@@ -635,7 +684,7 @@ describe("a session that cannot be led back to its baseline", function()
     account("demoted", "GRANT keeper TO @", "GRANT clerk TO @")
     local pool = new_pool("demoted", { init_sql = "SET ROLE keeper" })
     dirty(pool, "REVOKE keeper FROM demoted@localhost")
-    assert_server_error(1959, pool)
+    assert_server_error(dialect.role_error, pool)
     sql "GRANT keeper TO demoted@localhost"
     assert.equal("keeper", pool:value("SELECT " .. dialect.current_role))
   end)
@@ -699,6 +748,10 @@ describe("the baseline over TCP and TLS", function()
 
   for _, transport in ipairs { "tcp", "tls" } do
     it("is restored over " .. transport, function()
+      local lacks = transport == "tcp" and dialect.lacks "logins without TLS"
+      if lacks then
+        return pending(lacks)
+      end
       local options = isolation.options(world, { account = "deputy" }, transport)
       options.init_sql = { "SET time_zone = '+09:00'", "CALL app.many_results()", "SET @by = 'the last'" }
       options.collation = "utf8mb4_lithuanian_ci"

@@ -19,11 +19,29 @@ local lacking = {
   ["FETCH NEXT"] = true,
   ["ROWS EXAMINED"] = true,
   ["@@in_transaction"] = true,
+  ["SYSTEM VERSIONING"] = true,
+  ["SEQUENCE"] = true,
+  ["BACKUP STAGE"] = true,
+  ["BACKUP LOCK"] = true,
+  ["XA PREPARE"] = "a prepared XA transaction leaves its session at once", -- @@xa_detach_on_prepare
+  ["profiles that outlive a reset"] = "the server's reset clears the profiles",
+  ["APPLICABLE_ROLES"] = "every reset restores the role", -- mypool's, for the server does not count them cheaply
+  ["USER_VARIABLES"] = true,
+  ["--skip-character-set-client-handshake"] = true,
+  ["unknown charsets"] = "the server knows every charset that the client knows",
+  ["ORACLE"] = "the server has no sql_mode ORACLE",
   ["logins without TLS"] = "the accounts log in over verified TLS or a unix socket only",
 }
 
+-- What MySQL before 5.7 lacks besides.
+if old then
+  lacking["ROLE"] = true
+  lacking["COM_RESET_CONNECTION"] = true
+  lacking["a limit of time"] = "the server has no variable that limits a statement's time"
+end
+
 function dialect.has(what)
-  return not (mysql and lacking[what])
+  return not (mysql and what and lacking[what])
 end
 
 -- Why a spec that needs this is pending, nil where the server has it: local lacks = dialect.lacks "RETURNING".
@@ -84,6 +102,10 @@ function dialect.known_collations(collations)
   return known
 end
 
+-- The privilege that exempts from init_connect, and the error for SET ROLE to a role that was not granted.
+dialect.connection_admin = mysql and "CONNECTION_ADMIN" or "CONNECTION ADMIN"
+dialect.role_error = mysql and 3530 or 1959
+
 -- SQL for the name of the role in force, or NULL.
 dialect.current_role = not mysql and "CURRENT_ROLE()"
   or "NULLIF(TRIM(BOTH '`' FROM TRIM(BOTH CHAR(34) FROM SUBSTRING_INDEX(CURRENT_ROLE(), '@', 1))), 'NONE')"
@@ -96,9 +118,34 @@ dialect.in_transaction = not mysql and "@@in_transaction"
 -- The list of the server's threads; MySQL's older one fails as long as a statement runs that is no text.
 dialect.threads = mysql and not old and "performance_schema.processlist" or "information_schema.PROCESSLIST"
 
+-- SQL for all session variables, with what values they take.
+dialect.session_variables = not mysql
+    and [[SELECT * FROM information_schema.SYSTEM_VARIABLES
+      WHERE VARIABLE_SCOPE LIKE 'SESSION%' AND READ_ONLY = 'NO' ORDER BY VARIABLE_NAME]]
+  or [[SELECT UPPER(VARIABLE_NAME) AS VARIABLE_NAME, VARIABLE_VALUE AS SESSION_VALUE, MIN_VALUE AS NUMERIC_MIN_VALUE,
+      CASE WHEN VARIABLE_VALUE IN ('ON', 'OFF') THEN 'BOOLEAN' WHEN MAX_VALUE <> '0' THEN 'INT' ELSE '' END
+        AS VARIABLE_TYPE
+      FROM performance_schema.session_variables JOIN performance_schema.variables_info USING (VARIABLE_NAME)
+      ORDER BY VARIABLE_NAME]]
+
+-- For ALTER TABLE: not to wait for others. Without that word it waits for @@lock_wait_timeout.
+dialect.nowait = mysql and "" or "NOWAIT"
+
+-- Where the values of SHOW STATUS are a table; scope: "session" or "global".
+function dialect.status(scope)
+  return (mysql and not old and "performance_schema." or "information_schema.") .. scope .. "_status"
+end
+
 -- A variable that limits a statement's time, and its value that means none.
 dialect.time_variable = mysql and "max_execution_time" or "max_statement_time"
 dialect.no_time_limit = mysql and 0 or 0.0
+
+dialect.time_error = mysql and 3024 or 1969
+
+-- Sets a limit of so many seconds, at which a SELECT fails with this error.
+function dialect.limit_time(seconds)
+  return mysql and ("SET max_execution_time = %d"):format(seconds * 1000) or "SET max_statement_time = " .. seconds
+end
 
 -- Whether it takes a prepared statement's parameters for text, however they are sent.
 dialect.takes_text_only = mysql

@@ -88,6 +88,19 @@ static bool is_on(const char *cell) {
   return cell && strtoul(cell, NULL, 10) > 0;
 }
 
+static bool is_word(const char *text, const char *word) {
+  return strlen(text) == strlen(word) && mp_sql_is_word(text, word, strlen(word));
+}
+
+/* utf8 is another name of utf8mb3, or, with some old_mode, of utf8mb4. */
+static bool is_charset(const char *asked, const char *given) {
+  if (is_word(asked, given))
+    return true;
+  if (is_word(asked, "utf8"))
+    return strlen(given) >= 4 && mp_sql_is_word(given, "utf8", 4);
+  return is_word(asked, "utf8mb3") && is_word(given, "utf8");
+}
+
 /* A proxy, or what only looks like a server, may answer anything. */
 static bool is_complete(const mp_session *session, unsigned last) {
   char **cells = session->row;
@@ -119,13 +132,19 @@ static bool is_none(const baseline *base, const char *role) {
   return !base->is_mariadb && role && strcmp(role, "NONE") == 0;
 }
 
+/* "" where init_connect has chosen another charset, which the reset will do again. */
+static const char *collation_as_asked(const mp_session *session) {
+  char **cells = session->row;
+  return is_charset(session->driver->server.charset, cells[CONNECTION_CHARSET]) ? cells[COLLATION] : "";
+}
+
 static mp_status take(mp_session *session, mp_error *err) {
   baseline *base = &session->base;
   char **cells = session->row;
   if (!is_complete(session, IDENTITY_OF_SERVER))
     return fail_incomplete(err);
   base->init_connect = copy(cells[INIT_CONNECT]);
-  base->collation = copy(cells[COLLATION]);
+  base->collation = copy(collation_as_asked(session));
   base->identity = copy(cells[IDENTITY_OF_SERVER]);
   base->connection_id = strtoull(cells[CONNECTION], NULL, 10);
   base->rolls_back_on_timeout = is_on(cells[ROLLBACK]);
@@ -197,19 +216,6 @@ mp_status mp_baseline_same_server(mp_session *side, const baseline *base, int64_
 }
 
 /* ---- the charset ---- */
-
-static bool is_word(const char *text, const char *word) {
-  return strlen(text) == strlen(word) && mp_sql_is_word(text, word, strlen(word));
-}
-
-/* utf8 is another name of utf8mb3, or, with some old_mode, of utf8mb4. */
-static bool is_charset(const char *asked, const char *given) {
-  if (is_word(asked, given))
-    return true;
-  if (is_word(asked, "utf8"))
-    return strlen(given) >= 4 && mp_sql_is_word(given, "utf8", 4);
-  return is_word(asked, "utf8mb3") && is_word(given, "utf8");
-}
 
 /* A server that does not know what was asked for takes its own, and no error says so. init_connect may have
    chosen another one: then the server is asked whether it knows the name, and answers by an error if not. */

@@ -11,7 +11,8 @@
      SET NAMES …           if the collation is the user's, or the server MySQL
      SELECT … WHERE …      what must not be, a role or a database; FOUND_ROWS() is 0 again
      SHOW PROFILES         must be empty: no command drops the texts that it shows; on MySQL before the SELECT
-     init_connect, init_sql, the statements of on_connect
+     init_connect          and after it SET NAMES again if the collation is the user's
+     init_sql, the statements of on_connect
      SELECT … WHERE FALSE  if there are any of these
 
    The last reply is always one that looks like no other. So it proves that all before it are those that
@@ -89,18 +90,26 @@ static void add_built(mp_session *session, mp_buffer *sql) {
   mp_buffer_free(sql);
 }
 
+static void add_names(mp_session *session) {
+  mp_buffer sql = {0};
+  add_text(&sql, "SET NAMES ");
+  add_text(&sql, session->driver->server.charset);
+  if (*session->base.collation) {
+    add_text(&sql, " COLLATE ");
+    add_text(&sql, session->base.collation);
+  }
+  add_built(session, &sql);
+}
+
 /* MariaDB returns to the charset of the handshake with its default collation, MySQL to the
    server's charset. */
-static void add_names(mp_session *session) {
-  const mp_server *server = &session->driver->server;
-  mp_buffer sql = {0};
-  if (session->base.is_mariadb && !server->collation)
-    return;
-  add_text(&sql, "SET NAMES ");
-  add_text(&sql, server->charset);
-  add_text(&sql, " COLLATE ");
-  add_text(&sql, session->base.collation);
-  add_built(session, &sql);
+static bool needs_names(const mp_session *session) {
+  return !session->base.is_mariadb || session->driver->server.collation;
+}
+
+/* At connect the user's collation comes behind init_connect, which may choose another charset. */
+static bool needs_names_again(const mp_session *session) {
+  return session->driver->server.collation && *session->base.init_connect;
 }
 
 static void add_role(mp_session *session) {
@@ -236,9 +245,12 @@ mp_status mp_flight_build(mp_session *session, mp_error *err) {
   add_packet(session, COM_RESET_CONNECTION, NULL, 0);
   add_role(session);
   add_database(session);
-  add_names(session);
+  if (needs_names(session))
+    add_names(session);
   add_proofs(session);
   add_init_connect(session);
+  if (needs_names_again(session))
+    add_names(session);
   for (size_t i = 0; i < server->init_sql_count; i++)
     add_query(session, server->init_sql[i]);
   session->flight.built_length = session->flight.packets.length;

@@ -80,7 +80,7 @@ typedef struct baseline {
   char *role;             /* in force after connect, on MySQL as SQL; NULL: none */
   char *init_connect;     /* the server's own init SQL for this account; "": none */
   char *database;         /* NULL: none */
-  char *collation;        /* collation_connection after connect */
+  char *collation;        /* collation_connection after connect; "": of another charset than asked for */
   unsigned wait_timeout;  /* seconds */
   size_t max_packet;      /* bytes */
   uint64_t connection_id; /* CONNECTION_ID(): the greeting's may be a proxy's */
