@@ -19,10 +19,14 @@
 --   exception     why no client can clean this; mypool's answer is then documented, not required
 --   alone         true when it disturbs other sessions, does not go together with other rows, or takes its time
 --   spoils        true when bare libmariadb leaves locks in the server for good: run on a server of its own
+--   needs         what the server must have, in the words of spec.servers.dialect.lua
+--   variables     names of session variables, those of which are tried that the server has
 --   note          for the reader of doc/isolation.md
 --
 -- env.id is a word of this run's own; env.observer another connection, of an account that may do everything;
 -- env.interrupt(calls, fn) runs fn and raises out of the wait function at its call number `calls`.
+
+local dialect = require "spec.servers.dialect"
 
 local leaks = { groups = {} }
 
@@ -130,21 +134,44 @@ end
 
 -- Several variables, set and asked in alphabetic order.
 local function variables(title, assignments, more)
-  local names, sets, asked = {}, {}, {}
+  local names = {}
   for name in pairs(assignments) do
     names[#names + 1] = name
   end
   table.sort(names)
-  for i, name in ipairs(names) do
-    sets[i] = ("SET SESSION %s = %s"):format(name, assignments[name])
-    asked[i] = "@@" .. name
+  local r = { name = title or table.concat(names, ", "), variables = names }
+  function r.dirty(conn)
+    for _, name in ipairs(r.variables) do
+      run(conn, ("SET SESSION %s = %s"):format(name, assignments[name]))
+    end
   end
-  local r = { name = title or table.concat(names, ", ") }
-  r.dirty, r.probe = sql(table.unpack(sets)), ask(table.unpack(asked))
+  function r.probe(conn)
+    local asked = {}
+    for i, name in ipairs(r.variables) do
+      asked[i] = "@@" .. name
+    end
+    return ask(table.unpack(asked))(conn)
+  end
   for key, v in pairs(more or {}) do
     r[key] = v
   end
   row(r)
+end
+
+-- Why the row does not apply to the server of this connection; nil where it does.
+function leaks.lacks(r, conn)
+  if not r.variables then
+    return dialect.lacks(r.needs)
+  end
+  local had = {}
+  for _, name in ipairs(r.variables) do
+    local answer, err = conn:value("SELECT @@session." .. name)
+    if answer ~= nil or not err then
+      had[#had + 1] = name
+    end
+  end
+  r.variables = had
+  return #had == 0 and "the server has no such session variables" or nil
 end
 
 -- ---- what the server must have, run by a superuser ----
@@ -153,43 +180,50 @@ leaks.setup = {
   "CREATE OR REPLACE TABLE app.t (n INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(100)) ENGINE = InnoDB",
   "CREATE OR REPLACE TABLE app.fixed (n INT PRIMARY KEY, owner VARBINARY(100)) ENGINE = InnoDB",
   "INSERT INTO app.fixed SELECT seq, 'nobody' FROM seq_1_to_100",
-  "CREATE OR REPLACE TABLE app.versioned (n INT) WITH SYSTEM VERSIONING",
+  "CREATE OR REPLACE TABLE app.versioned (n INT)"
+    .. (dialect.has "SYSTEM VERSIONING" and " WITH SYSTEM VERSIONING" or ""),
   "INSERT INTO app.versioned VALUES (1)",
   "CREATE OR REPLACE TABLE app.distributed (id VARCHAR(20))",
   "CREATE OR REPLACE TABLE app.loaded (line TEXT)",
-  "CREATE OR REPLACE SEQUENCE app.numbers",
   "CREATE OR REPLACE TABLE other.secret (n INT)",
   "CREATE OR REPLACE DATABASE western CHARACTER SET latin1 COLLATE latin1_german1_ci",
+  "CREATE OR REPLACE PROCEDURE app.many_results() BEGIN SELECT SLEEP(0.05); SELECT SLEEP(0.2); SELECT 3; END",
+  "CREATE OR REPLACE FUNCTION app.hidden() RETURNS INT BEGIN SET @hidden = 1; RETURN 1; END",
+  "CREATE OR REPLACE FUNCTION app.set_mode() RETURNS INT BEGIN SET SESSION sql_mode = 'ANSI_QUOTES'; RETURN 1; END",
+  "SET GLOBAL local_infile = 1",
+}
+
+local function also(needed, statements)
+  if dialect.has(needed) then
+    table.move(statements, 1, #statements, #leaks.setup + 1, leaks.setup)
+  end
+end
+
+also("SEQUENCE", { "CREATE OR REPLACE SEQUENCE app.numbers" })
+also("ROLE", {
   "CREATE OR REPLACE ROLE keeper",
   "CREATE OR REPLACE ROLE clerk",
   "GRANT SELECT ON other.* TO keeper",
   "CREATE OR REPLACE PROCEDURE app.become_keeper() SQL SECURITY INVOKER SET ROLE keeper",
   "CREATE OR REPLACE FUNCTION app.keeper_too() RETURNS INT SQL SECURITY INVOKER BEGIN SET ROLE keeper; RETURN 1; END",
-  "CREATE OR REPLACE PROCEDURE app.many_results() BEGIN SELECT SLEEP(0.05); SELECT SLEEP(0.2); SELECT 3; END",
-  "CREATE OR REPLACE FUNCTION app.hidden() RETURNS INT BEGIN SET @hidden = 1; RETURN 1; END",
-  "CREATE OR REPLACE FUNCTION app.mode() RETURNS INT BEGIN SET SESSION sql_mode = 'ANSI_QUOTES'; RETURN 1; END",
-}
+})
 
 -- member has a role that is not in force at connect, deputy a default role and another, late none until it
 -- connects, outsider none.
 for _, host in ipairs { "'%'", "'localhost'" } do
   for _, account in ipairs { "member", "deputy", "late", "outsider" } do
     local name = account .. "@" .. host
-    for _, statement in ipairs {
+    also(nil, {
       ("CREATE OR REPLACE USER %s IDENTIFIED BY 'secret'"):format(name),
       ("GRANT ALL ON app.* TO %s"):format(name),
-    } do
-      table.insert(leaks.setup, statement)
-    end
+    })
   end
-  for _, statement in ipairs {
+  also("ROLE", {
     "GRANT keeper TO member@" .. host,
     "GRANT keeper TO deputy@" .. host,
     "GRANT clerk TO deputy@" .. host,
     ("SET DEFAULT ROLE keeper FOR deputy@%s"):format(host),
-  } do
-    table.insert(leaks.setup, statement)
-  end
+  })
 end
 
 local function empty(...)
@@ -208,7 +242,7 @@ section "Transactions"
 row {
   name = "open transaction with uncommitted rows",
   dirty = sql("START TRANSACTION", "INSERT INTO t (v) VALUES ('uncommitted')"),
-  probe = ask("@@in_transaction", "COUNT(*) FROM t"),
+  probe = ask(dialect.in_transaction, "COUNT(*) FROM t"),
   clean = "0 | 0",
   alone = true,
 }
@@ -231,7 +265,7 @@ row {
 row {
   name = "metadata locks of a transaction",
   dirty = sql("START TRANSACTION", "SELECT * FROM versioned"),
-  probe = try_elsewhere "ALTER TABLE versioned NOWAIT COMMENT 'changed'",
+  probe = try_elsewhere("ALTER TABLE versioned " .. dialect.nowait .. " COMMENT 'changed'"),
   clean = "ok",
   alone = true,
 }
@@ -267,7 +301,7 @@ row {
 row {
   name = "isolation level of the session",
   dirty = sql "SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE",
-  probe = ask "@@tx_isolation",
+  probe = ask("@@" .. dialect.isolation_variable),
 }
 row {
   name = "isolation level of the next transaction",
@@ -285,7 +319,7 @@ row {
 row {
   name = "read-only session",
   dirty = sql "SET SESSION TRANSACTION READ ONLY",
-  probe = ask "@@tx_read_only",
+  probe = ask("@@" .. dialect.read_only_variable),
   clean = "0",
   alone = true, -- a write that it refuses makes mypool retire the connection
 }
@@ -337,7 +371,7 @@ row {
     conn:release()
   end,
   plain = false,
-  probe = ask("@@in_transaction", "COUNT(*) FROM t"),
+  probe = ask(dialect.in_transaction, "COUNT(*) FROM t"),
   clean = "0 | 0",
   leaks = false,
   alone = true,
@@ -390,7 +424,8 @@ row {
   dirty = prepare_xa,
   probe = try("START TRANSACTION", "ROLLBACK"),
   clean = "ok",
-  connection = "discarded",
+  connection = dialect.has "XA PREPARE" and "discarded" or "kept",
+  leaks = dialect.has "XA PREPARE" and "reuse",
   cleanup = roll_back_xa,
   spoils = true,
 }
@@ -404,7 +439,8 @@ row {
   end,
   clean = "committed, rows: 1",
   harm = "breaks",
-  connection = "discarded",
+  connection = dialect.has "XA PREPARE" and "discarded" or "kept",
+  leaks = dialect.has "XA PREPARE" and "reuse",
   spoils = true,
   note = "after a reset MariaDB 10.11 answers XA COMMIT with success, loses the rows, and keeps their locks; only "
     .. "closing the connection is right",
@@ -435,7 +471,7 @@ section "Variables"
 variables(nil, { sql_mode = "'ANSI_QUOTES,PIPES_AS_CONCAT'" })
 row {
   name = "sql_mode, set inside a stored function",
-  dirty = sql("SET SESSION sql_mode = 'ANSI_QUOTES'", "SELECT mode()"),
+  dirty = sql("SET SESSION sql_mode = 'ANSI_QUOTES'", "SELECT set_mode()"),
   probe = ask "@@sql_mode",
 }
 variables(nil, { time_zone = "'-07:00'" })
@@ -521,6 +557,7 @@ variables(nil, { auto_increment_increment = "7", auto_increment_offset = "3" })
 variables(nil, { sql_auto_is_null = "1" })
 row {
   name = "system_versioning_asof: queries look into the past",
+  needs = "SYSTEM VERSIONING",
   dirty = sql "SET SESSION system_versioning_asof = '1990-01-01 00:00:00'",
   probe = ask "COUNT(*) FROM versioned",
   clean = "1",
@@ -552,8 +589,11 @@ row {
       run(conn, "SELECT COUNT(*) FROM fixed")
     end
   end,
-  probe = ask "VARIABLE_VALUE > 30 FROM information_schema.session_status WHERE VARIABLE_NAME = 'COM_SELECT'",
-  clean = "0",
+  probe = function(conn)
+    local status = assert(conn:query "SHOW SESSION STATUS LIKE 'Com_select'")[1]
+    return tostring(tonumber(status.Value or status[2]) > 30)
+  end,
+  clean = "false",
 }
 
 -- ------------------------------------------------------------------------------------------------
@@ -661,9 +701,10 @@ row {
   database = false,
   dirty = sql(
     "USE other",
-    "SET SESSION sql_select_limit = 1, sql_mode = 'ORACLE,NO_BACKSLASH_ESCAPES', max_error_count = 0, sql_notes = 0",
+    "SET SESSION sql_select_limit = 1, max_error_count = 0, sql_notes = 0",
+    ("SET SESSION sql_mode = '%sNO_BACKSLASH_ESCAPES'"):format(dialect.has "ORACLE" and "ORACLE," or ""),
     "SET NAMES gbk",
-    "SET SESSION optimizer_switch = 'subquery_cache=off', sql_buffer_result = 1, profiling_history_size = 100",
+    "SET SESSION optimizer_switch = 'index_merge=off', sql_buffer_result = 1, profiling_history_size = 100",
     "LOCK TABLES secret READ"
   ),
   probe = ask "DATABASE()",
@@ -682,7 +723,7 @@ row {
 row {
   name = "the default database dropped",
   dirty = function(conn, env)
-    run(env.observer, "CREATE OR REPLACE DATABASE doomed")
+    dialect.run(env.observer, "CREATE OR REPLACE DATABASE doomed")
     run(conn, "USE doomed")
     run(env.observer, "DROP DATABASE doomed")
   end,
@@ -692,13 +733,15 @@ row {
 }
 row {
   name = "SET ROLE",
+  needs = "ROLE",
   account = "member",
   dirty = sql "SET ROLE keeper",
-  probe = ask "CURRENT_ROLE()",
+  probe = ask(dialect.current_role),
   clean = "NULL",
 }
 row {
   name = "SET ROLE: its privileges",
+  needs = "ROLE",
   account = "member",
   dirty = sql "SET ROLE keeper",
   probe = try "SELECT * FROM other.secret",
@@ -706,28 +749,32 @@ row {
 }
 row {
   name = "SET ROLE inside a procedure",
+  needs = "ROLE",
   account = "member",
   dirty = sql "CALL become_keeper()",
-  probe = ask "CURRENT_ROLE()",
+  probe = ask(dialect.current_role),
   clean = "NULL",
 }
 row {
   name = "SET ROLE inside a function, called by a SELECT",
+  needs = "ROLE",
   account = "member",
   dirty = sql "SELECT keeper_too()",
-  probe = ask "CURRENT_ROLE()",
+  probe = ask(dialect.current_role),
   clean = "NULL",
   note = "nothing in the text of the statement shows it",
 }
 row {
   name = "SET ROLE to another than the default role",
+  needs = "ROLE",
   account = "deputy",
   dirty = sql "SET ROLE clerk",
-  probe = ask "CURRENT_ROLE()",
+  probe = ask(dialect.current_role),
   clean = "keeper",
 }
 row {
   name = "SET ROLE NONE, where there is a default role",
+  needs = "ROLE",
   account = "deputy",
   dirty = sql "SET ROLE NONE",
   probe = try "SELECT * FROM other.secret",
@@ -736,6 +783,7 @@ row {
 for _, database in ipairs { "app", false } do
   row {
     name = "SET ROLE to one granted after the connect" .. (database and "" or ", where no database was named"),
+    needs = "ROLE",
     account = "late",
     database = database,
     dirty = function(conn, env)
@@ -744,14 +792,14 @@ for _, database in ipairs { "app", false } do
       end
       run(conn, "SET ROLE keeper")
     end,
-    probe = ask "CURRENT_ROLE()",
+    probe = ask(dialect.current_role),
     clean = "NULL",
     cleanup = function(env)
       for _, host in ipairs { "'%'", "'localhost'" } do
         run(env.observer, "REVOKE keeper FROM late@" .. host)
       end
     end,
-    connection = "discarded",
+    connection = dialect.has "APPLICABLE_ROLES" and "discarded" or "kept",
     alone = true,
   }
 end
@@ -787,6 +835,7 @@ row {
 }
 row {
   name = "temporary sequence",
+  needs = "SEQUENCE",
   dirty = sql "CREATE TEMPORARY SEQUENCE mine START WITH 500",
   probe = try "SELECT NEXTVAL(mine)",
   clean = "error 4091",
@@ -838,7 +887,7 @@ row {
 row {
   name = "FLUSH TABLES … WITH READ LOCK",
   dirty = sql "FLUSH TABLES fixed WITH READ LOCK",
-  probe = try_elsewhere "ALTER TABLE fixed NOWAIT COMMENT 'changed'",
+  probe = try_elsewhere("ALTER TABLE fixed " .. dialect.nowait .. " COMMENT 'changed'"),
   clean = "ok",
   alone = true,
 }
@@ -851,6 +900,7 @@ row {
 }
 row {
   name = "BACKUP STAGE START",
+  needs = "BACKUP STAGE",
   dirty = sql "BACKUP STAGE START",
   probe = try "BACKUP STAGE END",
   clean = "error 4146",
@@ -858,6 +908,7 @@ row {
 }
 row {
   name = "BACKUP STAGE BLOCK_COMMIT",
+  needs = "BACKUP STAGE",
   dirty = sql("BACKUP STAGE START", "BACKUP STAGE BLOCK_COMMIT"),
   probe = try_elsewhere "INSERT INTO t (v) VALUES ('x')",
   clean = "ok",
@@ -866,8 +917,9 @@ row {
 }
 row {
   name = "BACKUP LOCK",
+  needs = "BACKUP LOCK",
   dirty = sql "BACKUP LOCK fixed",
-  probe = try_elsewhere "ALTER TABLE fixed NOWAIT COMMENT 'changed'",
+  probe = try_elsewhere("ALTER TABLE fixed " .. dialect.nowait .. " COMMENT 'changed'"),
   clean = "ok",
   alone = true,
 }
@@ -946,6 +998,7 @@ row {
 }
 row {
   name = "LASTVAL() of a sequence",
+  needs = "SEQUENCE",
   dirty = sql "SELECT NEXTVAL(numbers)",
   probe = ask "LASTVAL(numbers)",
   clean = "NULL",
@@ -962,7 +1015,7 @@ row {
     return "nothing"
   end,
   clean = "nothing",
-  connection = "discarded",
+  connection = dialect.has "profiles that outlive a reset" and "discarded" or "kept",
   note = "no command drops the list at once: only the end of a statement that is profiled and leaves no room for it",
 }
 row {
@@ -970,7 +1023,7 @@ row {
   dirty = sql "SET profiling = 1, profiling_history_size = 33",
   probe = ask("@@profiling", "@@profiling_history_size"),
   alone = true,
-  connection = "discarded",
+  connection = dialect.has "profiles that outlive a reset" and "discarded" or "kept",
   note = "after the server's reset the variable is 0, and yet it goes on to profile",
 }
 row {
@@ -980,7 +1033,7 @@ row {
     run(conn, "INSERT INTO t (v) VALUES ('half')")
     conn:query "SELECT * FROM missing"
   end,
-  probe = ask("@@in_transaction", "COUNT(*) FROM t"),
+  probe = ask(dialect.in_transaction, "COUNT(*) FROM t"),
   clean = "0 | 0",
   alone = true,
 }
@@ -1029,8 +1082,8 @@ unfinished {
 unfinished {
   name = "a transaction left while its INSERT was under way",
   before = "START TRANSACTION",
-  sql = "INSERT INTO t SELECT NULL, SLEEP(0.2) RETURNING n",
-  probe = ask("@@in_transaction", "COUNT(*) FROM t"),
+  sql = "INSERT INTO t SELECT NULL, SLEEP(0.2)" .. (dialect.has "RETURNING" and " RETURNING n" or ""),
+  probe = ask(dialect.in_transaction, "COUNT(*) FROM t"),
   clean = "0 | 0",
 }
 row {
@@ -1049,11 +1102,13 @@ row {
 }
 row {
   name = "a statement ended by max_statement_time",
+  needs = "a limit of time",
   dirty = function(conn)
     run(conn, "SET @mine = 1")
-    conn:query "SET STATEMENT max_statement_time = 0.02 FOR SELECT COUNT(*) FROM fixed a, fixed b, fixed c, fixed d"
+    run(conn, dialect.limit_time(0.02))
+    conn:query "SELECT COUNT(*) FROM fixed a, fixed b, fixed c, fixed d"
   end,
-  probe = ask("@mine", "@@max_statement_time = 0"),
+  probe = ask("@mine", ("@@%s = 0"):format(dialect.time_variable)),
   clean = "NULL | 1",
   alone = true,
 }
@@ -1177,7 +1232,7 @@ local function prepared_count(_, env)
   for _ = 1, 50 do
     count = value(
       env.observer,
-      "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'PREPARED_STMT_COUNT'"
+      ("SELECT VARIABLE_VALUE FROM %s WHERE VARIABLE_NAME = 'PREPARED_STMT_COUNT'"):format(dialect.status "global")
     )
     if count == "0" then
       break

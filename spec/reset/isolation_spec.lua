@@ -1,5 +1,6 @@
 -- Nothing of one borrower reaches the next: every row of spec/matrix/leaks.lua.
 
+local dialect = require "spec.servers.dialect"
 local isolation = require "spec.matrix.isolation"
 local leaks = require "spec.matrix.leaks"
 local mypool = require "mypool"
@@ -19,7 +20,7 @@ local function wanted(row)
   if row.exception then
     return "leaks"
   end
-  return row.connection == "discarded" and "replaced" or "clean"
+  return (row.connection == "discarded" or dialect.lacks "COM_RESET_CONNECTION") and "replaced" or "clean"
 end
 
 local function describe_outcome(row, verdict, seen, clean)
@@ -30,6 +31,10 @@ for _, transport in ipairs(isolation.transports) do
   describe("over " .. transport .. ", the next borrower finds no trace of", function()
     leaks.each(function(row)
       it(row.name .. (row.exception and " (an exception: it does)" or ""), function()
+        local lacks = leaks.lacks(row, world.observer) or transport == "tcp" and dialect.lacks "logins without TLS"
+        if lacks then
+          return pending(lacks)
+        end
         local verdict, seen, clean = isolation.measure(world, row, "mypool", transport)
         assert.equal(wanted(row), verdict, describe_outcome(row, verdict, seen, clean))
       end)
@@ -53,6 +58,10 @@ describe("on a connection that nobody cleans well, the probe sees", function()
       return
     end
     it(row.name, function()
+      local lacks = leaks.lacks(row, world.observer)
+      if lacks then
+        return pending(lacks)
+      end
       local treatment = row.leaks or "reuse"
       local verdict, seen = isolation.measure(world, row, treatment, "socket")
       assert.is_true(
@@ -137,9 +146,7 @@ describe("a session variable", function()
     local pool = pools.new(isolation.options(world, {}, "socket"))
     local conn = assert(pool:checkout())
     local id = conn:id()
-    local variables = assert(conn:query [[
-      SELECT * FROM information_schema.SYSTEM_VARIABLES
-      WHERE VARIABLE_SCOPE LIKE 'SESSION%' AND READ_ONLY = 'NO' ORDER BY VARIABLE_NAME]])
+    local variables = assert(conn:query(dialect.session_variables))
     conn:release()
     local changed, last = 0, nil
     for _, variable in ipairs(variables) do
@@ -159,7 +166,7 @@ describe("a session variable", function()
         conn:release()
       end
     end
-    assert.is_true(changed > 150, "only " .. changed .. " could be changed at all")
+    assert.is_true(changed > 120, "only " .. changed .. " could be changed at all")
   end)
 end)
 
@@ -174,7 +181,8 @@ describe("8 connections in 10,000 loans that dirty them at random", function()
   local function rows_that_go_together()
     local rows = {}
     leaks.each(function(row)
-      if not (row.alone or row.loan or row.exception or row.connection or row.account or row.database ~= nil) then
+      local special = row.alone or row.loan or row.exception or row.connection or row.account or row.database ~= nil
+      if not special and not leaks.lacks(row, world.observer) then
         rows[#rows + 1] = row
       end
     end)
