@@ -251,11 +251,7 @@ end
 local function start_servers()
   local no_patience = "--innodb-lock-wait-timeout=0"
   local a = server.start { options = { no_patience } }
-  local b = server.start {
-    options = { no_patience, "--innodb-rollback-on-timeout=1", "--bind-address=127.0.0.2", "--port=" .. a.port },
-  }
-  b.host, b.port = "127.0.0.2", a.port
-  servers = { a, b }
+  servers = { a, server.twin(a, { no_patience, "--innodb-rollback-on-timeout=1" }) }
   for _, s in ipairs(servers) do
     strangers.prepare(s)
     s:sql "CREATE TABLE soak (k VARCHAR(20), v TEXT, KEY (k))"

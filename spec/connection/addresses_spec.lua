@@ -2,23 +2,15 @@
 
 local monotime = require("cqueues").monotime
 
+local fixture = require "spec.support.fixture"
 local names = require "spec.servers.names"
 local program = require "spec.support.program"
 local relay = require "spec.servers.relay"
-local server = require "spec.servers.server"
 local tls = require "spec.servers.tls"
 
 local DEAD, ALIVE = "127.0.0.8", "127.0.0.9"
 
-local s
-
-setup(function()
-  s = server.start { options = { "--bind-address=" .. ALIVE, tls.server_options() } }
-end)
-
-teardown(function()
-  s:remove()
-end)
+local s = fixture.server { tls = true, options = { "--bind-address=" .. ALIVE } }
 
 -- Runs the text with `pool`, `check`, and, under a scheduler, `cqueues` at hand. Returns what it prints.
 local plain = [[

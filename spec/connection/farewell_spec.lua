@@ -3,24 +3,18 @@
 
 local mypool = require "mypool"
 local eventually = require "spec.support.eventually"
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
 local relay = require "spec.servers.relay"
 local server = require "spec.servers.server"
+local sleep = require "spec.support.sleep"
 local tls = require "spec.servers.tls"
 
 local connections = 10 -- at a time
 local rounds = os.getenv "MYPOOL_THOROUGH" and 100 or 1
 
-local s
-
-setup(function()
-  s = server.start { options = { tls.server_options() } }
-end)
-
-teardown(function()
-  s:remove()
-end)
+local s = fixture.server { tls = true }
 
 after_each(pools.close)
 
@@ -42,18 +36,7 @@ end
 
 -- Uses all connections of a pool; they are idle then, and the replies to their resets may be on their way.
 local function use(pool)
-  local loans = {}
-  for i = 1, connections do
-    loans[i] = assert(pool:checkout())
-    assert(loans[i]:query "SET @a = 1")
-  end
-  for _, loan in ipairs(loans) do
-    loan:release()
-  end
-end
-
-local function sleep(seconds)
-  os.execute("sleep " .. seconds)
+  pools.fill(pool, connections)
 end
 
 local places = {
@@ -222,8 +205,7 @@ end
 describe("an unfinished statement", function()
   it("ends as an aborted client", function()
     assert_aborts(1, function()
-      local pool = pools.new(s:options())
-      local loan = assert(pool:checkout())
+      local pool, loan = pools.lend(s:options())
       local next_row, state = loan:rows "SELECT seq FROM seq_1_to_1000000"
       assert(next_row(state))
       pool:close()

@@ -2,6 +2,7 @@
 
 local core = require "mypool.core"
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
@@ -19,15 +20,11 @@ local methods = {
 }
 
 describe("a connection", function()
-  local s, pool, conn
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
+  local pool, conn
 
   before_each(function()
-    pool = pools.new(s:options { max_size = 2 })
-    conn = assert(pool:checkout())
+    pool, conn = pools.lend(s:options { max_size = 2 })
   end)
 
   after_each(pools.close)
@@ -232,11 +229,7 @@ describe("a connection", function()
 end)
 
 describe("a connection that is forgotten", function()
-  local s
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
 
   after_each(pools.close)
 

@@ -1,10 +1,11 @@
 -- What an error says of its statement: "no" only where nothing of it can have stayed, whatever way it was run.
 
 local dialect = require "spec.servers.dialect"
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
-local server = require "spec.servers.server"
 
-local s, pool, conn, blocker
+local s = fixture.shared_server()
+local pool, conn, blocker
 
 -- The assert of a program: that of busted makes strings of errors.
 local function must(ok, ...)
@@ -60,7 +61,6 @@ for _, name in ipairs { "execute", "one", "value", "rows" } do
 end
 
 setup(function()
-  s = server.shared()
   s:sql [[
     CREATE OR REPLACE TABLE app.payments (n INT) ENGINE=InnoDB;
     CREATE OR REPLACE TABLE app.accounts (id INT PRIMARY KEY, v INT) ENGINE=InnoDB;
@@ -73,8 +73,7 @@ setup(function()
 end)
 
 before_each(function()
-  pool = pools.new(s:options { max_size = 2, init_sql = "SET innodb_lock_wait_timeout = 0" })
-  conn = assert(pool:checkout())
+  pool, conn = pools.lend(s:options { max_size = 2, init_sql = "SET innodb_lock_wait_timeout = 0" })
   assert(conn:query "DELETE FROM payments")
   blocker = assert(pool:begin())
   assert(blocker:query "SELECT * FROM accounts FOR UPDATE")

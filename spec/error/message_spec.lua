@@ -3,15 +3,15 @@
 local dialect = require "spec.servers.dialect"
 local dkjson = require "dkjson"
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
-local server = require "spec.servers.server"
 
 describe("an error", function()
-  local s, pool
+  local s = fixture.shared_server()
+  local pool
 
   setup(function()
-    s = server.shared()
     s:sql [[
       CREATE OR REPLACE TABLE guarded (id VARCHAR(200) DEFAULT (UUID()) PRIMARY KEY, n INT, short VARCHAR(5), d DATE,
         x DECIMAL(4,2), tiny TINYINT, b VARBINARY(50) UNIQUE, j JSON, two VARCHAR(100), UNIQUE (n, two))]]

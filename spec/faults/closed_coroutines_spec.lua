@@ -2,19 +2,14 @@
 --
 -- See closed_coroutines.lua for the programs, and trials.lua for how long, and how one is repeated.
 
-local server = require "spec.servers.server"
+local fixture = require "spec.support.fixture"
 local trials = require "spec.support.trials"
 local waiting_calls = require "spec.support.waiting_calls"
 
-local s
+local s = fixture.server()
 
 setup(function()
-  s = server.start()
   waiting_calls.prepare(s)
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 it("random programs whose coroutines end in the middle of calls leave every place free at once", function()

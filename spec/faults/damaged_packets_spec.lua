@@ -5,22 +5,17 @@
 
 local cqueues = require "cqueues"
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local program = require "spec.support.program"
 local relay = require "spec.servers.relay"
 local scripted_server = require "spec.servers.scripted_server"
-local server = require "spec.servers.server"
 local trials = require "spec.support.trials"
 
-local s
+local s = fixture.server()
 
 setup(function()
-  s = server.start()
   s:sql "CREATE TABLE damaged (n INT)"
   s:sql "DELIMITER //\nCREATE PROCEDURE two_results() BEGIN SELECT 1 AS a; SELECT 2 AS b; END//"
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 for _, how in ipairs { "corrupted", "rogue" } do

@@ -1,20 +1,15 @@
 -- Deaths in the pool: one dead session makes the pool look at all its idle ones before it lends any of them.
 
+local fixture = require "spec.support.fixture"
 local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.servers.server"
 local whole = require "spec.support.whole"
 
-local s
+local s = fixture.server()
 
 setup(function()
-  s = server.start()
   s:sql "CREATE TABLE app.runs (n INT)"
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 before_each(function()
@@ -25,15 +20,7 @@ after_each(pools.close)
 
 -- Borrows so many connections, uses and releases them. Returns their ids in the order in which they will be lent.
 local function fill(pool, count)
-  local conns, ids = {}, {}
-  for i = 1, count do
-    conns[i] = assert(pool:checkout())
-    assert(conns[i]:query "SET @left_behind = 1")
-    ids[count + 1 - i] = conns[i]:id()
-  end
-  for i = 1, count do
-    conns[i]:release()
-  end
+  local ids = pools.fill(pool, count)
   os.execute "sleep 0.05" -- the resets are answered
   assert.equal(count, pool:stats().idle)
   return ids
@@ -48,16 +35,11 @@ local function enter(faults)
   assert.equal(1, rows())
 end
 
-local modes = {
-  { name = "in a plain program", run = function(f)
-    f()
-  end },
-  schedulers.cqueues(),
-}
+local modes = { schedulers.plain(), schedulers.cqueues() }
 
 for _, mode in ipairs(modes) do
   for _, way in ipairs { "options", "tcp_options" } do
-    local name = ("%s over %s"):format(mode.wait and "under " .. mode.name or mode.name, way)
+    local name = ("%s over %s"):format(mode.where, way)
 
     local function new()
       return pools.new(s[way](s, { max_size = 10, wait = mode.wait }))

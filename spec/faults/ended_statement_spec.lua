@@ -3,23 +3,18 @@
 
 local cqueues = require "cqueues"
 local eventually = require "spec.support.eventually"
+local fixture = require "spec.support.fixture"
 local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.servers.server"
 local whole = require "spec.support.whole"
 
 local scheduler = schedulers.cqueues()
-local s
+local s = fixture.server()
 
 setup(function()
-  s = server.start()
   s:sql "CREATE TABLE app.runs (n INT PRIMARY KEY)"
   s:sql "CREATE TABLE app.locked (n INT PRIMARY KEY); INSERT INTO app.locked VALUES (1), (2)"
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 before_each(function()

@@ -1,19 +1,14 @@
 -- fork(2): a child has copies of its parent's handles, but the sockets, epoll sets and eventfds behind them are
 -- shared. Whatever it does with them, its parent notices nothing; and it can open sessions of its own.
 
+local fixture = require "spec.support.fixture"
 local ledger = require "tools.ledger"
 local program = require "spec.support.program"
-local server = require "spec.servers.server"
 
-local s
+local s = fixture.server()
 
 setup(function()
-  s = server.start()
   s:sql "CREATE TABLE app.t (n INT) ENGINE=InnoDB"
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 -- The wait function gives up when no wake-up came: one that got lost would go unnoticed else.

@@ -3,21 +3,16 @@
 -- not survive that.)
 
 local embedded = require "spec.support.embedded"
+local fixture = require "spec.support.fixture"
 local ledger = require "tools.ledger"
-local server = require "spec.servers.server"
 
 local stride = os.getenv "MYPOOL_THOROUGH" and 1 or 5 -- which of them fail: each, or some
 
-local s
+local s = fixture.server()
 
 setup(function()
-  s = server.start()
   s:sql "CREATE TABLE app.t (n INT, x VARCHAR(20)) ENGINE=InnoDB"
   s:sql "DELIMITER //\nCREATE PROCEDURE app.two() BEGIN SELECT 1 AS a; SELECT seq FROM seq_1_to_3; END//"
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 -- Returns how many allocations failed.

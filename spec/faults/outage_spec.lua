@@ -2,25 +2,17 @@
 -- it is back, so is the pool, without a rush of connects.
 
 local cqueues = require "cqueues"
+local fixture = require "spec.support.fixture"
 local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
 local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.servers.server"
 local socket = require "cqueues.socket"
 local times = require "spec.support.times"
 
 local scheduler = schedulers.cqueues()
 local now, run, sleep = cqueues.monotime, scheduler.run, scheduler.sleep
-local s
-
-setup(function()
-  s = server.start()
-end)
-
-teardown(function()
-  s:remove()
-end)
+local s = fixture.server()
 
 after_each(pools.close)
 

@@ -1,23 +1,15 @@
 -- mypool in a process: signals, other programs that it runs, several Lua states and threads, its end, and long use.
 
 local embedded = require "spec.support.embedded"
+local fixture = require "spec.support.fixture"
 local ledger = require "tools.ledger"
 local program = require "spec.support.program"
 local resolver = require "spec.servers.resolver"
-local server = require "spec.servers.server"
 local tls = require "spec.servers.tls"
 
 local sanitized = os.getenv "MYPOOL_PRELOAD" ~= nil
 
-local s
-
-setup(function()
-  s = server.start { options = { tls.server_options() } }
-end)
-
-teardown(function()
-  s:remove()
-end)
+local s = fixture.server { tls = true }
 
 local function prelude()
   return ([[

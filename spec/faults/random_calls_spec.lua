@@ -3,23 +3,18 @@
 --
 -- See random_calls.lua for the programs, and trials.lua for how long, and how one is repeated.
 
-local server = require "spec.servers.server"
+local fixture = require "spec.support.fixture"
 local trials = require "spec.support.trials"
 
-local s
+local s = fixture.server()
 
 setup(function()
-  s = server.start()
   s:sql "CREATE TABLE t (n INT)"
   s:sql [[CREATE TABLE kinds (a INT, b VARCHAR(20), c DOUBLE, d DECIMAL(10,2), e DATETIME, f BIT(5), g BLOB, h JSON)]]
   s:sql "INSERT INTO kinds VALUES (1, 'x', 2.5, 3.25, NOW(), b'1', 'bytes', '{}')"
   s:sql "INSERT INTO kinds VALUES (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
   s:sql "DELIMITER //\nCREATE PROCEDURE two() BEGIN SELECT 1 AS a; SELECT seq FROM seq_1_to_3000; END//"
   s:sql "DELIMITER //\nCREATE PROCEDURE half() BEGIN SELECT 1 AS a; SIGNAL SQLSTATE '45000'; END//"
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 for _, mode in ipairs { "plain", "cqueues", "own" } do

@@ -6,8 +6,8 @@
 
 local mypool = require "mypool"
 local changes = require "spec.support.mode_changes"
+local fixture = require "spec.support.fixture"
 local random_sql = require "spec.support.random_sql"
-local server = require "spec.servers.server"
 
 local one_of, chance = random_sql.one_of, random_sql.chance
 local seed = math.tointeger(tonumber(os.getenv "MYPOOL_SEED" or 20240229))
@@ -22,7 +22,8 @@ local charsets = { "utf8mb4", "utf8mb4", "utf8mb3", "latin1", "gbk", "sjis", "cp
 local collations = { "utf8mb4_unicode_ci", "utf8mb4_bin", "utf8mb4_uca1400_ai_ci", "utf8mb4_nopad_bin" }
 
 describe("a random statement", function()
-  local s, pools, made, cases, counts
+  local s = fixture.server()
+  local pools, made, cases, counts
   local history -- of the changes of the loan
   local utf8_throughout -- the loan's session has had no other charset
   local collation -- of the pool; for a parameter it is not once a charset of the same name was set
@@ -35,7 +36,6 @@ describe("a random statement", function()
   end
 
   setup(function()
-    s = server.start()
     local conn <close> = assert(mypool.new(s:options()):checkout())
     changes.prepare(conn)
     assert(conn:query "CREATE FUNCTION canary() RETURNS INT BEGIN SET @hit = 1; RETURN 1; END")
@@ -45,7 +45,6 @@ describe("a random statement", function()
 
   teardown(function()
     close_pools()
-    s:remove()
   end)
 
   local function pool_of(options)

@@ -38,14 +38,7 @@ end
 
 -- So many sessions of the pool lie idle.
 local function warm(pool, count)
-  local conns = {}
-  for i = 1, count do
-    conns[i] = assert(pool:checkout())
-    assert(conns[i]:query "SELECT 1")
-  end
-  for _, conn in ipairs(conns) do
-    conn:release()
-  end
+  pools.fill(pool, count, "SELECT 1")
 end
 
 local function insert(owner)

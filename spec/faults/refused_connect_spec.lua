@@ -121,12 +121,7 @@ local faults = {
   end },
 }
 
-local modes = {
-  { name = "in a plain program", run = function(f)
-    f()
-  end },
-  schedulers.cqueues(),
-}
+local modes = { schedulers.plain(), schedulers.cqueues() }
 
 for _, mode in ipairs(modes) do
   local function new(fault, options)
@@ -173,7 +168,7 @@ for _, mode in ipairs(modes) do
     end
   end
 
-  describe(mode.wait and "under " .. mode.name or mode.name, function()
+  describe(mode.where, function()
     before_each(function()
       s:sql(restore)
       s:sql "FLUSH USER_RESOURCES"

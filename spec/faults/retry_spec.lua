@@ -2,19 +2,18 @@
 -- its statement ran, and that the pool and the server agree on their sessions afterwards.
 
 local is_error = require("mypool").is_error
+local fixture = require "spec.support.fixture"
 local ledger = require "tools.ledger"
 local monotime = require("cqueues").monotime
 local plain = require "spec.plain"
 local pools = require "spec.support.pools"
-local relay = require "spec.servers.relay"
-local server = require "spec.servers.server"
 
-local s, r, observer
+local s = fixture.server()
+local r = fixture.relay(s)
+local observer
 local last_n = 1000 -- of four digits, so that statements are of one length
 
 setup(function()
-  s = server.start()
-  r = relay.start { host = s.host, port = s.port }
   observer = assert(plain.connect { socket = s.socket, user = "root", database = "app" })
   assert(observer:query "CREATE TABLE runs (n INT) ENGINE=InnoDB")
   s:sql [[DELIMITER //
@@ -25,8 +24,6 @@ end)
 
 teardown(function()
   observer:close()
-  r:stop()
-  s:remove()
 end)
 
 after_each(function()

@@ -2,27 +2,14 @@
 
 local cqueues = require "cqueues"
 local eventually = require "spec.support.eventually"
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
-local relay = require "spec.servers.relay"
-local server = require "spec.servers.server"
+local sleep = require "spec.support.sleep"
 
-local s, r
-
-setup(function()
-  s = server.start()
-  r = relay.start { port = s.port }
-end)
-
-teardown(function()
-  r:stop()
-  s:remove()
-end)
+local s = fixture.server()
+local r = fixture.relay(s)
 
 after_each(pools.close)
-
-local function sleep(seconds)
-  os.execute("sleep " .. seconds)
-end
 
 -- One that leaves something behind, so that it has to be reset; whatever comes of it.
 local function loan(pool)

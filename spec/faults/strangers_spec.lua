@@ -21,9 +21,7 @@ describe("a time limit #slow", function()
 
   setup(function()
     local a = server.start()
-    local b = server.start { options = { "--bind-address=127.0.0.2", "--port=" .. a.port } }
-    b.host, b.port = "127.0.0.2", a.port
-    servers = { a, b }
+    servers = { a, server.twin(a) }
     for _, s in ipairs(servers) do
       strangers.prepare(s)
       s:sql "CREATE TABLE once (id INT, zero INT, KEY (id))"

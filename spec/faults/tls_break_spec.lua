@@ -1,30 +1,20 @@
 -- An encrypted connection that breaks takes no other with it: OpenSSL notes its failure where others would find it,
 -- once in the middle of every wait of theirs.
 
+local fixture = require "spec.support.fixture"
 local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
-local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.servers.server"
 local tls = require "spec.servers.tls"
 
-local s
-local r -- to those that break
-local slow -- to those that must not: no answer is there at once, and none in one piece
+local s = fixture.server { tls = true }
+local r = fixture.relay(s) -- to those that break
+local slow = fixture.relay(s) -- to those that must not: no answer is there at once, and none in one piece
 local fast_enough = 2000000 -- bytes a second
 
 setup(function()
-  s = server.start { options = { tls.server_options() } }
-  r = relay.start { host = s.host, port = s.port }
-  slow = relay.start { host = s.host, port = s.port }
   slow:delay(1)
   slow:throttle(fast_enough)
-end)
-
-teardown(function()
-  r:stop()
-  slow:stop()
-  s:remove()
 end)
 
 after_each(pools.close)

@@ -1,18 +1,19 @@
 -- TLS: who is not proven to be the server gets neither a password nor a statement, and what is wrong with a
 -- certificate is said at once.
 
+local fixture = require "spec.support.fixture"
 local ledger = require "tools.ledger"
 local monotime = require("cqueues").monotime
 local plain = require "spec.plain"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
-local relay = require "spec.servers.relay"
 local resolver = require "spec.servers.resolver"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.servers.server"
 local tls = require "spec.servers.tls"
 
-local s, r, title
+local s = fixture.server()
+local r = fixture.relay(s)
+local title
 local patience = 20 -- seconds: who gives up before it did not wait for its deadline
 
 local function server_options(...)
@@ -31,17 +32,10 @@ local function show_now(name)
 end
 
 setup(function()
-  s = server.start()
   tls.server_options() -- makes the certificates, where there are none
   show "server"
   s:restart(server_options())
   s:sql "CREATE USER guest@'%' IDENTIFIED BY 'secret' REQUIRE X509; GRANT ALL ON app.* TO guest@'%'"
-  r = relay.start { host = s.host, port = s.port }
-end)
-
-teardown(function()
-  r:stop()
-  s:remove()
 end)
 
 before_each(function()

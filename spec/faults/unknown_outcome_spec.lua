@@ -1,24 +1,18 @@
 -- What doc/reliability.md advises about an outcome that is unknown: both ways of finding out end with one row,
 -- whether or not the COMMIT took effect. And what that page says cannot be promised is so.
 
+local fixture = require "spec.support.fixture"
 local ledger = require "tools.ledger"
 local pools = require "spec.support.pools"
-local relay = require "spec.servers.relay"
-local server = require "spec.servers.server"
 local tls = require "spec.servers.tls"
 
-local s, r, direct
+local s = fixture.server { tls = true }
+local r = fixture.relay(s)
+local direct
 local commit_bytes = 4 + 1 + #"COMMIT" -- header, command, text
 
 setup(function()
-  s = server.start { options = { tls.server_options() } }
-  r = relay.start { host = s.host, port = s.port }
   s:sql "CREATE TABLE app.orders (request VARCHAR(36) PRIMARY KEY, item VARCHAR(40)) ENGINE=InnoDB"
-end)
-
-teardown(function()
-  r:stop()
-  s:remove()
 end)
 
 before_each(function()

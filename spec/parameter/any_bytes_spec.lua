@@ -4,8 +4,8 @@
 -- The cases are random and the same in each run; MYPOOL_SEED sets another seed, and a failure tells it.
 
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
-local server = require "spec.servers.server"
 
 local seed = math.tointeger(tonumber(os.getenv "MYPOOL_SEED" or 20240229))
 local PER_STATEMENT = 250
@@ -79,10 +79,10 @@ local function hex(bytes)
 end
 
 describe("any string", function()
-  local s, conn, cases
+  local s = fixture.shared_server()
+  local conn, cases
 
   setup(function()
-    s = server.shared()
     cases = 0
   end)
 

@@ -3,11 +3,11 @@
 
 local mypool = require "mypool"
 local changes = require "spec.support.mode_changes"
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.servers.server"
 
 -- Values that are SQL once they stand within the wrong quotes, or behind none.
 local attacks = {
@@ -27,16 +27,11 @@ local function hex(bytes)
 end
 
 describe("a parameter", function()
-  local s
+  local s = fixture.server()
 
   setup(function()
-    s = server.start()
     local conn <close> = assert(mypool.new(s:options()):checkout())
     changes.prepare(conn)
-  end)
-
-  teardown(function()
-    s:remove()
   end)
 
   after_each(pools.close)
@@ -265,16 +260,7 @@ describe("a parameter", function()
     end)
   end)
 
-  local modes = {
-    {
-      name = "in a plain program",
-      run = function(f)
-        f()
-      end,
-    },
-    schedulers.cqueues(),
-    schedulers.luv(),
-  }
+  local modes = { schedulers.plain(), schedulers.cqueues(), schedulers.luv() }
 
   it("is not sent any more when its connection was released before the session had answered", function()
     local waits, conn = 0, nil
@@ -303,7 +289,7 @@ describe("a parameter", function()
   end)
 
   for _, mode in ipairs(modes) do
-    it("costs its question within the time of the statement, " .. mode.name, function()
+    it("costs its question within the time of the statement, " .. (mode.wait and mode.name or mode.where), function()
       local r = relay.start(s)
       local pool =
         pools.new(s:tcp_options { host = r.host, port = r.port, wait = mode.wait, query_timeout = 0.3, max_size = 1 })

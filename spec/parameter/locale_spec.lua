@@ -1,14 +1,13 @@
 -- A program may run under any locale: its decimal mark, and what it takes for a letter, are not those of SQL.
 -- `make test` puts the locales below build/locale.
 
+local fixture = require "spec.support.fixture"
 local program = require "spec.support.program"
 local scripted_server = require "spec.servers.scripted_server"
-local server = require "spec.servers.server"
 
-local s
+local s = fixture.shared_server()
 
 setup(function()
-  s = server.shared()
   s:sql "CREATE OR REPLACE TABLE app.wide (f FLOAT, d DOUBLE, m DOUBLE(255, 30), z DOUBLE(60, 10) ZEROFILL)"
   s:sql "INSERT INTO app.wide VALUES (1.5, 1.25e-30, 1e200, 0.5)"
 end)

@@ -2,6 +2,7 @@
 
 local mypool = require "mypool"
 local dialect = require "spec.servers.dialect"
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local mode_changes = require "spec.support.mode_changes"
 local pools = require "spec.support.pools"
@@ -58,15 +59,11 @@ local hostile = {
 }
 
 describe("a parameter", function()
-  local s, pool, conn
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
+  local pool, conn
 
   before_each(function()
-    pool = pools.new(s:options { max_size = 1 })
-    conn = assert(pool:checkout())
+    pool, conn = pools.lend(s:options { max_size = 1 })
   end)
 
   after_each(pools.close)
@@ -427,11 +424,7 @@ end)
 -- What it is must not depend on what it holds: '' and text with a backslash are text like any other.
 describe("text", function()
   local texts = { "Ann", "", "C:\\", "it's", "é\\", "\\", "\\'", "表\\'", "!#$%&*+\\" }
-  local s
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
 
   after_each(pools.close)
 

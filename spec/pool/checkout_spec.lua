@@ -1,13 +1,10 @@
 -- The pool: what it lends, to whom, for how long, and what it says when it cannot.
 
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
-local server = require "spec.servers.server"
-
-local function sleep(seconds)
-  os.execute("sleep " .. seconds)
-end
+local sleep = require "spec.support.sleep"
 
 local function here()
   local frame = debug.getinfo(2, "Sl")
@@ -36,11 +33,7 @@ local function release(...)
 end
 
 describe("pool:checkout", function()
-  local s
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
 
   after_each(pools.close)
 
@@ -51,8 +44,7 @@ describe("pool:checkout", function()
   end)
 
   it("opens a connection only when none is idle", function()
-    local pool = pools.new(s:options())
-    local a = assert(pool:checkout())
+    local pool, a = pools.lend(s:options())
     local id = a:id()
     release(a)
     local b = assert(pool:checkout())
@@ -148,8 +140,7 @@ describe("pool:checkout", function()
   end)
 
   it("raises for a pool that is none", function()
-    local pool = pools.new(s:options())
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(s:options())
     local calls = {
       checkout = {},
       query = { "SELECT 1" },
@@ -177,11 +168,8 @@ describe("pool:checkout", function()
 end)
 
 describe("pool:query, one, value and ping", function()
-  local s, pool
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
+  local pool
 
   before_each(function()
     pool = pools.new(s:options { max_size = 1 })
@@ -242,11 +230,8 @@ describe("pool:query, one, value and ping", function()
 end)
 
 describe("pool:with", function()
-  local s, pool
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
+  local pool
 
   before_each(function()
     pool = pools.new(s:options { max_size = 1, checkout_timeout = 1 })
@@ -357,11 +342,7 @@ describe("pool:with", function()
 end)
 
 describe("pool:stats", function()
-  local s
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
 
   after_each(pools.close)
 
@@ -419,11 +400,7 @@ describe("pool:stats", function()
 end)
 
 describe("pool:evict", function()
-  local s
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
 
   after_each(pools.close)
 
@@ -453,11 +430,7 @@ describe("pool:evict", function()
 end)
 
 describe("pool:close", function()
-  local s
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
 
   after_each(pools.close)
 
@@ -505,8 +478,7 @@ describe("pool:close", function()
   end)
 
   it("cuts the connections that are lent: their statements fail with the kind closed", function()
-    local pool = pools.new(s:options())
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(s:options())
     assert.is_true(pool:close(30)) -- in a plain program nobody could give it back meanwhile
     for _ = 1, 2 do
       local result, err = conn:query "SELECT 1"
@@ -530,11 +502,7 @@ describe("pool:close", function()
 end)
 
 describe("the life of a connection", function()
-  local s
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
 
   after_each(pools.close)
 
@@ -547,8 +515,7 @@ describe("the life of a connection", function()
   end)
 
   it("ends with max_lifetime, at release and not before, when it is lent", function()
-    local pool = pools.new(s:options { max_lifetime = 0.1 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(s:options { max_lifetime = 0.1 })
     sleep(0.15)
     assert.equal(conn:id(), conn:value "SELECT CONNECTION_ID()")
     conn:release()
@@ -577,15 +544,7 @@ describe("the life of a connection", function()
 end)
 
 describe("a pool without a server", function()
-  local s
-
-  setup(function()
-    s = server.start()
-  end)
-
-  teardown(function()
-    s:remove()
-  end)
+  local s = fixture.server()
 
   after_each(pools.close)
 
@@ -664,8 +623,7 @@ describe("a pool without a server", function()
   end)
 
   it("ends a checkout in time when the server does not answer a reset", function()
-    local pool = pools.new(s:options { max_size = 1, checkout_timeout = 0.2 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(s:options { max_size = 1, checkout_timeout = 0.2 })
     conn:query "SELECT 1"
     s:pause()
     conn:release()
@@ -679,8 +637,7 @@ describe("a pool without a server", function()
   end)
 
   it("ends a query in time when the server does not answer it", function()
-    local pool = pools.new(s:options { query_timeout = 0.2 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(s:options { query_timeout = 0.2 })
     s:pause()
     local result, err = conn:query "SELECT 1"
     s:continue()

@@ -2,16 +2,12 @@
 
 local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.servers.server"
 
-local s
-
-setup(function()
-  s = server.shared()
-end)
+local s = fixture.shared_server()
 
 after_each(pools.close)
 

@@ -2,10 +2,10 @@
 
 local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
-local server = require "spec.servers.server"
 
 local nan, infinity = 0 / 0, math.huge
 local hidden = "Zq81-hidden"
@@ -211,11 +211,7 @@ describe("mypool.new", function()
 end)
 
 describe("the DSN of mypool.new", function()
-  local s
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
 
   after_each(pools.close)
 
@@ -320,11 +316,7 @@ describe("the DSN of mypool.new", function()
 end)
 
 describe("the password of mypool.new", function()
-  local s
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
 
   after_each(pools.close)
 

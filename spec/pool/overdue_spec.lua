@@ -3,15 +3,12 @@
 local auxlib = require "cqueues.auxlib"
 local cqueues = require "cqueues"
 local cqueues_wait = require "mypool.wait.cqueues"
+local fixture = require "spec.support.fixture"
 local program = require "spec.support.program"
 local pools = require "spec.support.pools"
-local server = require "spec.servers.server"
+local sleep = require "spec.support.sleep"
 
-local s
-
-setup(function()
-  s = server.shared()
-end)
+local s = fixture.shared_server()
 
 after_each(pools.close)
 
@@ -34,9 +31,7 @@ end
 
 local modes = {
   ["in a plain program"] = {
-    sleep = function(seconds)
-      os.execute("sleep " .. seconds)
-    end,
+    sleep = sleep,
     wrap = coroutine.wrap,
     run = function(fn)
       fn()
@@ -247,8 +242,7 @@ for name, mode in pairs(modes) do
       end)
 
       promise("names itself", function()
-        local pool = pools.new(s:options { max_size = 1, name = "shop", wait = mode.wait })
-        local db = assert(pool:checkout())
+        local pool, db = pools.lend(s:options { max_size = 1, name = "shop", wait = mode.wait })
         local _, err = pool:checkout(0.01)
         assert.match("^pool 'shop' exhausted, 1 of 1 connections are lent: ", err.message)
         db:release()

@@ -1,23 +1,15 @@
 -- The queue for connections, on a server: in order, within deadlines, and at no cost for those who gave up.
 
 local cqueues = require "cqueues"
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
 local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.servers.server"
 
-local s
+local s = fixture.server()
 local scheduler = schedulers.cqueues()
 local run, sleep, now = scheduler.run, scheduler.sleep, cqueues.monotime
-
-setup(function()
-  s = server.start()
-end)
-
-teardown(function()
-  s:remove()
-end)
 
 after_each(pools.close)
 

@@ -2,19 +2,15 @@
 
 local dialect = require "spec.servers.dialect"
 local eventually = require "spec.support.eventually"
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
 local relay = require "spec.servers.relay"
-local server = require "spec.servers.server"
+local sleep = require "spec.support.sleep"
 
-local s
+local s = fixture.server()
 
 setup(function()
-  s = server.start()
   s:sql "CREATE TABLE app.runs (n INT)"
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 before_each(function()
@@ -23,20 +19,9 @@ end)
 
 after_each(pools.close)
 
-local function sleep(seconds)
-  os.execute("sleep " .. seconds)
-end
-
 -- Fills the pool with idle connections whose resets have been answered.
 local function fill(pool, count)
-  local conns = {}
-  for i = 1, count do
-    conns[i] = assert(pool:checkout())
-    assert(conns[i]:query "SET @a = 1")
-  end
-  for i = 1, count do
-    conns[i]:release()
-  end
+  pools.fill(pool, count)
   sleep(0.05)
   assert.same({ count, 0 }, { pool:stats().idle, pool:stats().stale })
 end
@@ -157,8 +142,7 @@ for _, way in ipairs { "options", "tcp_options" } do
     local pool, conn
 
     before_each(function()
-      pool = pools.new(s[way](s, { max_size = 2 }))
-      conn = assert(pool:checkout())
+      pool, conn = pools.lend(s[way](s, { max_size = 2 }))
     end)
 
     it("is replaced unseen before its first statement", function()

@@ -1,22 +1,14 @@
 -- Programs that end in the middle of anything, under the hands of helper threads.
 
 local eventually = require "spec.support.eventually"
+local fixture = require "spec.support.fixture"
 local program = require "spec.support.program"
-local server = require "spec.servers.server"
 local tls = require "spec.servers.tls"
 
 local runs = os.getenv "MYPOOL_THOROUGH" and 500 or 40
 local at_a_time = 4
 
-local s
-
-setup(function()
-  s = server.start { options = { "--max-connections=500", tls.server_options() } }
-end)
-
-teardown(function()
-  s:remove()
-end)
+local s = fixture.server { tls = true, options = { "--max-connections=500" } }
 
 -- What the coroutines do, and what the program does meanwhile, after so many seconds.
 local text = [[

@@ -1,15 +1,11 @@
 -- What a program's own functions do in the middle of a call, and what becomes of memory meanwhile, must not bring
 -- the program down.
 
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
-local server = require "spec.servers.server"
 
-local s
-
-setup(function()
-  s = server.shared()
-end)
+local s = fixture.shared_server()
 
 after_each(pools.close)
 

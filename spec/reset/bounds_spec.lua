@@ -1,21 +1,16 @@
 -- Cleaning has bounds: what a loan leaves behind costs its own session, nobody's time.
 
 local cqueues = require "cqueues"
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local relay = require "spec.servers.relay"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.servers.server"
 
-local s
+local s = fixture.server()
 
 setup(function()
-  s = server.start {}
   s:sql "CREATE TABLE app.heap (n INT PRIMARY KEY, filler CHAR(100)) ENGINE=InnoDB"
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 after_each(pools.close)
@@ -84,8 +79,7 @@ describe("a huge result that nobody reads", function()
   end)
 
   it("does not hold up others", function()
-    local pool = pools.new(s:options { max_size = 2 })
-    local other = assert(pool:checkout())
+    local pool, other = pools.lend(s:options { max_size = 2 })
     local other_id = other:id()
     local conn = leave_rows(pool)
     other:release()
@@ -108,8 +102,7 @@ describe("a huge result that nobody reads", function()
   end)
 
   it("of which little is left is read, and the session kept", function()
-    local pool = pools.new(s:options { max_size = 1 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(s:options { max_size = 1 })
     local id = conn:id()
     for row in conn:rows "SELECT seq FROM seq_1_to_1000" do
       if row.seq == 3 then
@@ -142,8 +135,7 @@ end)
 
 describe("a reset that rolls back for long", function()
   it("does not hold up its release", function()
-    local pool = pools.new(s:options { max_size = 1 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(s:options { max_size = 1 })
     fill_heap(conn)
     assert_quick(0.05, release(conn))
     assert_stats({ resets_sent = 1, resets_waited = 0, resets_failed = 0, discarded = 0 }, pool)
@@ -173,8 +165,7 @@ describe("a reset that rolls back for long", function()
   end)
 
   it("does not hold up others: they open another session", function()
-    local pool = pools.new(s:options { max_size = 2 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(s:options { max_size = 2 })
     local id = conn:id()
     fill_heap(conn)
     conn:release()
@@ -212,8 +203,7 @@ describe("a reset whose answer does not come", function()
   end
 
   it("costs the session past connect_timeout, and stats() says so", function()
-    local pool = pools.new(options { max_size = 1, connect_timeout = 0.5 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(options { max_size = 1, connect_timeout = 0.5 })
     local id = conn:id()
     assert(conn:query "SET @mine = 0")
     conn:release()
@@ -237,8 +227,7 @@ describe("a reset whose answer does not come", function()
   end)
 
   it("does not keep others from the session beside it", function()
-    local pool = pools.new(options { max_size = 2, connect_timeout = 0.5 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(options { max_size = 2, connect_timeout = 0.5 })
     hold_session(conn)
     local other = assert(pool:checkout())
     local other_id = other:id()
@@ -253,8 +242,7 @@ describe("a reset whose answer does not come", function()
   end)
 
   it("is not waited for when another session may be opened", function()
-    local pool = pools.new(options { max_size = 2, connect_timeout = 3 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(options { max_size = 2, connect_timeout = 3 })
     local id = conn:id()
     hold_session(conn)
     conn:release()
@@ -286,8 +274,7 @@ describe("a reset whose answer does not come", function()
   end)
 
   it("costs the session also where nobody waits", function()
-    local pool = pools.new(options { max_size = 2, connect_timeout = 0.2 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(options { max_size = 2, connect_timeout = 0.2 })
     hold_session(conn)
     conn:release()
     os.execute "sleep 0.3"
@@ -296,8 +283,7 @@ describe("a reset whose answer does not come", function()
   end)
 
   it("ends conn:reset() with the session, not the slot", function()
-    local pool = pools.new(options { max_size = 1, connect_timeout = 0.3 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(options { max_size = 1, connect_timeout = 0.3 })
     assert.is_true(conn:reset()) -- this server does answer
     hold_session(conn)
     local ok, err
@@ -319,8 +305,7 @@ end)
 
 describe("a server that stands still", function()
   it("holds up a checkout no longer than checkout_timeout", function()
-    local pool = pools.new(s:options { max_size = 2, connect_timeout = 0.3, checkout_timeout = 0.6 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(s:options { max_size = 2, connect_timeout = 0.3, checkout_timeout = 0.6 })
     assert(conn:query "SET @mine = 1")
     s:pause()
     local ok, message = pcall(function()
@@ -342,8 +327,7 @@ end)
 
 describe("release { reset = false }", function()
   it("leaves the session as it is, and sends nothing", function()
-    local pool = pools.new(s:options { max_size = 1 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(s:options { max_size = 1 })
     local id = conn:id()
     assert(conn:query "SET @mine = 1, time_zone = '+09:00'")
     conn:release { reset = false }
@@ -361,8 +345,7 @@ describe("release { reset = false }", function()
   end)
 
   it("is followed by a reset as soon as a loan ends without it", function()
-    local pool = pools.new(s:options { max_size = 1 })
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(s:options { max_size = 1 })
     assert(conn:query "SET @mine = 1")
     conn:release { reset = false }
     conn = assert(pool:checkout())
@@ -372,8 +355,7 @@ describe("release { reset = false }", function()
   end)
 
   it("says which options there are", function()
-    local pool = pools.new(s:options { max_size = 1 })
-    local conn = assert(pool:checkout())
+    local conn = assert(pools.new(s:options { max_size = 1 }):checkout())
     mistake("unknown option", function()
       conn:release { rset = false }
     end)
@@ -392,8 +374,7 @@ describe("conn:reset()", function()
   local pool, conn, id
 
   before_each(function()
-    pool = pools.new(s:options { max_size = 1, init_sql = "SET @base = 5" })
-    conn = assert(pool:checkout())
+    pool, conn = pools.lend(s:options { max_size = 1, init_sql = "SET @base = 5" })
     id = conn:id()
   end)
 

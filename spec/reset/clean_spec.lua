@@ -1,25 +1,20 @@
 -- A clean session, always: nothing that one borrower did is seen by the next.
 
 local dialect = require "spec.servers.dialect"
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
-local server = require "spec.servers.server"
 
-local s
+local s = fixture.server()
 local role, isolation, limit = dialect.current_role, dialect.isolation_variable, dialect.time_variable
 local read_only = "SELECT @@" .. dialect.read_only_variable
 
 setup(function()
-  s = server.start()
   s:sql [[
     CREATE ROLE clerk; GRANT SELECT ON other.* TO clerk;
     CREATE ROLE boss;
     GRANT clerk TO app@localhost; GRANT clerk TO app@'%'; GRANT boss TO app@localhost; GRANT boss TO app@'%';
     CREATE TABLE app.kept (id INT AUTO_INCREMENT PRIMARY KEY, a TEXT) ENGINE=InnoDB;
     CREATE TABLE other.elsewhere (n INT)]]
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 after_each(pools.close)
@@ -193,8 +188,7 @@ end)
 
 describe("the baseline of a connection", function()
   local function baseline_of(options, question, dirty)
-    local pool = pools.new(s:options(options))
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(s:options(options))
     local first = assert(conn:one(question))
     conn:release()
     conn = next_borrower(pool, run_all(dirty))
@@ -274,8 +268,7 @@ describe("the baseline of a connection", function()
     s:sql "GRANT late TO visitor@'%'"
     local options = s:options { max_size = 1, user = "visitor" }
     options.database = nil
-    local pool = pools.new(options)
-    local conn = assert(pool:checkout())
+    local pool, conn = pools.lend(options)
     conn:query "SET ROLE late" -- some versions take the grant to the other host
     conn:release()
     assert.is_nil(pool:value("SELECT " .. role))

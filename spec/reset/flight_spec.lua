@@ -1,23 +1,18 @@
 -- The flight: all that a reset sends at once, however long it is.
 
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local monotime = require("cqueues").monotime
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
 local relay = require "spec.servers.relay"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.servers.server"
 local tls = require "spec.servers.tls"
 
-local s
+local s = fixture.server { tls = true, options = { "--max-allowed-packet=64M" } }
 
 setup(function()
-  s = server.start { options = { "--max-allowed-packet=64M", tls.server_options() } }
   s:sql "CREATE TABLE app.victim (a INT); INSERT INTO app.victim VALUES (1)"
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 after_each(pools.close)

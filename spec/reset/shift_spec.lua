@@ -122,8 +122,7 @@ end
 local function length_of_replies(length)
   s = start_with_row(length)
   local counting <close> = relay.start { port = s.port }
-  local pool = pools.new(s:options { port = counting.port, max_size = 1, init_sql = "SELECT row" })
-  local conn = assert(pool:checkout())
+  local pool, conn = pools.lend(s:options { port = counting.port, max_size = 1, init_sql = "SELECT row" })
   assert(conn:query "SET @mine = 1")
   local before = counting:last().down
   conn:release()

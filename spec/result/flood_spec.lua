@@ -1,21 +1,13 @@
 -- Rows that keep coming: while they are read nothing waits, and yet time limits hold and others have their turn.
 
 local cqueues = require "cqueues"
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
 local scripted_server = require "spec.servers.scripted_server"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.servers.server"
 
-local s
+local s = fixture.server()
 local now = cqueues.monotime
-
-setup(function()
-  s = server.start()
-end)
-
-teardown(function()
-  s:remove()
-end)
 
 after_each(pools.close)
 
@@ -25,16 +17,7 @@ local function busy(seconds)
   end
 end
 
-local modes = {
-  {
-    name = "a plain program",
-    run = function(f)
-      f()
-    end,
-  },
-  schedulers.cqueues(),
-  schedulers.luv(),
-}
+local modes = { schedulers.plain(), schedulers.cqueues(), schedulers.luv() }
 
 -- Faster than it can be read.
 local rows = "SELECT seq FROM seq_1_to_20000000"

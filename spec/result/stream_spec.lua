@@ -4,24 +4,20 @@ local core = require "mypool.core"
 local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
 local monotime = require("cqueues").monotime
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.servers.server"
 
 local FEW, MANY = "SELECT seq AS n FROM seq_1_to_100", "SELECT seq AS n FROM seq_1_to_1000000"
 
 describe("a loop over rows", function()
-  local s, pool, conn
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
+  local pool, conn
 
   before_each(function()
-    pool = pools.new(s:options { max_size = 1 })
-    conn = assert(pool:checkout())
+    pool, conn = pools.lend(s:options { max_size = 1 })
   end)
 
   after_each(pools.close)

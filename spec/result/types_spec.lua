@@ -4,6 +4,7 @@
 
 local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local scripted_server = require "spec.servers.scripted_server"
@@ -125,11 +126,8 @@ local function over_all(conn, sql, f)
 end
 
 describe("the type", function()
-  local s, conn
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
+  local conn
 
   before_each(function()
     conn = assert(pools.new(s:options { init_sql = "SET sql_mode = '', time_zone = '+00:00'" }):checkout())
@@ -304,11 +302,7 @@ describe("a column whose type is one of the protocol", function()
 end)
 
 describe("rows = 'array' and null", function()
-  local s
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
 
   after_each(pools.close)
 
@@ -335,11 +329,7 @@ describe("rows = 'array' and null", function()
 end)
 
 describe("the option types", function()
-  local s
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
 
   after_each(pools.close)
 
@@ -507,11 +497,8 @@ describe("the option types", function()
 end)
 
 describe("max_result_bytes", function()
-  local s, pool
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
+  local pool
 
   before_each(function()
     pool = pools.new(s:options { max_size = 1, max_result_bytes = 100000 })

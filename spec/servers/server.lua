@@ -211,7 +211,8 @@ end
 
 local server = {}
 
--- Starts a further server. `options` are command line options of mariadbd.
+-- Starts a further server. arguments.options: command line options of mariadbd; arguments.tls: with the certificates of
+-- spec/servers/tls.lua.
 function server.start(arguments)
   local run = run_of_this_process()
   local dir = server_sh("create", run.owner):match "^[^\n]+"
@@ -225,16 +226,25 @@ function server.start(arguments)
     password = "secret",
     database = "app",
   }, metatable)
-  local options = arguments and arguments.options or {}
-  if dialect.lacks_plain_tcp then
+  arguments = arguments or {}
+  local options = arguments.options or {}
+  if arguments.tls or dialect.lacks_plain_tcp then
     options = { tls.server_options() }
-    table.move(arguments and arguments.options or {}, 1, 100, #options + 1, options)
+    table.move(arguments.options or {}, 1, 100, #options + 1, options)
   end
   local ok, message = pcall(run_in, s, "start", options)
   if not ok then
     s:remove()
     error(message, 2)
   end
+  return s
+end
+
+-- A server with the port of the first at another address: by all that they say of themselves they are one.
+function server.twin(first, options)
+  local all = { "--bind-address=127.0.0.2", "--port=" .. first.port, table.unpack(options or {}) }
+  local s = server.start { options = all }
+  s.host, s.port = "127.0.0.2", first.port
   return s
 end
 

@@ -1,5 +1,6 @@
 -- The private servers of the specs: what they answer, survive, and leave behind (nothing).
 
+local fixture = require "spec.support.fixture"
 local server = require "spec.servers.server"
 
 local function succeeds(command)
@@ -48,14 +49,9 @@ local function ask(s, place)
 end
 
 describe("a private server", function()
-  local s
-
-  setup(function()
-    s = server.start()
-  end)
+  local s = fixture.server()
 
   teardown(function()
-    s:remove()
     assert_nothing_is_left(s.folder)
   end)
 

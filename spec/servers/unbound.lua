@@ -47,4 +47,14 @@ function unbound:stop()
   self.relay:stop()
 end
 
+-- The same of the server as it is.
+function unbound.direct(server)
+  return {
+    options = function(_, extra)
+      return server:options(extra)
+    end,
+    stop = function() end,
+  }
+end
+
 return unbound

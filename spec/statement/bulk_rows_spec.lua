@@ -1,33 +1,33 @@
 -- execute_many takes its rows for what they are: none is cut, none is dropped, and none is taken for NULLs. What
 -- the server cannot have as many rows at once it gets row by row.
 
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.servers.server"
 local unbound = require "spec.servers.unbound"
 
 local null = mypool.null
 local insert = "INSERT INTO bulk_rows (id, a, b) VALUES (?, ?, ?)"
 
 local function promises(start)
-  local s, way, pool, conn
+  local s = fixture.shared_server()
+  local way = fixture.started(function()
+    return start(s)
+  end)
+  local pool, conn
 
   setup(function()
-    s = server.shared()
-    way = start(s)
     s:sql "CREATE OR REPLACE TABLE app.bulk_rows (id INT, a VARCHAR(40), b INT, UNIQUE (id)) ENGINE = InnoDB"
   end)
 
   teardown(function()
-    way:stop()
     s:sql "DROP TABLE app.bulk_rows"
   end)
 
   before_each(function()
-    pool = pools.new(way:options { max_size = 1 })
-    conn = assert(pool:checkout())
+    pool, conn = pools.lend(way:options { max_size = 1 })
     assert(conn:query "DELETE FROM bulk_rows")
   end)
 
@@ -297,14 +297,7 @@ local function promises(start)
 end
 
 describe("execute_many", function()
-  promises(function(s)
-    return {
-      options = function(_, extra)
-        return s:options(extra)
-      end,
-      stop = function() end,
-    }
-  end)
+  promises(unbound.direct)
 end)
 
 describe("execute_many on a server without array binding", function()
@@ -312,7 +305,10 @@ describe("execute_many on a server without array binding", function()
 end)
 
 describe("execute_many where the server refuses array binding", function()
-  local s, pool, conn
+  local s = fixture.server {
+    options = { "--log-bin", "--server-id=1", "--binlog-format=STATEMENT", "--sync-binlog=0" },
+  }
+  local pool, conn
 
   local function many(n, first)
     local rows = {}
@@ -323,7 +319,6 @@ describe("execute_many where the server refuses array binding", function()
   end
 
   setup(function()
-    s = server.start { options = { "--log-bin", "--server-id=1", "--binlog-format=STATEMENT", "--sync-binlog=0" } }
     s:sql "CREATE TABLE app.t (id INT PRIMARY KEY CHECK (id > 0), a INT NOT NULL DEFAULT 0) ENGINE = InnoDB"
     pool = pools.new(s:options())
     assert(pool:query "CREATE PROCEDURE app.put(n INT) INSERT INTO app.t (id) VALUES (n)")
@@ -335,15 +330,10 @@ describe("execute_many where the server refuses array binding", function()
     pools.close()
   end)
 
-  teardown(function()
-    s:remove()
-  end)
-
   -- As the server has it, and as an account with the privilege may.
   local function in_each_format(fn)
     for _, format in ipairs { "STATEMENT", "ROW" } do
-      pool = pools.new(s:options { max_size = 1, init_sql = ("SET binlog_format = '%s'"):format(format) })
-      conn = assert(pool:checkout())
+      pool, conn = pools.lend(s:options { max_size = 1, init_sql = ("SET binlog_format = '%s'"):format(format) })
       assert(conn:query "DELETE FROM t")
       fn(format)
     end

@@ -2,6 +2,7 @@
 
 local eventually = require "spec.support.eventually"
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local scheduler = require "spec.support.scheduler"
@@ -10,23 +11,23 @@ local unbound = require "spec.servers.unbound"
 
 -- start(server): an object whose options(extra) are those of pools to it, and which ends with stop().
 local function promises(start, binding)
-  local s, way, pool, conn
+  local s = fixture.shared_server()
+  local way = fixture.started(function()
+    return start(s)
+  end)
+  local pool, conn
   local insert = "INSERT INTO bulk (id, a) VALUES (?, ?)"
 
   setup(function()
-    s = server.shared()
-    way = start(s)
     s:sql "CREATE OR REPLACE TABLE app.bulk (id INT PRIMARY KEY, a VARCHAR(400), b DOUBLE, c LONGBLOB) ENGINE = InnoDB"
   end)
 
   teardown(function()
-    way:stop()
     s:sql "DROP TABLE app.bulk"
   end)
 
   before_each(function()
-    pool = pools.new(way:options { max_size = 1 })
-    conn = assert(pool:checkout())
+    pool, conn = pools.lend(way:options { max_size = 1 })
     assert(conn:query "DELETE FROM bulk")
   end)
 
@@ -384,30 +385,24 @@ local function promises(start, binding)
 end
 
 describe("execute_many", function()
-  promises(function(s)
-    return {
-      options = function(_, extra)
-        return s:options(extra)
-      end,
-      stop = function() end,
-    }
-  end, true)
+  promises(unbound.direct, true)
 end)
 
 describe("execute_many on a server without array binding", function()
   promises(unbound.start, false)
 
-  local s, way, conn
+  local s = fixture.shared_server()
+  local way = fixture.started(function()
+    return unbound.start(s)
+  end)
+  local conn
 
   setup(function()
-    s = server.shared()
-    way = unbound.start(s)
     s:sql "CREATE OR REPLACE TABLE app.unbound (id INT PRIMARY KEY, a VARCHAR(400), n INT NOT NULL DEFAULT 0)"
     s:sql "CREATE OR REPLACE VIEW app.unbound_pairs AS SELECT id, a FROM app.unbound"
   end)
 
   teardown(function()
-    way:stop()
     s:sql "DROP VIEW app.unbound_pairs"
     s:sql "DROP TABLE app.unbound"
   end)

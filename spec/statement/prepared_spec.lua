@@ -3,21 +3,17 @@
 local dialect = require "spec.servers.dialect"
 local eventually = require "spec.support.eventually"
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.servers.server"
 
 describe("a prepared statement", function()
-  local s, pool, conn
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
+  local pool, conn
 
   before_each(function()
-    pool = pools.new(s:options { max_size = 1 })
-    conn = assert(pool:checkout())
+    pool, conn = pools.lend(s:options { max_size = 1 })
   end)
 
   after_each(pools.close)
@@ -303,8 +299,7 @@ describe("a prepared statement", function()
   for _, over in ipairs { "options", "tcp_options" } do
     it("may end behind the end of its connection, of which the next statement tells: " .. over, function()
       for _, use in ipairs { "ping", "reset", "query", "prepare", "transaction", "release" } do
-        pool = pools.new(s[over](s, { max_size = 1, retries = 0 }))
-        conn = assert(pool:checkout())
+        pool, conn = pools.lend(s[over](s, { max_size = 1, retries = 0 }))
         local statement = assert(conn:prepare "SELECT 1")
         s:kill_sessions { conn:id() }
         statement:close()

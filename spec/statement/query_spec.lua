@@ -3,15 +3,12 @@
 local dialect = require "spec.servers.dialect"
 local dkjson = require "dkjson"
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
-local server = require "spec.servers.server"
 
 describe("the rows of a result", function()
-  local s, pool
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
+  local pool
 
   before_each(function()
     pool = pools.new(s:options { max_size = 1 })
@@ -83,11 +80,8 @@ describe("the rows of a result", function()
 end)
 
 describe("values of a result", function()
-  local s, conn
-
-  setup(function()
-    s = server.shared()
-  end)
+  local s = fixture.shared_server()
+  local conn
 
   before_each(function()
     conn = assert(pools.new(s:options()):checkout())
@@ -209,10 +203,10 @@ describe("values of a result", function()
 end)
 
 describe("what belongs to a result", function()
-  local s, pool
+  local s = fixture.shared_server()
+  local pool
 
   setup(function()
-    s = server.shared()
     s:sql "CREATE OR REPLACE TABLE summary (id INT AUTO_INCREMENT PRIMARY KEY, n INT UNIQUE)"
   end)
 
@@ -279,10 +273,10 @@ describe("what belongs to a result", function()
 end)
 
 describe("a statement with several results", function()
-  local s, pool
+  local s = fixture.shared_server()
+  local pool
 
   setup(function()
-    s = server.shared()
     local conn <close> = assert(pools.new(s:options()):checkout())
     for name, body in pairs {
       several = "SELECT 1 AS a; SELECT 2 AS b FROM DUAL WHERE FALSE; SELECT 'x' AS c UNION ALL SELECT 'y'",
@@ -360,15 +354,8 @@ describe("a statement with several results", function()
 end)
 
 describe("a statement", function()
-  local s, pool
-
-  setup(function()
-    s = server.start { options = { "--max-allowed-packet=64M" } }
-  end)
-
-  teardown(function()
-    s:remove()
-  end)
+  local s = fixture.server { options = { "--max-allowed-packet=64M" } }
+  local pool
 
   before_each(function()
     pool = pools.new(s:options { max_size = 1 })

@@ -13,15 +13,7 @@ local tls = require "spec.servers.tls"
 
 local scheduler = schedulers.cqueues()
 local sleep = scheduler.sleep
-local plain = {
-  name = "a plain program",
-  run = function(f)
-    f()
-  end,
-  sleep = function(seconds)
-    os.execute("sleep " .. seconds)
-  end,
-}
+local plain = schedulers.plain()
 local a, b -- twins: by all that they say of themselves one server
 
 local function set_up(s)
@@ -34,8 +26,7 @@ end
 setup(function()
   local ca, cert, key = tls.server_options()
   a = server.start { options = { ca, cert:gsub("server%.pem", "server-by-name.pem"), key } }
-  b = server.start { options = { "--bind-address=127.0.0.2", "--port=" .. a.port } }
-  b.host, b.port = "127.0.0.2", a.port
+  b = server.twin(a)
   if dialect.lacks_plain_tcp then
     a.host = "127.1" -- which the certificate names
   end

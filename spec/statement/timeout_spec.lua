@@ -2,21 +2,16 @@
 
 local cqueues = require "cqueues"
 local eventually = require "spec.support.eventually"
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
 local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.servers.server"
 
-local s
+local s = fixture.server()
 local now = cqueues.monotime
 
 setup(function()
-  s = server.start()
   s:sql "CREATE TABLE app.done (n INT)"
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 after_each(pools.close)
@@ -41,19 +36,7 @@ local function running(text)
 end
 
 -- The ways a program may wait: run(f) calls f where the pool of `options` may be used.
-local modes = {
-  {
-    name = "in a plain program",
-    run = function(f)
-      f()
-    end,
-    sleep = function(seconds)
-      os.execute("sleep " .. seconds)
-    end,
-  },
-  schedulers.cqueues(),
-  schedulers.luv(),
-}
+local modes = { schedulers.plain(), schedulers.cqueues(), schedulers.luv() }
 
 for _, mode in ipairs(modes) do
   local function new(options)
@@ -70,7 +53,7 @@ for _, mode in ipairs(modes) do
     eventually(condition, mode.sleep)
   end
 
-  describe("a time limit " .. (mode.wait and "under " .. mode.name or mode.name), function()
+  describe("a time limit " .. mode.where, function()
     it("of one statement ends it here and on the server, and keeps the session", function()
       local pool = new { max_size = 1 }
       mode.run(function()

@@ -3,9 +3,7 @@
 --     eventually(function() return done end)
 --     eventually(function() return done end, scheduler.sleep)   -- lets other coroutines run meanwhile
 
-local function block(seconds)
-  os.execute("sleep " .. seconds)
-end
+local block = require "spec.support.sleep"
 
 return function(condition, sleep)
   sleep = sleep or block

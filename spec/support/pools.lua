@@ -12,6 +12,27 @@ function pools.new(options)
   return pool
 end
 
+-- The same, and its first connection.
+function pools.lend(options)
+  local pool = pools.new(options)
+  return pool, assert(pool:checkout())
+end
+
+-- Borrows so many connections at a time, runs a statement on each that leaves something behind, or `sql`, and releases
+-- them. Returns their ids in the order in which they will be lent.
+function pools.fill(pool, count, sql)
+  local conns, ids = {}, {}
+  for i = 1, count do
+    conns[i] = assert(pool:checkout())
+    assert(conns[i]:query(sql or "SET @left_behind = 1"))
+    ids[count + 1 - i] = conns[i]:id()
+  end
+  for i = 1, count do
+    conns[i]:release()
+  end
+  return ids
+end
+
 function pools.close()
   for i, pool in ipairs(made) do
     pool:close()

@@ -1,10 +1,22 @@
--- The schedulers that mypool comes with adapters for, as specs use them:
+-- The schedulers that mypool comes with adapters for, and none, as specs use them:
 --
 --     schedulers.cqueues().run(function() … end, …)   -- until all have ended; raises what one of them raises
 --
--- Each has name, wait (the adapter), sleep(seconds) and run(...).
+-- Each has name, where (for the names of specs), wait (the adapter), sleep(seconds) and run(...).
+
+local block = require "spec.support.sleep"
 
 local schedulers = {}
+
+-- No scheduler: the functions run one after the other, and all waiting blocks.
+function schedulers.plain()
+  local function run(...)
+    for _, f in ipairs { ... } do
+      f()
+    end
+  end
+  return { name = "a plain program", where = "in a plain program", sleep = block, run = run }
+end
 
 -- Remembers the first failure of the functions it wraps.
 local function guard()
@@ -37,7 +49,13 @@ function schedulers.cqueues()
     controller:close()
     check()
   end
-  return { name = "cqueues", wait = require "mypool.wait.cqueues", sleep = cqueues.sleep, run = run }
+  return {
+    name = "cqueues",
+    where = "under cqueues",
+    wait = require "mypool.wait.cqueues",
+    sleep = cqueues.sleep,
+    run = run,
+  }
 end
 
 function schedulers.luv()
@@ -61,7 +79,7 @@ function schedulers.luv()
     uv.run()
     check()
   end
-  return { name = "luv", wait = require "mypool.wait.luv", sleep = sleep, run = run }
+  return { name = "luv", where = "under luv", wait = require "mypool.wait.luv", sleep = sleep, run = run }
 end
 
 return schedulers

@@ -1,15 +1,11 @@
 -- mypool.busted: what it promises is seen from outside, in spec files that another busted runs.
 
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local program = require "spec.support.program"
-local server = require "spec.servers.server"
 local testing = require "mypool.busted"
 
-local s
-
-setup(function()
-  s = server.shared()
-end)
+local s = fixture.shared_server()
 
 -- ---- in this busted ----
 

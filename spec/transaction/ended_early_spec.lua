@@ -2,6 +2,7 @@
 -- of them is reported as committed, and nothing is added to what is gone.
 
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
 local server = require "spec.servers.server"
 
@@ -273,18 +274,17 @@ local procedures = [[
     COMMIT; DELETE FROM locked; END//]]
 
 describe("a transaction that a statement in it has ended", function()
-  local s, pool, conn, others
+  local s = fixture.shared_server()
+  local pool, conn, others
 
   setup(function()
-    s = server.shared()
     s:sql(procedures)
     others = mypool.new(s:options())
     hold(others, "SELECT * FROM locked FOR UPDATE")
   end)
 
   before_each(function()
-    pool = pools.new(s:options { max_size = 2, init_sql = "SET innodb_lock_wait_timeout = 0" })
-    conn = assert(pool:checkout())
+    pool, conn = pools.lend(s:options { max_size = 2, init_sql = "SET innodb_lock_wait_timeout = 0" })
     must(conn:query "DELETE FROM moves")
   end)
 
@@ -473,8 +473,7 @@ describe("a transaction", function()
   before_each(function()
     s = server.shared()
     s:sql "CREATE OR REPLACE TABLE app.moves (id INT PRIMARY KEY) ENGINE=InnoDB"
-    pool = pools.new(s:options { max_size = 2 })
-    conn = assert(pool:checkout())
+    pool, conn = pools.lend(s:options { max_size = 2 })
   end)
 
   after_each(function()

@@ -2,6 +2,7 @@
 -- without a word, and no lock is lost that way.
 
 local dialect = require "spec.servers.dialect"
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
@@ -17,10 +18,10 @@ local TAKES_LOCK = "it takes a lock, which is lost as its connection goes back t
 local plain = { "query", "one", "value" }
 
 describe("a call that a connection is lent for alone", function()
-  local s, pool
+  local s = fixture.shared_server()
+  local pool
 
   setup(function()
-    s = server.shared()
     s:sql "CREATE OR REPLACE TABLE app.once (id INT PRIMARY KEY) ENGINE = InnoDB"
     local maker <close> = assert(pools.new(s:options()):checkout())
     for name, body in pairs {
@@ -247,10 +248,10 @@ describe("a call that a connection is lent for alone", function()
 end)
 
 describe("a loan that ends with a transaction open", function()
-  local s, pool, told
+  local s = fixture.shared_server()
+  local pool, told
 
   setup(function()
-    s = server.shared()
     s:sql "CREATE OR REPLACE TABLE app.once (id INT PRIMARY KEY) ENGINE = InnoDB"
   end)
 
@@ -392,10 +393,10 @@ describe("a loan that ends with a transaction open", function()
 end)
 
 describe("autocommit", function()
-  local s, own
+  local s = fixture.shared_server()
+  local own
 
   setup(function()
-    s = server.shared()
     own = server.start { options = { "--autocommit=0" } }
     s:sql "CREATE OR REPLACE TABLE app.once (id INT PRIMARY KEY) ENGINE = InnoDB"
     s:sql "CREATE OR REPLACE PROCEDURE app.once_switch_off() SET autocommit = 0"

@@ -1,13 +1,13 @@
 -- Transactions: what is committed, what is undone, and when the function is run again.
 
 local mypool = require "mypool"
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local relay = require "spec.servers.relay"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.servers.server"
 
-local s
+local s = fixture.shared_server()
 
 -- The assert of a program: that of busted makes strings of errors.
 local function must(ok, ...)
@@ -20,10 +20,6 @@ end
 local function ids()
   return s:sql "SELECT GROUP_CONCAT(id ORDER BY id) FROM app.moves"[1]
 end
-
-setup(function()
-  s = server.shared()
-end)
 
 before_each(function()
   s:sql "CREATE OR REPLACE TABLE app.moves (id INT PRIMARY KEY) ENGINE=InnoDB"

@@ -4,23 +4,18 @@
 
 local core = require "mypool.core"
 local monotime = require("cqueues").monotime
+local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
 local relay = require "spec.servers.relay"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.servers.server"
 local tls = require "spec.servers.tls"
 local waiting_calls = require "spec.support.waiting_calls"
 
-local s
+local s = fixture.server { tls = true }
 
 setup(function()
-  s = server.start { options = { tls.server_options() } }
   waiting_calls.prepare(s)
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 after_each(function()

@@ -4,21 +4,16 @@
 local cqueues = require "cqueues"
 local auxlib = require "cqueues.auxlib"
 local eventually = require "spec.support.eventually"
+local fixture = require "spec.support.fixture"
 local own = require "spec.support.scheduler"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
-local server = require "spec.servers.server"
 local waiting_calls = require "spec.support.waiting_calls"
 
-local s
+local s = fixture.server()
 
 setup(function()
-  s = server.start()
   waiting_calls.prepare(s)
-end)
-
-teardown(function()
-  s:remove()
 end)
 
 after_each(function()

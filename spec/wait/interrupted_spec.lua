@@ -3,29 +3,18 @@
 
 local cqueues = require "cqueues"
 local eventually = require "spec.support.eventually"
+local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.servers.server"
+local sleep = require "spec.support.sleep"
 local times = require "spec.support.times"
 
-local s
-
-setup(function()
-  s = server.start()
-end)
-
-teardown(function()
-  s:remove()
-end)
+local s = fixture.server()
 
 after_each(pools.close)
-
-local function sleep(seconds)
-  os.execute("sleep " .. seconds)
-end
 
 local function sessions()
   return #s:sessions()

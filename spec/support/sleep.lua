@@ -1,0 +1,4 @@
+-- Waits for so many seconds, in which no coroutine runs.
+return function(seconds)
+  os.execute("sleep " .. seconds)
+end
