@@ -143,7 +143,7 @@ describe("a reset that rolls back for long", function()
   end)
 
   it("does not hold up others: they take another session", function()
-    local pool = pools.new(s:options { max_size = 2 })
+    local pool = pools.new(s:options { max_size = 2, connect_timeout = 60 })
     local conn, other = assert(pool:checkout()), assert(pool:checkout())
     local id, other_id = conn:id(), other:id()
     fill_heap(conn)
