@@ -4,7 +4,12 @@
 
 #include "session.h"
 
-typedef enum mp_greeting { MP_GREETING_TO_COME, MP_GREETING_DEADLY, MP_GREETING_TO_READ } mp_greeting;
+typedef enum mp_greeting {
+  MP_GREETING_TO_COME,
+  MP_GREETING_DEADLY,
+  MP_GREETING_WITHOUT_TLS, /* where TLS is wanted */
+  MP_GREETING_TO_READ
+} mp_greeting;
 
 mp_greeting mp_greeting_look(mp_session *session);
 

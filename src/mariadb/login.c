@@ -60,6 +60,8 @@ static void explain_plugin(const mp_server *server, mp_error *err) {
 }
 
 static mp_status after_connect(mp_session *session, mp_error *err) {
+  if (session->login.lacks_tls)
+    return mp_fail(err, MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR, "the server does not speak TLS");
   if (!session->login.connected) {
     mp_mysql_fail(session, MP_PHASE_CONNECT, err);
     explain_plugin(&session->driver->server, err);
@@ -107,7 +109,9 @@ static int connect_cont(mp_session *session, int ready) {
     mp_greeting seen = mp_greeting_look(session);
     if (seen == MP_GREETING_TO_COME)
       return MYSQL_WAIT_READ;
-    ready = seen == MP_GREETING_DEADLY ? MYSQL_WAIT_TIMEOUT : MYSQL_WAIT_READ | MYSQL_WAIT_WRITE;
+    session->login.lacks_tls |= seen == MP_GREETING_WITHOUT_TLS;
+    bool is_bad = seen == MP_GREETING_DEADLY || session->login.lacks_tls;
+    ready = is_bad ? MYSQL_WAIT_TIMEOUT : MYSQL_WAIT_READ | MYSQL_WAIT_WRITE;
   }
   int events = mysql_real_connect_cont(&session->login.connected, mysql, ready);
   if (events)

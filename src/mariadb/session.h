@@ -149,6 +149,7 @@ struct call {
 struct login {
   MYSQL *connected;
   bool greeted;   /* the server has begun to speak */
+  bool lacks_tls; /* ... and has none, so that nothing may be sent */
   char *password; /* for the connect, and to stop a statement */
 };
 
