@@ -11,19 +11,29 @@ typedef struct mp_address {
   const char *socket; /* path of a unix socket, or NULL */
 } mp_address;
 
+/* What proves to a client who speaks TLS with it. */
+typedef enum mp_trust {
+  MP_TRUST_ANYBODY,    /* nothing is asked for */
+  MP_TRUST_AUTHORITY,  /* a certificate that an authority of tls_ca has signed, for whatever name */
+  MP_TRUST_NAME,       /* ... for the name or address that is connected to */
+  MP_TRUST_CERTIFICATE /* the one certificate of tls_fingerprint, whoever has signed it */
+} mp_trust;
+
 /* The address and manners of a server. Strings may be NULL where the comment allows it;
    all are copied. */
 typedef struct mp_server {
   mp_address address;
-  const char *user, *database;    /* NULL: none */
-  const char *charset;            /* character set of the connection */
-  const char *collation;          /* NULL: the server's default for the charset */
-  bool tls;                       /* never silently plain */
-  bool tls_verify;                /* the server's certificate and name */
-  bool tls_cleartext;             /* the password may be asked for as it is, over verified TLS */
-  const char *tls_ca;             /* PEM file; NULL: the system's certificates */
+  const char *user, *database; /* NULL: none */
+  const char *charset;         /* character set of the connection */
+  const char *collation;       /* NULL: the server's default for the charset */
+  bool tls;                    /* never silently plain */
+  mp_trust tls_trust;          /* who is believed to be the server */
+  bool tls_cleartext;          /* the password may be asked for as it is, with MP_TRUST_NAME */
+  const char *tls_ca;          /* PEM file; NULL: the system's certificates */
+  const char *tls_fingerprint; /* of MP_TRUST_CERTIFICATE: mp_mariadb_fingerprint_digits hexadecimal digits */
   const char *tls_cert, *tls_key; /* PEM files of the client; NULL: none */
-  const char *const *init_sql;    /* statements of the baseline */
+  const char *public_key; /* PEM file of the server's RSA key, for passwords over plain TCP; NULL: none */
+  const char *const *init_sql; /* statements of the baseline */
   size_t init_sql_count;
   int64_t connect_timeout_ns;
   bool autocommit_off; /* sessions may have it off: else they are refused */
@@ -39,6 +49,11 @@ typedef struct mp_server {
 
 /* The version of the libmariadb found at run time if it is too old to be used, else NULL. */
 const char *mp_mariadb_too_old(void);
+
+/* The version of the libmariadb found at run time, such as "3.4.10", and how many hexadecimal digits the
+   fingerprints have by which it knows a certificate: 40 (SHA-1) before 3.4, then 64 (SHA-256). */
+const char *mp_mariadb_version(void);
+unsigned mp_mariadb_fingerprint_digits(void);
 
 /* A driver for mp_pool_new; NULL for want of memory. */
 mp_driver *mp_mariadb_new(const mp_server *server);

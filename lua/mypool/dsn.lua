@@ -9,7 +9,19 @@ local function decode(text)
   end))
 end
 
-local texts = { name = true, host = true, socket = true, user = true, password = true, database = true }
+local texts = {
+  name = true,
+  host = true,
+  socket = true,
+  user = true,
+  password = true,
+  database = true,
+  server_public_key = true,
+  tls_ca = true,
+  tls_cert = true,
+  tls_key = true,
+  tls_fingerprint = true,
+}
 
 -- "true", "false" and numbers are what they look like, unless the option is a text.
 local function value_of(name, text)
@@ -50,6 +62,27 @@ local function add_query(options, query)
   end
 end
 
+-- What is written tls_ca is the field ca of the option tls.
+local function gather_tls(options)
+  local tls
+  for name, value in pairs(options) do
+    local field = name:match "^tls_(.+)$"
+    if field then
+      tls = tls or {}
+      tls[field] = value
+    end
+  end
+  if not tls then
+    return
+  elseif options.tls ~= nil and options.tls ~= true then
+    core.raise "new: bad DSN (beside options like tls_ca write tls=true, or nothing of tls)"
+  end
+  for field in pairs(tls) do
+    options["tls_" .. field] = nil
+  end
+  options.tls = tls
+end
+
 -- Returns a table of options. Raises for what is not a DSN; the message never repeats it, as it
 -- may hold a password.
 return function(text)
@@ -70,5 +103,6 @@ return function(text)
   add_address(options, address or authority)
   options.database = database ~= "" and decode(database) or nil
   add_query(options, query)
+  gather_tls(options)
   return options
 end

@@ -6,9 +6,10 @@ local dsn = require "mypool.dsn"
 local names = require "mypool.names"
 core.internal()
 
--- A password is not repeated, not even one that was given as a number.
-local function fail(what, name, expected, value)
-  local got = type(value) == "number" and name ~= "password" and tostring(value) or type(value)
+-- A password is not repeated, not even one that was given as a number. `got` is what the value is, where its type
+-- does not tell.
+local function fail(what, name, expected, value, got)
+  got = got or type(value) == "number" and name ~= "password" and tostring(value) or type(value)
   core.raise(("%s: bad option '%s' (%s expected, got %s)"):format(what, name, expected, got))
 end
 
@@ -112,11 +113,36 @@ local function statements(value)
   end
 end
 
+local function verify(value)
+  if type(value) ~= "boolean" and value ~= "ca" then
+    return "boolean or 'ca'"
+  end
+end
+
+-- A fingerprint without its colons.
+local function digits_of(value)
+  return (value:gsub("(%x%x):", "%1"))
+end
+
+local expected_fingerprint = core.fingerprint_digits == 64
+    and "the certificate's SHA-256 in 64 hexadecimal digits, with Connector/C %s,"
+  or "the certificate's SHA-1 in 40 hexadecimal digits, as Connector/C %s knows no SHA-256, for which 3.4 is needed,"
+
+-- By which hash a certificate is known, libmariadb decides.
+local function fingerprint(value)
+  local digits = type(value) == "string" and digits_of(value)
+  local got = digits and (digits:find "%X" and "string of other characters" or ("string of %d digits"):format(#digits))
+  if not digits or digits:find "%X" or #digits ~= core.fingerprint_digits then
+    return expected_fingerprint:format(core.library_version), got or nil
+  end
+end
+
 local tls_options = {
   ca = text,
   cert = text,
   key = text,
-  verify = of_type "boolean",
+  verify = verify,
+  fingerprint = fingerprint,
   cleartext_password = of_type "boolean",
 }
 
@@ -128,8 +154,15 @@ local function tls(value)
     if (value.cert == nil) ~= (value.key == nil) then
       return "table with both or neither of cert and key"
     end
-    if value.cleartext_password and value.verify == false then
-      return "table without cleartext_password where verify is false"
+    if value.fingerprint and (value.ca or value.verify ~= nil) then
+      return "table of either fingerprint, which alone decides, or ca and verify"
+    end
+    if value.verify == "ca" and not value.ca then
+      return "table with ca where verify is 'ca', as the system's authorities vouch for anybody,"
+    end
+    if value.cleartext_password and (value.verify == false or value.verify == "ca" or value.fingerprint) then
+      local because = value.fingerprint and "there is a fingerprint" or "verify is " .. tostring(value.verify)
+      return ("table without cleartext_password where %s"):format(because)
     end
   elseif type(value) ~= "boolean" then
     return "boolean or table"
@@ -163,6 +196,7 @@ local pool_options = {
   charset = word,
   collation = word,
   tls = tls,
+  server_public_key = text,
   max_size = integer(1, 100000),
   min_idle = integer(0, 100000),
   checkout_timeout = seconds,
@@ -205,9 +239,9 @@ local defaults = {
 function check(what, given, known)
   names.check(given, known, what)
   for name, value in pairs(given) do
-    local expected = known[name](value)
+    local expected, got = known[name](value)
     if expected then
-      fail(what, name, expected, value)
+      fail(what, name, expected, value, got)
     end
   end
 end
@@ -224,7 +258,7 @@ local function complete(given)
     options.init_sql = { options.init_sql }
   end
   for name, value in pairs(type(given.tls) == "table" and given.tls or {}) do
-    options["tls_" .. name] = value
+    options["tls_" .. name] = name == "fingerprint" and digits_of(value) or value
   end
   if given.types then
     options.types = {}
@@ -251,6 +285,9 @@ function options.pool(given)
   check("new", given, pool_options)
   if given.host and given.socket then
     core.raise "new: 'host' and 'socket' exclude each other"
+  end
+  if given.server_public_key and given.tls then
+    core.raise "new: 'server_public_key' and 'tls' exclude each other: the key is for passwords without TLS"
   end
   local complete_options = complete(given)
   if complete_options.min_idle > complete_options.max_size then

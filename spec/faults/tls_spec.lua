@@ -240,6 +240,8 @@ describe("a server without TLS", function()
   local ways = {
     ["verified"] = with_ca(),
     ["verified by the system's authorities"] = system_has_authorities() or nil,
+    ["verified by its authority alone"] = with_ca { verify = "ca" },
+    ["known by its fingerprint"] = { fingerprint = tls.fingerprint "server" },
     ["not verified"] = { verify = false },
   }
 

@@ -1,11 +1,15 @@
 -- mypool.new: what it takes, what it refuses, and that it does nothing else.
 
+local core = require "mypool.core"
 local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
 local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
+
+-- Of the hash that the libmariadb at hand compares.
+local fingerprint = ("9F"):rep(core.fingerprint_digits // 2)
 
 local nan, infinity = 0 / 0, math.huge
 local hidden = "Zq81-hidden"
@@ -22,6 +26,7 @@ local refused = {
   { "charset", "name of letters, digits and underscores", "", "utf8'", "a b", "a\0b", 7 },
   { "collation", "name of letters, digits and underscores", "", "x;y", "a\0b", 7 },
   { "tls", "boolean or table", 1, "yes", print },
+  { "server_public_key", "non-empty string without NUL bytes", "", "/a\0b", 7, true, {} },
   { "max_size", "integer from 1 to 100000", 0, -1, 1.5, 100001, "10", nan, infinity, -infinity },
   { "min_idle", "integer from 0 to 100000", -1, 0.5, "1", nan },
   { "checkout_timeout", "positive number of seconds", 0, -1, "5", nan, infinity, true },
@@ -45,7 +50,18 @@ local accepted = {
   database = { "app", "it's", "a b" },
   charset = { "latin1" },
   collation = { "utf8mb4_bin" },
-  tls = { true, false, {}, { ca = "/ca.pem", verify = false }, { cert = "/c.pem", key = "/k.pem" } },
+  tls = {
+    true,
+    false,
+    {},
+    { ca = "/ca.pem", verify = false },
+    { ca = "/ca.pem", verify = "ca" },
+    { cert = "/c.pem", key = "/k.pem" },
+    { fingerprint = fingerprint },
+    { fingerprint = fingerprint:lower(), cert = "/c.pem", key = "/k.pem" },
+    { fingerprint = fingerprint:gsub("%x%x", "%0:"):sub(1, -2) },
+  },
+  server_public_key = { "/public_key.pem" },
   max_size = { 1, 100000, 10.0 },
   min_idle = { 0, 10 },
   checkout_timeout = { 0.001, 3600 },
@@ -159,6 +175,76 @@ describe("mypool.new", function()
     end)
   end)
 
+  it("refuses what leaves open who is trusted", function()
+    local mistakes = {
+      ["bad option 'tls' (table with ca where verify is 'ca'"] = { verify = "ca" },
+      ["bad option 'tls' (table of either fingerprint, which alone decides, or ca"] = {
+        fingerprint = fingerprint,
+        ca = "/ca.pem",
+      },
+      ["bad option 'tls' (table of either fingerprint, which alone decides, or"] = {
+        fingerprint = fingerprint,
+        verify = true,
+      },
+      ["tls: bad option 'verify' (boolean or 'ca' expected, got string)"] = { verify = "CA", ca = "/ca.pem" },
+      ["tls: bad option 'verify' (boolean or 'ca' expected, got 1)"] = { verify = 1 },
+      ["tls: unknown option 'fingerprnt' (did you mean 'fingerprint'?)"] = { fingerprnt = fingerprint },
+    }
+    for message, options in pairs(mistakes) do
+      mistake("new: " .. message, function()
+        mypool.new { tls = options }
+      end)
+    end
+  end)
+
+  it("refuses to give the password itself to a server whose name is not verified", function()
+    local kinds = {
+      ["verify is false"] = { verify = false },
+      ["verify is ca"] = { verify = "ca", ca = "/ca.pem" },
+      ["there is a fingerprint"] = { fingerprint = fingerprint },
+    }
+    for words, options in pairs(kinds) do
+      options.cleartext_password = true
+      mistake(("bad option 'tls' (table without cleartext_password where %s"):format(words), function()
+        mypool.new { tls = options }
+      end)
+    end
+  end)
+
+  it("refuses a fingerprint of another length, and says which is needed", function()
+    local hash = core.fingerprint_digits == 64 and "SHA-256 in 64" or "SHA-1 in 40"
+    local others = {
+      [("aa"):rep(core.fingerprint_digits == 64 and 20 or 32)] = "string of %d+ digits",
+      [fingerprint .. "0"] = "string of %d+ digits",
+      [fingerprint:sub(2)] = "string of %d+ digits",
+      [""] = "string of 0 digits",
+      [fingerprint:sub(2) .. "g"] = "string of other characters",
+      [":" .. fingerprint] = "string of other characters",
+      ["SHA1 Fingerprint=" .. fingerprint] = "string of other characters",
+      [fingerprint:sub(3) .. "\0\0"] = "string of other characters",
+    }
+    for given, got in pairs(others) do
+      local message = mistake("new: tls: bad option 'fingerprint' (the certificate's " .. hash, function()
+        mypool.new { tls = { fingerprint = given } }
+      end)
+      assert.matches("Connector/C 3%.%d+%.%d+ ?.*expected, got " .. got .. "%)$", message)
+    end
+    for _, given in ipairs { 7, true, {} } do
+      mistake(("expected, got %s)"):format(given == 7 and "7" or type(given)), function()
+        mypool.new { tls = { fingerprint = given } }
+      end)
+    end
+  end)
+
+  it("refuses a server's public key together with tls", function()
+    for _, given in ipairs { true, { verify = false } } do
+      mistake("new: 'server_public_key' and 'tls' exclude each other", function()
+        mypool.new { server_public_key = "/public_key.pem", tls = given }
+      end)
+    end
+    pools.new { server_public_key = "/public_key.pem", tls = false }
+  end)
+
   it("does no I/O: what is not there is found at the first checkout", function()
     local asked = 0
     local pool = pools.new {
@@ -261,6 +347,30 @@ describe("the DSN of mypool.new", function()
     local pool = pools.new(("mariadb://%s:%d?user=123&password=0456"):format(s.host, s.port))
     assert.equal("123@%", pool:value "SELECT CURRENT_USER()")
     s:sql "DROP USER '123'"
+  end)
+
+  it("takes the fields of the option tls, and the server's public key", function()
+    local names = { "tls_verify=ca&tls_ca=/ca.pem", "tls=true&tls_verify=false", "tls_cert=1&tls_key=2" }
+    names[#names + 1] = "tls_fingerprint=" .. fingerprint
+    names[#names + 1] = "tls_fingerprint=" .. ("1"):rep(#fingerprint)
+    names[#names + 1] = "server_public_key=1&tls=false"
+    for _, query in ipairs(names) do
+      pools.new("mysql://localhost/app?" .. query)
+    end
+    for query, message in pairs {
+      ["tls_verify=ca"] = "bad option 'tls' (table with ca where verify is 'ca'",
+      ["tls_verify=maybe"] = "tls: bad option 'verify' (boolean or 'ca' expected, got string)",
+      ["tls_fingerprint=12"] = "tls: bad option 'fingerprint'",
+      ["tls_verfy=ca"] = "tls: unknown option 'verfy' (did you mean 'verify'?)",
+      ["tls=false&tls_ca=x"] = "bad DSN (beside options like tls_ca write tls=true, or nothing of tls)",
+      ["tls=1&tls_ca=x"] = "bad DSN (beside options like tls_ca write tls=true, or nothing of tls)",
+      ["server_public_key=x&tls_ca=y"] = "'server_public_key' and 'tls' exclude each other",
+      ["server_public_key="] = "bad option 'server_public_key'",
+    } do
+      mistake("new: " .. message, function()
+        mypool.new("mysql://localhost/app?" .. query)
+      end)
+    end
   end)
 
   it("takes a socket instead of an address", function()

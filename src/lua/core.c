@@ -49,6 +49,10 @@ int luaopen_mypool_core(lua_State *L) {
   state_end_open(L);
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
     parts[i](L);
+  lua_pushinteger(L, mp_mariadb_fingerprint_digits());
+  lua_setfield(L, -2, "fingerprint_digits");
+  lua_pushstring(L, mp_mariadb_version());
+  lua_setfield(L, -2, "library_version");
   lua_pushlightuserdata(L, NULL);
   lua_setfield(L, -2, "null");
   lua_pushvalue(L, -1); /* only now: what ran out of memory before is no module */

@@ -74,13 +74,33 @@ static void read_init_sql(lua_State *L, mp_server *server) {
   server->init_sql_count = count;
 }
 
+/* The option verify is a boolean, or "ca". */
+static mp_trust trust_option(lua_State *L) {
+  lua_getfield(L, OPTIONS, "tls_verify");
+  bool is_word = lua_type(L, -1) == LUA_TSTRING, no = lua_isboolean(L, -1) && !lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return is_word ? MP_TRUST_AUTHORITY : no ? MP_TRUST_ANYBODY : MP_TRUST_NAME;
+}
+
+/* libmariadb might compare no more than the digits that there are. */
+static void read_fingerprint(lua_State *L, mp_server *server) {
+  server->tls_fingerprint = string_option(L, "tls_fingerprint");
+  if (!server->tls_fingerprint)
+    return;
+  luaL_argcheck(L, strlen(server->tls_fingerprint) == mp_mariadb_fingerprint_digits(), OPTIONS,
+                "fingerprint");
+  server->tls_trust = MP_TRUST_CERTIFICATE;
+}
+
 static void read_tls(lua_State *L, mp_server *server) {
   server->tls = flag_option(L, "tls", false);
-  server->tls_verify = flag_option(L, "tls_verify", true);
+  server->tls_trust = trust_option(L);
+  read_fingerprint(L, server);
   server->tls_cleartext = flag_option(L, "tls_cleartext_password", false);
   server->tls_ca = string_option(L, "tls_ca");
   server->tls_cert = string_option(L, "tls_cert");
   server->tls_key = string_option(L, "tls_key");
+  server->public_key = string_option(L, "server_public_key");
 }
 
 static void read_server(lua_State *L, mp_server *server) {

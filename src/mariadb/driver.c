@@ -65,9 +65,10 @@ static int64_t now_ns(mp_driver *self) {
 
 /* The strings of mp_server that are copied, and freed. */
 static const size_t strings[] = {
-    offsetof(mp_server, address.host), offsetof(mp_server, address.socket), offsetof(mp_server, user),
-    offsetof(mp_server, database),     offsetof(mp_server, charset),        offsetof(mp_server, collation),
-    offsetof(mp_server, tls_ca),       offsetof(mp_server, tls_cert),       offsetof(mp_server, tls_key),
+    offsetof(mp_server, address.host),    offsetof(mp_server, address.socket), offsetof(mp_server, user),
+    offsetof(mp_server, database),        offsetof(mp_server, charset),        offsetof(mp_server, collation),
+    offsetof(mp_server, tls_ca),          offsetof(mp_server, tls_cert),       offsetof(mp_server, tls_key),
+    offsetof(mp_server, tls_fingerprint), offsetof(mp_server, public_key),
 };
 enum { STRINGS = sizeof strings / sizeof *strings };
 
@@ -211,6 +212,10 @@ static void init_library(void) {
 const char *mp_mariadb_too_old(void) {
   unsigned long version = mysql_get_client_version();
   return version < OLDEST_CONNECTOR_C || version >= 100000 ? mysql_get_client_info() : NULL;
+}
+
+const char *mp_mariadb_version(void) {
+  return mysql_get_client_info();
 }
 
 mp_driver *mp_mariadb_new(const mp_server *server) {

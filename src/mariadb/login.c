@@ -6,25 +6,41 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "call.h"
 #include "greeting.h"
 #include "helper.h"
 #include "os/socket.h"
+#include "public_key.h"
 #include "tls.h"
 
 /* 13.5 KiB were the most that was ever seen in use. */
 static const size_t context_stack = 64 * 1024;
 
 /* Plugins that send the password, or something as good, in clear are not among them; those
-   that do so unless the connection is safe come only with a unix socket or verified TLS. */
+   that do so unless the connection is safe come only with a unix socket or verified TLS, or, where they can
+   encrypt it by a key of the server's, with that key. */
 static const char *allowed_auth(const mp_server *server) {
-  bool verified = server->tls && server->tls_verify;
-  if (verified && server->tls_cleartext && !server->address.socket)
+  bool verified = server->tls && server->tls_trust != MP_TRUST_ANYBODY;
+  bool named = server->tls && server->tls_trust == MP_TRUST_NAME;
+  if (named && server->tls_cleartext && !server->address.socket)
     return "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password,mysql_clear_password";
   if (verified || server->address.socket)
     return "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password";
+  if (server->public_key)
+    return "mysql_native_password,client_ed25519,caching_sha2_password";
   return "mysql_native_password,client_ed25519";
+}
+
+/* How others come to be allowed. */
+static const char *ways_to_allow(const mp_server *server) {
+  if (server->tls && server->tls_trust == MP_TRUST_NAME)
+    return "with tls.cleartext_password also mysql_clear_password is allowed";
+  if (server->address.socket || (server->tls && server->tls_trust != MP_TRUST_ANYBODY))
+    return "for mysql_clear_password verify the server by its name, with tls.cleartext_password";
+  return "for caching_sha2_password, as MySQL 8 has it, verify the server by tls = true, tls.ca (with "
+         "tls.verify = 'ca' whatever its name is) or tls.fingerprint, or give its key as server_public_key";
 }
 
 /* A fresh handle for each attempt: a failed connect drops the options of its handle. LOCAL
@@ -56,7 +72,14 @@ static void close_on_exec(MYSQL *mysql) {
 static void explain_plugin(const mp_server *server, mp_error *err) {
   if (err->code == CR_PLUGIN_NOT_ALLOWED)
     snprintf(err->message, sizeof err->message,
-             "the server asks for an authentication plugin that is not one of %s", allowed_auth(server));
+             "the server asks for an authentication plugin that is not one of %s: %s", allowed_auth(server),
+             ways_to_allow(server));
+}
+
+static mp_status explain(const mp_session *session, mp_error *err) {
+  explain_plugin(&session->driver->server, err);
+  mp_public_key_explain(&session->driver->server, err);
+  return mp_tls_explain(session, err);
 }
 
 static mp_status after_connect(mp_session *session, mp_error *err) {
@@ -64,8 +87,7 @@ static mp_status after_connect(mp_session *session, mp_error *err) {
     return mp_fail(err, MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR, "the server does not speak TLS");
   if (!session->login.connected) {
     mp_mysql_fail(session, MP_PHASE_CONNECT, err);
-    explain_plugin(&session->driver->server, err);
-    return mp_tls_explain(session, err);
+    return explain(session, err);
   }
   close_on_exec(session->mysql);
   mp_socket_keep_alive(mysql_get_socket(session->mysql)); /* also while a long statement runs */
@@ -89,6 +111,7 @@ static void name_address(mp_session *session) {
 /* A NULL password would be taken from the environment. */
 static int connect_start(mp_session *session) {
   const mp_server *server = &session->driver->server;
+  mp_tls_enter_handshake(session->mysql);
   int events =
       mysql_real_connect_start(&session->login.connected, session->mysql, host_of(session), server->user,
                                session->login.password ? session->login.password : "", server->database,
@@ -113,6 +136,7 @@ static int connect_cont(mp_session *session, int ready) {
     bool is_bad = seen == MP_GREETING_DEADLY || session->login.lacks_tls;
     ready = is_bad ? MYSQL_WAIT_TIMEOUT : MYSQL_WAIT_READ | MYSQL_WAIT_WRITE;
   }
+  mp_tls_enter_handshake(mysql);
   int events = mysql_real_connect_cont(&session->login.connected, mysql, ready);
   if (events)
     close_on_exec(mysql);
@@ -121,16 +145,27 @@ static int connect_cont(mp_session *session, int ready) {
 
 static const mp_call_kind handshake = {connect_start, connect_cont};
 
+/* Until the login is over libmariadb may want to read the key. */
+static mp_status shake_hands(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  int key = -1;
+  if (mp_public_key_set(session->mysql, session->driver->server.public_key, &key, err) != MP_DONE)
+    return MP_FAILED;
+  mp_status status = mp_call_begin(session, &handshake, after_connect, err);
+  status = mp_call_run(session, status, deadline_ns, err);
+  if (key >= 0)
+    close(key);
+  return status;
+}
+
 mp_status mp_login(mp_session *session, int64_t deadline_ns, mp_error *err) {
   session->mysql = mysql_init(NULL);
   if (!session->mysql)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
-  const mp_server *server = &session->driver->server;
-  set_options(session->mysql, server, deadline_ns);
-  if (server->tls && mp_tls_set_options(session->mysql, server, err) != MP_DONE)
+  set_options(session->mysql, &session->driver->server, deadline_ns);
+  if (mp_tls_set_options(session->mysql, &session->driver->server, err) != MP_DONE)
     return MP_FAILED;
   session->base.max_packet = SIZE_MAX; /* until the server has said it */
-  return mp_call_run(session, mp_call_begin(session, &handshake, after_connect, err), deadline_ns, err);
+  return shake_hands(session, deadline_ns, err);
 }
 
 /* ---- the password ---- */

@@ -24,25 +24,109 @@ static const char *system_ca(void) {
   return NULL;
 }
 
+/* Since 3.4 libmariadb compares fingerprints by the hash that fits their length, checks the name wherever it
+   is not told otherwise, and lets a function decide. The library counts that is there at run time: its
+   headers may have been those of another version. */
+static bool has_verification_callback(void) {
+  return mysql_get_client_version() >= 30400;
+}
+
+/* By SHA-1 3.4 could, too; but there is no reason to. */
+unsigned mp_mariadb_fingerprint_digits(void) {
+  return has_verification_callback() ? 64 : 40;
+}
+
+#if MARIADB_PACKAGE_VERSION_ID < 30400
+#define MARIADB_OPT_TLS_VERIFICATION_CALLBACK (MARIADB_OPT_SERVER_PLUGINS + 2)
+#define MARIADB_TLS_VERIFY_STATUS (MARIADB_CONNECTION_BYTES_SENT + 2)
+#define MARIADB_TLS_VERIFY_HOST 2
+#define MARIADB_TLS_VERIFY_FINGERPRINT 4
+#define tls_verify_status unused_2 /* of NET, in the same place */
+#endif
+
+/* libmariadb does not tell the function that decides whose handshake it is about. */
+static _Thread_local MYSQL *in_handshake;
+
+void mp_tls_enter_handshake(MYSQL *mysql) {
+  in_handshake = mysql;
+}
+
+/* The handshake has noted, and worded, what is wrong with the certificate but for its name, which nobody has
+   looked at yet. Returns 0 when the server may be trusted. */
+static int decide_by_authority(void *tls, unsigned flags) {
+  NET *net = &in_handshake->net;
+  unsigned faults = (unsigned char)net->tls_verify_status & ~(unsigned)MARIADB_TLS_VERIFY_HOST;
+  (void)tls, (void)flags;
+  if (!faults && !net->last_errno)
+    return 0;
+  if (!net->last_errno) {
+    net->last_errno = CR_SSL_CONNECTION_ERROR;
+    strcpy(net->last_error, "TLS/SSL error: the server's certificate is not trusted");
+  }
+  return 1;
+}
+
+/* 3.3 does not check the name where it is not told to verify, but for that looks whether an authority of the
+   file has signed the certificate. */
+static mp_status trust_authority(MYSQL *mysql, mp_error *err) {
+  my_bool verify = has_verification_callback();
+  mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
+  if (verify && mysql_optionsv(mysql, (enum mysql_option)MARIADB_OPT_TLS_VERIFICATION_CALLBACK,
+                               (const void *)decide_by_authority) != 0)
+    return mp_fail(err, MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
+                   "tls.verify = 'ca': Connector/C %s cannot verify the authority alone: install a newer one",
+                   mysql_get_client_info());
+  return MP_DONE;
+}
+
+/* Told to verify, 3.3 demands an authority and the name as well. */
+static void trust_certificate(MYSQL *mysql, const mp_server *server) {
+  my_bool verify = has_verification_callback();
+  mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
+  mysql_options(mysql, MARIADB_OPT_TLS_PEER_FP, server->tls_fingerprint);
+}
+
+static mp_status set_trust(MYSQL *mysql, const mp_server *server, mp_error *err) {
+  my_bool verify = server->tls && server->tls_trust == MP_TRUST_NAME;
+  switch (server->tls ? server->tls_trust : MP_TRUST_ANYBODY) {
+  case MP_TRUST_AUTHORITY:
+    return trust_authority(mysql, err);
+  case MP_TRUST_CERTIFICATE:
+    trust_certificate(mysql, server);
+    return MP_DONE;
+  default:
+    mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
+    return MP_DONE;
+  }
+}
+
 /* Without authorities libmariadb 3.4 takes the proof of the password for one of the server, and has then sent
    the user's name and a hash to somebody unknown. */
-mp_status mp_tls_set_options(MYSQL *mysql, const mp_server *server, mp_error *err) {
-  const char *ca = server->tls_ca || !server->tls_verify ? server->tls_ca : system_ca();
-  if (server->tls_verify && !ca)
+static mp_status set_authorities(MYSQL *mysql, const mp_server *server, mp_error *err) {
+  const char *ca = server->tls_ca || server->tls_trust != MP_TRUST_NAME ? server->tls_ca : system_ca();
+  if (!ca && (server->tls_trust == MP_TRUST_NAME || server->tls_trust == MP_TRUST_AUTHORITY))
     return mp_fail(
         err, MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
         "tls = true: this system has no file of authorities to verify the server by: name one in tls.ca");
-  my_bool yes = 1, verify = server->tls_verify;
-  mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &yes);
-  mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
   if (ca)
     mysql_options(mysql, MYSQL_OPT_SSL_CA, ca);
+  return MP_DONE;
+}
+
+/* Some builds of 3.4 speak TLS unless told that nothing is to be verified. */
+mp_status mp_tls_set_options(MYSQL *mysql, const mp_server *server, mp_error *err) {
+  my_bool enforce = server->tls;
+  if (set_trust(mysql, server, err) != MP_DONE)
+    return MP_FAILED;
+  if (!server->tls)
+    return MP_DONE;
+  mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &enforce);
   if (server->tls_cert) {
     mysql_options(mysql, MYSQL_OPT_SSL_CERT, server->tls_cert);
     mysql_options(mysql, MYSQL_OPT_SSL_KEY, server->tls_key);
     mysql_optionsv(mysql, MARIADB_OPT_TLS_PASSPHRASE, ""); /* else OpenSSL asks for one on the terminal */
   }
-  return MP_DONE;
+  return set_authorities(mysql, server, err);
 }
 
 /* Under TLS libmariadb's non-blocking calls block unless the socket itself does not. */
@@ -111,10 +195,12 @@ static bool was_cut(const char *message) {
   return number && atoi(number + 1) > 0;
 }
 
-/* In the words of Connector/C 3.3, and of 3.4. */
-static bool is_about_the_name(const char *message) {
-  return strstr(message, "Validation of SSL server certificate failed") ||
-         strstr(message, "Hostname verification failed");
+/* Whether the certificate was refused for this fault, which 3.4 tells by a bit and 3.3 in these words. */
+static bool was_refused_for(MYSQL *mysql, const mp_error *err, unsigned fault, const char *words) {
+  unsigned faults = 0;
+  if (has_verification_callback())
+    mariadb_get_infov(mysql, (enum mariadb_value)MARIADB_TLS_VERIFY_STATUS, &faults);
+  return (faults & fault) || strstr(err->message, words);
 }
 
 static mp_status explain_refusal(const mp_session *session, mp_error *err) {
@@ -126,7 +212,12 @@ static mp_status explain_refusal(const mp_session *session, mp_error *err) {
   if (strstr(err->message, "key values mismatch"))
     return mp_fail(cleared(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
                    "tls.key: '%s' is not the key of '%s'", server->tls_key, server->tls_cert);
-  if (is_about_the_name(err->message))
+  if (server->tls_trust == MP_TRUST_CERTIFICATE &&
+      was_refused_for(session->mysql, err, MARIADB_TLS_VERIFY_FINGERPRINT, "Fingerprint verification"))
+    return mp_fail(cleared(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
+                   "TLS/SSL error: the server's certificate is not the one of tls.fingerprint");
+  if (was_refused_for(session->mysql, err, MARIADB_TLS_VERIFY_HOST,
+                      "Validation of SSL server certificate failed"))
     return mp_fail(cleared(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
                    "TLS/SSL error: the server's certificate is not for '%s'",
                    session->address.host ? session->address.host : "localhost");

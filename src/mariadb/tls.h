@@ -4,8 +4,11 @@
 
 #include "session.h"
 
-/* Fails when there is nothing to verify the server by. */
+/* Also for a session without TLS. Fails when there is nothing to verify the server by. */
 mp_status mp_tls_set_options(MYSQL *mysql, const mp_server *server, mp_error *err);
+
+/* Before each call of libmariadb's in which the session may shake hands. */
+void mp_tls_enter_handshake(MYSQL *mysql);
 
 /* Once a session has logged in: fails when it is not encrypted. */
 mp_status mp_tls_check(mp_session *session, mp_error *err);
