@@ -56,6 +56,14 @@ end
 
 -- ---- the adapter ----
 
+local polled = {} -- by descriptor: what cqueues polls for it, as a wait would else make a table
+
+local function readable_of(fd)
+  local readable = { pollfd = fd, events = "r" }
+  polled[fd] = readable
+  return readable
+end
+
 local function refuse()
   if isyieldable() then
     core.raise "mypool cannot wait here: cqueues does not resume this coroutine (make it by cqueues.auxlib.wrap)"
@@ -77,7 +85,7 @@ function adapter.wait(fd, seconds)
   if controller and not (isyieldable() and (directly or is_passed_on(controller))) then
     refuse()
   end
-  local readable = { pollfd = fd, events = "r" }
+  local readable = polled[fd] or readable_of(fd)
   local ready = cqueues.poll(readable, seconds)
   if controller and not was_resumed(controller, directly) then
     core.raise "mypool cannot wait here: something else than cqueues resumed this coroutine"
@@ -88,6 +96,9 @@ function adapter.wait(fd, seconds)
 end
 
 -- cqueues remembers descriptors by number.
-adapter.forget = cqueues.cancel
+function adapter.forget(fd)
+  polled[fd] = nil
+  cqueues.cancel(fd)
+end
 
 return adapter
