@@ -47,6 +47,78 @@ it("the options of a statement may have a metamethod that ends its connection", 
   assert.match("\n7\n$", printed)
 end)
 
+describe("the form that a program wants its rows in, and the end of its stream, are its own", function()
+  -- The other use of the connection asks for another form, and is a stream in the end.
+  local head = [[
+    local pool = mypool.new(options {})
+    local conn = assert(pool:checkout())
+    local text, stream = ("x"):rep(100)
+    local function use()
+      assert(conn:query { "SELECT 2 AS b", rows = "array", max_result_bytes = 10, timeout = 0.5 })
+    end
+    local function begin_stream()
+      stream = select(4, conn:rows "SELECT 2 AS b UNION SELECT 3")
+    end
+    local function read_stream()
+      return stream:next().b, stream:next().b, stream:next()
+    end
+  ]]
+
+  it("whatever a metamethod of its options does", function()
+    local printed = run(head .. [[
+      local function using(given, f)
+        return setmetatable(given, { __index = function(_, name) return name == "timeout" and f() or nil end })
+      end
+      local statement = assert(conn:prepare "SELECT ? AS a")
+      print(conn:query(using({ "SELECT ? AS a" }, use), text)[1].a == text)
+      print(statement:with(using({}, use)):execute(text)[1].a == text)
+      print((select(2, conn:query(using({ "SELECT 1 AS a" }, begin_stream)))))
+      print(read_stream())
+      print((select(2, statement:with(using({}, begin_stream)):execute(text))))
+      print(read_stream())
+      conn:release()]])
+    local busy = "rows are being read one by one: end that loop first\n2\t3\tnil\n"
+    assert.equal("true\ntrue\n" .. busy:rep(2), printed)
+  end)
+
+  it("whatever a finalizer does just before the session is asked how it reads the statement", function()
+    local printed = run(head .. [[
+      local f, ran
+      local function arm(with)
+        f, ran = with, false
+        setmetatable({}, { __gc = function()
+          ran = f and pcall(f)
+        end })
+      end
+      local answers = {}
+      for i = 1, 600 do
+        collectgarbage("incremental", 100, 400, 6)
+        arm(i % 2 == 0 and use or begin_stream)
+        for k = 1, i % 60 do
+          local _ = { k }
+        end
+        local result, err = conn:query([=[SELECT "it\"s" AS a, ? AS b]=], text)
+        local answer = result and tostring(#result == 1 and result[1].b == text) or tostring(err)
+        f = nil
+        if stream then
+          answer = answer .. " " .. table.concat({ read_stream() }, " ")
+          stream = nil
+        end
+        answers[answer] = (answers[answer] or 0) + 1
+      end
+      for answer in pairs(answers) do
+        print(answer)
+      end
+      conn:release()]])
+    local lines = {}
+    for line in printed:gmatch "[^\n]+" do
+      lines[#lines + 1] = line
+    end
+    table.sort(lines)
+    assert.same({ "rows are being read one by one: end that loop first 2 3", "true" }, lines)
+  end)
+end)
+
 describe("the password function", function()
   it("is called on the coroutine of the call, whatever on_event did before in others", function()
     local asked_on

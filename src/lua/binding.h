@@ -115,11 +115,17 @@ struct statement {
   const char *once; /* the function that the connection is lent for, if it alone; else NULL (once.c) */
 };
 
-/* What comes back for it. */
-struct result {
+/* The form in which the program wants to have a result. */
+typedef struct result_form {
   shape shape;
   bool array_rows;
-  bool converting;  /* by the option `types` */
+  bool converting;    /* by the option `types` */
+  uint64_t max_bytes; /* of all results of the statement; 0: unlimited */
+} result_form;
+
+/* What comes back for it. */
+struct result {
+  result_form form;
   int finished;     /* so many results of the statement were read */
   unsigned columns; /* of the current one */
   lua_Integer rows;
@@ -129,7 +135,7 @@ struct result {
   mp_buffer described_before; /* ... when CONNECTION_NAMES was made */
   unsigned warnings;          /* as far as known */
   rejection rejected;
-  uint64_t bytes, max_bytes; /* of all results of the statement; 0: unlimited */
+  uint64_t bytes; /* of all results of the statement so far */
 };
 
 /* Rows that are fetched one by one. */

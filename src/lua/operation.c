@@ -60,19 +60,19 @@ static int core_query(lua_State *L) {
   int asked = (int)luaL_checkinteger(L, 2), shape_asked = asked & ~ONCE;
   luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, 2, "no such shape");
   connection *conn = check_held(L, names[shape_asked]);
-  mp_query_options options = {0};
+  mp_query_options options;
+  result_form form = {.shape = (shape)shape_asked};
   mp_wait wait;
   mp_error err;
   if (lua_type(L, 4) != LUA_TSTRING)
     return raise_type(L, names[shape_asked], "sql", "string", 4);
+  read_options(L, 3, conn, names[shape_asked], &options, &form);
   if (stream_is_open(conn))
     return busy_streaming(L);
-  read_options(L, 3, conn, &options, names[shape_asked]);
-  conn->result.shape = (shape)shape_asked;
   conn->statement.once = NULL;
   if (asked & ONCE)
     once_begin(L, conn, names[shape_asked], 4);
-  mp_status status = query_send(L, conn, &options, &wait, &err);
+  mp_status status = query_send(L, conn, &options, &form, &wait, &err);
   return after_call(L, conn, status, &wait, &err);
 }
 

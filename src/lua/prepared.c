@@ -154,18 +154,21 @@ static void keep_parameters(lua_State *L, connection *conn, int last) {
 /* execute(connection, shape, options or nil, number, ...) */
 static int core_execute(lua_State *L) {
   connection *conn = check_held(L, "execute");
+  mp_query_options options;
+  result_form form;
   mp_wait wait;
   mp_error err;
   int shape_asked = (int)luaL_checkinteger(L, 2);
   luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, 2, "no such shape");
   uint64_t id = (uint64_t)luaL_checkinteger(L, 4);
+  read_options(L, 3, conn, "execute", &options, &form);
   if (stream_is_open(conn))
     return busy_streaming(L);
-  conn->statement.options = (mp_query_options){0};
-  read_options(L, 3, conn, &conn->statement.options, "execute");
   scrub_begin(conn);
   read_values(L, conn, 5, mp_loan_parameters(conn->loan, id));
-  conn->result.shape = (shape)shape_asked;
+  form.shape = (shape)shape_asked;
+  conn->statement.options = options;
+  conn->result.form = form;
   mp_status status = execute(L, conn, id, 0, &wait, &err);
   int last = lua_gettop(L), results = after_call(L, conn, status, &wait, &err);
   keep_parameters(L, conn, last);
@@ -283,7 +286,7 @@ static int core_execute_many(lua_State *L) {
   if (conn->statement.values.failed)
     return luaL_error(L, "not enough memory");
   lua_setiuservalue(L, 1, CONNECTION_SQL);
-  conn->result.shape = SHAPE_RESULT;
+  conn->result.form = (result_form){.shape = SHAPE_RESULT};
   conn->statement.options = (mp_query_options){0};
   mp_status status = execute(L, conn, id, rows, &wait, &err);
   return after_call(L, conn, status, &wait, &err);

@@ -7,7 +7,7 @@
 #include "scrub.h"
 #include "stream.h"
 
-static void read_given(lua_State *L, int index, connection *conn, mp_query_options *options) {
+static void read_given(lua_State *L, int index, mp_query_options *options, result_form *form) {
   lua_getfield(L, index, "timeout");
   if (lua_isnumber(L, -1))
     options->timeout_ns = (int64_t)(lua_tonumber(L, -1) * MP_SECOND);
@@ -15,29 +15,31 @@ static void read_given(lua_State *L, int index, connection *conn, mp_query_optio
   options->idempotent = lua_toboolean(L, -1);
   lua_getfield(L, index, "rows");
   if (lua_isstring(L, -1))
-    conn->result.array_rows = strcmp(lua_tostring(L, -1), "array") == 0;
+    form->array_rows = strcmp(lua_tostring(L, -1), "array") == 0;
   lua_getfield(L, index, "max_result_bytes");
   if (lua_isnumber(L, -1))
-    conn->result.max_bytes = (uint64_t)lua_tonumber(L, -1);
+    form->max_bytes = (uint64_t)lua_tonumber(L, -1);
   lua_pushliteral(L, "raw"); /* of our own statements: values as the server has them, all of them */
   lua_rawget(L, index);
   if (lua_toboolean(L, -1)) {
-    conn->result.converting = false;
-    conn->result.max_bytes = 0;
+    form->converting = false;
+    form->max_bytes = 0;
   }
   lua_pop(L, 5);
 }
 
 /* Per-call options; the Lua side has looked at their names and types. A metamethod of theirs may do anything,
-   so nothing that was read before still counts, not even that the connection is held. */
-void read_options(lua_State *L, int index, connection *conn, mp_query_options *options,
-                  const char *function) {
-  conn->result.array_rows = conn->pool->array_rows;
-  conn->result.converting = conn->pool->converting;
-  conn->result.max_bytes = conn->pool->max_result_bytes;
+   so nothing that was known before still counts, not even that the connection is held. */
+void read_options(lua_State *L, int index, const connection *conn, const char *function,
+                  mp_query_options *options, result_form *form) {
+  const pool_data *pool = conn->pool;
+  *options = (mp_query_options){0};
+  form->array_rows = pool->array_rows;
+  form->converting = pool->converting;
+  form->max_bytes = pool->max_result_bytes;
   if (!lua_istable(L, index))
     return;
-  read_given(L, index, conn, options);
+  read_given(L, index, options, form);
   check_held(L, function);
 }
 
@@ -61,23 +63,26 @@ static mp_status send_encoded(connection *conn, mp_query_options options, const 
 
 /* Keeps text and parameters until the session has answered. To make a table may run finalizers, which may use
    this connection: nothing has begun yet, and nothing that was known before still counts. */
-static void keep_statement(lua_State *L, connection *conn) {
+static mp_status keep_statement(lua_State *L, connection *conn, mp_error *err) {
   int last = lua_gettop(L);
   lua_createtable(L, last - 3, 0);
+  check_held(L, "query");
+  if (stream_is_open(conn))
+    return fail_streaming(err);
   for (int i = 4; i <= last; i++) {
     lua_pushvalue(L, i);
     lua_rawseti(L, last + 1, i - 3);
   }
   lua_setiuservalue(L, 1, CONNECTION_SQL);
   conn->statement.kept = last - 3;
-  check_held(L, "query");
-  if (stream_is_open(conn))
-    busy_streaming(L);
+  return MP_DONE;
 }
 
-static mp_status ask_first(lua_State *L, connection *conn, const mp_query_options *options, mp_wait *wait,
-                           mp_error *err) {
-  keep_statement(L, conn);
+static mp_status ask_first(lua_State *L, connection *conn, const mp_query_options *options,
+                           const result_form *form, mp_wait *wait, mp_error *err) {
+  if (keep_statement(L, conn, err) != MP_DONE)
+    return MP_FAILED;
+  conn->result.form = *form;
   conn->statement.options = *options;
   conn->statement.options.asked = true;
   conn->statement.prepared = 0;
@@ -111,17 +116,19 @@ mp_status query_after_asking(lua_State *L, connection *conn, mp_wait *wait, mp_e
   return send_encoded(conn, conn->statement.options, &mode, wait, err);
 }
 
-mp_status query_send(lua_State *L, connection *conn, const mp_query_options *options, mp_wait *wait,
-                     mp_error *err) {
+mp_status query_send(lua_State *L, connection *conn, const mp_query_options *options, const result_form *form,
+                     mp_wait *wait, mp_error *err) {
   size_t length;
   const char *sql = plain_text(L, conn, &length);
   if (sql) {
+    conn->result.form = *form;
     call_begin(L, conn, QUERYING);
     return mp_loan_query(conn->loan, sql, length, options, wait, err);
   }
   mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
   if (!encode_statement(L, conn, 4, 5, lua_gettop(L), &mode))
-    return ask_first(L, conn, options, wait, err);
+    return ask_first(L, conn, options, form, wait, err);
+  conn->result.form = *form;
   call_begin(L, conn, QUERYING);
   return send_encoded(conn, *options, &mode, wait, err);
 }

@@ -11,11 +11,12 @@
 
 /* False when the rest is not worth reading: the result is too large, or there is no trust in what follows. */
 static bool add_row(lua_State *L, connection *conn, const mp_row *row, int result) {
-  if (conn->result.max_bytes > 0 && (conn->result.bytes += row_size(conn, row)) > conn->result.max_bytes) {
+  if (conn->result.form.max_bytes > 0 &&
+      (conn->result.bytes += row_size(conn, row)) > conn->result.form.max_bytes) {
     lua_newtable(L); /* lets go of what there is */
     lua_replace(L, result);
     conn->result.rejected = TOO_LARGE;
-    return conn->result.bytes - conn->result.max_bytes <= WORTH_DRAINING;
+    return conn->result.bytes - conn->result.form.max_bytes <= WORTH_DRAINING;
   }
   conn->result.rows++;
   if (!conn->result.rejected)
@@ -78,7 +79,7 @@ static void read_all(lua_State *L, int self, reading *from, int result) {
 /* What these throw away is garbage at once, and may be many times the rows: the collector must go on. */
 static bool runs_converters(lua_State *L, const connection *conn, int result) {
   bool found = false;
-  for (int i = 0; conn->result.converting && !found && i < (int)conn->result.columns; i++)
+  for (int i = 0; conn->result.form.converting && !found && i < (int)conn->result.columns; i++)
     found = !lua_isnil(L, result + 2 + (int)conn->result.columns + i);
   return found;
 }
@@ -110,7 +111,7 @@ static void describe_rejection(const connection *conn, rejection why, mp_error *
     mp_fail(err, MP_ERR_PROTOCOL, 0, "what came for a number is none");
   else
     mp_fail(err, MP_ERR_PROTOCOL, 0, "the result exceeds max_result_bytes (%llu)",
-            (unsigned long long)conn->result.max_bytes);
+            (unsigned long long)conn->result.form.max_bytes);
 }
 
 /* Ends a statement whose results were read and are not returned. */
@@ -197,7 +198,7 @@ static bool is_over(const connection *conn) {
    been fetched, or a further result sought. On the stack are the results so far; in the end all of them. */
 mp_status results_read(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err) {
   mp_status status = MP_DONE;
-  if (conn->result.shape == SHAPE_STREAM) {
+  if (conn->result.form.shape == SHAPE_STREAM) {
     begin_stream(L, self, conn);
     return MP_DONE;
   }

@@ -33,7 +33,7 @@ static bool is_described(const connection *conn) {
    warnings, once there was one: in a table that lasts as long as results look the same. Most do. */
 static void keep_names(lua_State *L, int self, connection *conn) {
   int columns = (int)conn->result.columns;
-  if (columns == 0 || conn->result.shape == SHAPE_VALUE ||
+  if (columns == 0 || conn->result.form.shape == SHAPE_VALUE ||
       (conn->result.described_before.length > 0 && is_described(conn)))
     return;
   conn->result.described_before.length = 0;
@@ -160,7 +160,7 @@ mp_summary result_look(lua_State *L, int self, connection *conn) {
 /* Pushes the table that will take the rows, or nil where the first row, or its first cell, will stand. */
 void result_begin(lua_State *L, int self, connection *conn) {
   mp_summary summary = result_look(L, self, conn);
-  if (conn->result.shape != SHAPE_RESULT) {
+  if (conn->result.form.shape != SHAPE_RESULT) {
     lua_pushnil(L);
     return;
   }
@@ -172,7 +172,7 @@ void result_begin(lua_State *L, int self, connection *conn) {
 void result_update_warnings(lua_State *L, int self, connection *conn) {
   mp_summary summary;
   mp_loan_summary(conn->loan, &summary);
-  if (conn->result.shape != SHAPE_RESULT || conn->result.columns == 0 ||
+  if (conn->result.form.shape != SHAPE_RESULT || conn->result.columns == 0 ||
       summary.warning_count == conn->result.warnings)
     return;
   summary.columns = conn->result.columns;

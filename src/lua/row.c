@@ -12,7 +12,7 @@ static void push_of_pool(lua_State *L, int self, int value) {
 
 /* A single value needs none: then there are nils. */
 static void push_names(lua_State *L, int self, connection *conn) {
-  if (conn->result.shape == SHAPE_VALUE) {
+  if (conn->result.form.shape == SHAPE_VALUE) {
     lua_settop(L, lua_gettop(L) + (int)conn->result.columns);
     return;
   }
@@ -39,7 +39,7 @@ void row_push_names(lua_State *L, int self, connection *conn) {
   if (conn->result.columns == 0)
     return;
   push_names(L, self, conn);
-  if (conn->result.converting)
+  if (conn->result.form.converting)
     push_converters(L, self, conn);
 }
 
@@ -82,7 +82,7 @@ static void push_value(lua_State *L, connection *conn, const mp_row *row, unsign
                               : push_cell(L, type, row->cells[i], row->lengths[i]);
   if (!is_value)
     conn->result.rejected = MALFORMED;
-  if (conn->result.converting)
+  if (conn->result.form.converting)
     convert(L, conn, null + 1 + (int)conn->result.columns + (int)i);
 }
 
@@ -105,18 +105,18 @@ static void push_record(lua_State *L, connection *conn, const mp_row *row, int n
 }
 
 void row_push(lua_State *L, connection *conn, const mp_row *row, int null) {
-  if (conn->result.array_rows)
+  if (conn->result.form.array_rows)
     push_array(L, conn, row, null);
   else
     push_record(L, conn, row, null);
 }
 
 void row_keep(lua_State *L, connection *conn, const mp_row *row, int result) {
-  if (conn->result.shape == SHAPE_RESULT) {
+  if (conn->result.form.shape == SHAPE_RESULT) {
     row_push(L, conn, row, result + 1);
     lua_rawseti(L, result, (int)conn->result.rows);
   } else if (conn->result.rows == 1) {
-    if (conn->result.shape == SHAPE_VALUE)
+    if (conn->result.form.shape == SHAPE_VALUE)
       push_value(L, conn, row, 0, result + 1);
     else
       row_push(L, conn, row, result + 1);

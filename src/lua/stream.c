@@ -65,7 +65,7 @@ enum { ROWS_AT_ONCE = 64 };
    converter may raise, which is for its row alone. */
 static mp_status add_rows(lua_State *L, connection *conn, int rows, mp_wait *wait, mp_error *err) {
   mp_status status = MP_DONE;
-  for (int i = 2; i <= ROWS_AT_ONCE && !conn->result.converting && mp_loan_has_row(conn->loan); i++) {
+  for (int i = 2; i <= ROWS_AT_ONCE && !conn->result.form.converting && mp_loan_has_row(conn->loan); i++) {
     status = fetch(conn, wait, err);
     if (status != MP_DONE || !result_has_row(conn))
       break;
@@ -109,11 +109,15 @@ int stream_after(lua_State *L, connection *conn, mp_status status, mp_wait *wait
   return values;
 }
 
-/* While a stream is open its connection can do nothing else. Returns what an operation that was
-   refused returns. */
+mp_status fail_streaming(mp_error *err) {
+  *err = (mp_error){.phase = MP_PHASE_SEND, .executed = MP_EXECUTED_NO};
+  return mp_fail(err, MP_ERR_PROTOCOL, MP_CR_OUT_OF_SYNC,
+                 "rows are being read one by one: end that loop first");
+}
+
 int busy_streaming(lua_State *L) {
-  mp_error err = {.phase = MP_PHASE_SEND, .executed = MP_EXECUTED_NO};
-  mp_fail(&err, MP_ERR_PROTOCOL, MP_CR_OUT_OF_SYNC, "rows are being read one by one: end that loop first");
+  mp_error err;
+  fail_streaming(&err);
   lua_pushnil(L);
   return 1 + push_failure(L, &err);
 }

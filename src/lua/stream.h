@@ -19,8 +19,9 @@ static inline void stream_end(connection *conn) {
    and an array of rows; nil alone at the end. */
 int stream_after(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err);
 
-/* While a stream is open its connection can do nothing else. Returns what an operation that was
-   refused returns. */
+/* While a stream is open its connection can do nothing else: fails with that, or returns what an operation
+   returns that has failed so. */
+mp_status fail_streaming(mp_error *err);
 int busy_streaming(lua_State *L);
 
 void stream_open(lua_State *L);
