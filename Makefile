@@ -58,8 +58,20 @@ BUILD := $(BUILD)/coverage
 CFLAGS += -O0 --coverage -fprofile-update=atomic
 endif
 
+# What only other systems than SYSTEM have, and how it is told that a library stays loaded when Lua closes it: those
+# that libmariadb loads cannot bear being unloaded. On macOS src/os/fork.c sees to it.
+SYSTEM ?= $(shell uname -s)
+FOREIGN = src/os/readiness_epoll.c src/os/wakeup_eventfd.c
+SHARED = -shared -Wl,-z,nodelete
+ifeq ($(SYSTEM),Linux)
+FOREIGN = src/os/readiness_kqueue.c src/os/wakeup_pipe.c
+endif
+ifeq ($(SYSTEM),Darwin)
+SHARED = -shared -undefined dynamic_lookup
+endif
+
 LUA_RUN = LUA_PATH="./lua/?.lua;./lua/?/init.lua;./?.lua;;" LUA_CPATH="./$(BUILD)/?.so;./build/?.so;;" $(LUA)
-SOURCES = $(wildcard src/*.c src/*/*.c)
+SOURCES = $(filter-out $(FOREIGN),$(wildcard src/*.c src/*/*.c))
 OBJECTS = $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 CORE = $(BUILD)/mypool/core.so
 # What is rules, not I/O: its specs need no server.
@@ -92,10 +104,9 @@ $(BUILD)/obj/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(INCLUDES) -c $< -o $@
 
-# nodelete: libraries that libmariadb loads cannot bear being unloaded.
 $(CORE): $(OBJECTS)
 	@mkdir -p $(@D)
-	$(CC) -shared -pthread -Wl,-z,nodelete $(CFLAGS) $(LDFLAGS) $^ $(MARIADB_LIBS) -lm -o $@
+	$(CC) $(SHARED) -pthread $(CFLAGS) $(LDFLAGS) $^ $(MARIADB_LIBS) -lm -o $@
 
 $(C_SPEC): $(C_SPEC_SOURCES) $(wildcard spec/c/*.h src/*.h src/*/*.h) Makefile
 	@mkdir -p $(@D)
@@ -188,7 +199,7 @@ fuzz-client: install-build install-server install-fuzz all build/fuzz/client
 	@$(call FUZZ,client,$(FUZZ_OPTIONS)) -max_len=30000 -malloc_limit_mb=1000000 \
 	  build/fuzz/corpus-client build/fuzz/seeds-client
 
-build/fuzz/client: spec/fuzz/client.c spec/fuzz/fuzz.h $(RULES) $(wildcard src/*.h src/*/*.h src/os/*.c src/pool/*.c src/mariadb/*.c) Makefile
+build/fuzz/client: spec/fuzz/client.c spec/fuzz/fuzz.h $(RULES) $(wildcard src/*.h src/*/*.h) $(filter src/os/% src/pool/% src/mariadb/%,$(SOURCES)) Makefile
 	@mkdir -p $(@D)
 	$(FUZZ_CC) $(MARIADB_CFLAGS) $(filter %.c,$^) $(MARIADB_LIBS) -lm -rdynamic -o $@
 
@@ -214,6 +225,10 @@ test-checked: SPECS ?= $(patsubst %,spec/%_spec.lua,connection/handle error/mess
 test-checked: install-build install-server install-test install-checked
 	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) $(CHECKED) test-c >/dev/null
 	LUA=$(CURDIR)/$(CHECKED) $(CHECKED) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) $(SPECS)
+
+# That src/ compiles for other systems and processors.
+check-systems: install-build
+	@LUA_CFLAGS="$(LUA_CFLAGS)" tools/systems.sh
 
 # The specs on each of SERVERS, and doc/servers.md from what came of them; SPECS names some files of specs only.
 SERVERS ?= mariadb-10.5 mariadb-11.8 mysql-9.7 mysql-5.6
@@ -268,8 +283,11 @@ format: install-lint
 	clang-format -i $$(find src spec bench -name '*.[ch]')
 
 install: all
-	cd lua && find mypool -name '*.lua' -exec install -D -m 644 {} $(abspath $(DESTDIR)$(INST_LUADIR))/{} \;
-	install -D -m 755 $(CORE) $(DESTDIR)$(INST_LIBDIR)/mypool/core.so
+	@for file in $$(cd lua && find mypool -name '*.lua'); do \
+	  mkdir -p "$(DESTDIR)$(INST_LUADIR)/$$(dirname $$file)" && \
+	  install -m 644 lua/$$file "$(DESTDIR)$(INST_LUADIR)/$$file" || exit; done
+	@mkdir -p "$(DESTDIR)$(INST_LIBDIR)/mypool"
+	install -m 755 $(CORE) "$(DESTDIR)$(INST_LIBDIR)/mypool/core.so"
 
 doc: install-build install-server install-test
 	@$(MAKE) --no-print-directory all $(PLAIN) >/dev/null
@@ -300,6 +318,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-checked test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports demo-handlers bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
+.PHONY: all demo test test-checked test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-systems demo-handlers bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
   install-test install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)

@@ -38,7 +38,7 @@ end
 
 local others = {
   sql = function(name)
-    return name == "pthread.h" -- numbers have a locale of their own, made once
+    return name == "pthread.h" or name == "xlocale.h" -- numbers have a locale of their own, made once
   end,
   os = function(name)
     return not is_mysql(name) and not is_lua(name)

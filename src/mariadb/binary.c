@@ -4,14 +4,16 @@
    the text protocol would have sent. */
 #include "binary.h"
 
-#include <endian.h>
 #include <float.h>
 #include <string.h>
 
 static inline uint64_t little_endian(const unsigned char *at, unsigned bytes) {
   uint64_t value = 0;
   memcpy(&value, at, bytes);
-  return le64toh(value);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  value = __builtin_bswap64(value);
+#endif
+  return value;
 }
 
 static void read_integer(mp_value *value, const unsigned char *at, unsigned bytes, bool is_unsigned) {

@@ -114,7 +114,7 @@ static mp_wakeups *wakeups_of(mp_driver *self) {
 }
 
 static int wakeup_take(mp_driver *self) {
-  return mp_wakeups_take(wakeups_of(self));
+  return mp_wakeups_take(wakeups_of(self)).fd;
 }
 
 static void wakeup_notify(mp_driver *self, int fd) {

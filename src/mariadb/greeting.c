@@ -58,9 +58,10 @@ mp_greeting mp_greeting_look(mp_session *session) {
   size_t needed = bytes_needed(session, first, length > 0 ? (size_t)length : 0);
   bool too_short = length < 0 ? errno == EAGAIN : length > 0 && (size_t)length < needed;
   if (too_short && state != MP_SOCKET_CLOSING) {
-    mp_socket_set_low_water(fd, (int)needed); /* so that poll does not tell of less */
-    if (length > 0 && session->address.socket)
-      poll(NULL, 0, 10); /* a unix socket knows no low water, and poll would tell of these bytes at once */
+    /* So that poll does not tell of less; a unix socket knows no low water. */
+    bool heeded = mp_socket_set_low_water(fd, (int)needed) && !session->address.socket;
+    if (length > 0 && !heeded)
+      poll(NULL, 0, 10); /* it would tell of these bytes at once */
     return MP_GREETING_TO_COME;
   }
   mp_socket_set_low_water(fd, 1);

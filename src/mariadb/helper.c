@@ -20,9 +20,9 @@ struct helper {
   pthread_t thread;
   mp_helper_work work;
   int64_t deadline_ns;
-  int finished_fd, stop_fd; /* wake-ups */
-  pthread_mutex_t lock;     /* of the socket */
-  int socket;               /* a second descriptor of what the work is connecting; -1: none */
+  mp_wakeup finished_wakeup, stop_wakeup;
+  pthread_mutex_t lock; /* of the socket */
+  int socket;           /* a second descriptor of what the work is connecting; -1: none */
   atomic_int place;
   atomic_bool finished;
   bool joined; /* at the end of the program */
@@ -37,7 +37,7 @@ static void *run(void *argument) {
   helper->status = helper->work(session, helper->deadline_ns, &helper->error);
   mp_fork_allow_at_end();
   atomic_store(&helper->finished, true);
-  mp_wakeup_notify(helper->finished_fd); /* what mp_wakeups_notify looks at is the other thread's */
+  mp_wakeup_notify(helper->finished_wakeup); /* what mp_wakeups_notify looks at is the other thread's */
   return NULL;
 }
 
@@ -64,22 +64,22 @@ static void unlock(const mp_session *session) {
     pthread_mutex_unlock(&session->driver->lock);
 }
 
-static int take_wakeup(const mp_session *session) {
+static mp_wakeup take_wakeup(const mp_session *session) {
   return session->stop_with ? mp_wakeup_open() : mp_wakeups_take(session->driver->wakeups);
 }
 
-static void give_wakeup(const mp_session *session, int fd) {
-  if (fd >= 0 && session->stop_with)
-    close(fd);
-  else if (fd >= 0)
-    mp_wakeups_give(session->driver->wakeups, fd);
+static void give_wakeup(const mp_session *session, mp_wakeup wakeup) {
+  if (wakeup.fd >= 0 && session->stop_with)
+    mp_wakeup_close(wakeup);
+  else if (wakeup.fd >= 0)
+    mp_wakeups_give(session->driver->wakeups, wakeup.fd);
 }
 
 /* Under the lock. */
 static void free_helper(mp_session *session) {
   struct helper *helper = session->helper;
-  give_wakeup(session, helper->finished_fd);
-  give_wakeup(session, helper->stop_fd);
+  give_wakeup(session, helper->finished_wakeup);
+  give_wakeup(session, helper->stop_wakeup);
   if (helper->socket >= 0)
     close(helper->socket);
   pthread_mutex_destroy(&helper->lock);
@@ -90,7 +90,7 @@ static void free_helper(mp_session *session) {
 /* Under the lock: the end of the program has either seen the helper, or been seen here. */
 static bool begin(mp_session *session) {
   struct helper *helper = session->helper;
-  return helper->finished_fd >= 0 && helper->stop_fd >= 0 && !mp_program_has_ended() &&
+  return helper->finished_wakeup.fd >= 0 && helper->stop_wakeup.fd >= 0 && !mp_program_has_ended() &&
          start_thread(session) == 0;
 }
 
@@ -102,8 +102,8 @@ mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t dead
   helper->socket = -1;
   helper->work = work;
   helper->deadline_ns = deadline_ns;
-  helper->finished_fd = take_wakeup(session);
-  helper->stop_fd = take_wakeup(session);
+  helper->finished_wakeup = take_wakeup(session);
+  helper->stop_wakeup = take_wakeup(session);
   lock(session);
   session->helper = helper;
   bool begun = begin(session);
@@ -119,7 +119,7 @@ mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t dead
 static bool has_finished(mp_session *session) {
   struct helper *helper = session->helper;
   if (!atomic_load(&helper->finished))
-    mp_wakeup_clear(helper->finished_fd);
+    mp_wakeup_clear(helper->finished_wakeup);
   return atomic_load(&helper->finished);
 }
 
@@ -160,9 +160,10 @@ void mp_helper_watch(mp_session *session) {
   pthread_mutex_unlock(&helper->lock);
 }
 
-/* A TLS handshake does not look at stop_fd. The wake-up is of this process: it was taken for the helper. */
+/* A TLS handshake does not look at stop_wakeup. The wake-up is of this process: it was taken for the helper.
+ */
 static void tell_to_stop(struct helper *helper) {
-  mp_wakeup_notify(helper->stop_fd);
+  mp_wakeup_notify(helper->stop_wakeup);
   pthread_mutex_lock(&helper->lock);
   if (helper->socket >= 0)
     shutdown(helper->socket, SHUT_RDWR);
@@ -220,14 +221,14 @@ void mp_helper_leave_uninterruptible(const mp_session *session) {
 
 void mp_helper_wake(mp_session *session) {
   if (session->helper)
-    mp_wakeups_notify(session->driver->wakeups, session->helper->finished_fd);
+    mp_wakeups_notify(session->driver->wakeups, session->helper->finished_wakeup.fd);
 }
 
 int mp_helper_fd(const mp_session *session) {
-  return session->helper->finished_fd;
+  return session->helper->finished_wakeup.fd;
 }
 
 int mp_helper_stop_fd(const mp_session *session) {
   struct helper *helper = helper_of(session);
-  return helper ? helper->stop_fd : -1;
+  return helper ? helper->stop_wakeup.fd : -1;
 }

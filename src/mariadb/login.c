@@ -11,6 +11,7 @@
 #include "call.h"
 #include "greeting.h"
 #include "helper.h"
+#include "os/descriptor.h"
 #include "os/socket.h"
 #include "public_key.h"
 #include "tls.h"
@@ -65,7 +66,7 @@ static void set_options(MYSQL *mysql, const mp_server *server, int64_t deadline_
 /* A child of exec must not hold the connection open. libmariadb makes its sockets without the flag:
    what another thread runs between the two calls does inherit it. */
 static void close_on_exec(MYSQL *mysql) {
-  mp_socket_close_on_exec(mysql_get_socket(mysql));
+  mp_descriptor_close_on_exec(mysql_get_socket(mysql));
 }
 
 /* libmariadb may name something else than what the server asked for. */
@@ -170,10 +171,10 @@ mp_status mp_login(mp_session *session, int64_t deadline_ns, mp_error *err) {
 
 /* ---- the password ---- */
 
-/* Leaves no trace in freed memory. */
+/* Leaves no trace in freed memory: what is volatile the compiler does not leave out. */
 void mp_login_drop_password(mp_session *session) {
-  if (session->login.password)
-    explicit_bzero(session->login.password, strlen(session->login.password));
+  for (volatile char *at = session->login.password; at && *at; at++)
+    *at = 0;
   free(session->login.password);
   session->login.password = NULL;
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "os/socket.h"
+#include "os/descriptor.h"
 
 /* Without a file of its own each connection would parse the system's whole store, and the
    verification that guards against stripping takes effect only with one. */
@@ -131,7 +131,7 @@ mp_status mp_tls_set_options(MYSQL *mysql, const mp_server *server, mp_error *er
 
 /* Under TLS libmariadb's non-blocking calls block unless the socket itself does not. */
 void mp_tls_set_nonblocking(MYSQL *mysql) {
-  mp_socket_set_nonblocking(mysql_get_socket(mysql));
+  mp_descriptor_set_nonblocking(mysql_get_socket(mysql));
 }
 
 mp_status mp_tls_check(mp_session *session, mp_error *err) {

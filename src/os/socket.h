@@ -28,14 +28,11 @@ bool mp_socket_send(int fd, const struct iovec *parts, size_t count);
 /* Discards what has arrived. A peer that goes on and on is not read to its end. */
 void mp_socket_drain(int fd);
 
-/* From so many bytes on the socket counts as readable. */
-void mp_socket_set_low_water(int fd, int bytes);
+/* From so many bytes on the socket counts as readable. False: poll tells of less all the same. */
+bool mp_socket_set_low_water(int fd, int bytes);
 
 /* So that a peer which is gone for good is noticed also while nothing is said. */
 void mp_socket_keep_alive(int fd);
-
-void mp_socket_set_nonblocking(int fd);
-void mp_socket_close_on_exec(int fd);
 
 /* A second descriptor of the same socket, closed on exec; -1 when there is none left. */
 int mp_socket_duplicate(int fd);

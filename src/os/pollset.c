@@ -1,15 +1,13 @@
-/* Poll sets by Linux's epoll. */
+/* Poll sets that stay open, and forks. */
 #include "os/pollset.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #include "os/fork.h"
+#include "os/readiness.h"
 
 struct mp_pollset {
-  int epoll;                /* what the caller waits for; holds the socket */
+  int fd;                   /* what the caller waits for; watches the socket */
   int armed;                /* the socket it is armed for, -1: none */
   unsigned fork_generation; /* of the process that made the set */
   mp_pollset *next;         /* free */
@@ -33,66 +31,60 @@ static mp_pollset *pollset_new(void) {
   mp_pollset *pollset = malloc(sizeof *pollset);
   if (!pollset)
     return NULL;
-  *pollset = (mp_pollset){
-      .epoll = epoll_create1(EPOLL_CLOEXEC), .armed = -1, .fork_generation = mp_fork_generation()};
-  if (pollset->epoll < 0) {
+  *pollset = (mp_pollset){.fd = mp_readiness_open(), .armed = -1, .fork_generation = mp_fork_generation()};
+  if (pollset->fd < 0) {
     free(pollset);
     return NULL;
   }
   return pollset;
 }
 
-/* A child process shares the set with its parent, whose waits would end for the child's sockets:
-   another one takes its place. */
-static void renew(mp_pollset *pollset) {
-  int fresh = epoll_create1(EPOLL_CLOEXEC);
-  if (fresh < 0)
-    return;
-  dup3(fresh, pollset->epoll, O_CLOEXEC);
-  close(fresh);
+static bool is_own(const mp_pollset *pollset) {
+  return pollset->fork_generation == mp_fork_generation();
+}
+
+/* In a child process, which has no use for its parent's set. */
+static bool renew(mp_pollset *pollset) {
+  int fd = mp_readiness_renew(pollset->fd);
+  if (fd < 0)
+    return false;
+  pollset->fd = fd;
   pollset->fork_generation = mp_fork_generation();
+  return true;
 }
 
 mp_pollset *mp_pollsets_take(mp_pollsets *pollsets) {
   mp_pollset *pollset = pollsets->free;
   if (!pollset)
     return pollset_new();
+  if (!is_own(pollset) && !renew(pollset))
+    return NULL;
   pollsets->free = pollset->next;
-  if (pollset->fork_generation != mp_fork_generation())
-    renew(pollset);
   return pollset;
 }
 
 void mp_pollsets_give(mp_pollsets *pollsets, mp_pollset *pollset) {
   if (!pollset)
     return;
-  if (pollset->armed >= 0 && pollset->fork_generation == mp_fork_generation())
-    epoll_ctl(pollset->epoll, EPOLL_CTL_DEL, pollset->armed, NULL);
+  if (pollset->armed >= 0 && is_own(pollset))
+    mp_readiness_disarm(pollset->fd, pollset->armed);
   pollset->armed = -1;
   pollset->next = pollsets->free;
   pollsets->free = pollset;
 }
 
-/* One-shot, so that data which arrives while nobody waits does not keep the set readable.
-   The kernel forgets a socket when it is closed: hence ADD when there is nothing to modify. */
 int mp_pollset_arm(mp_pollset *pollset, int socket, bool readable, bool writable) {
-  struct epoll_event event = {.events = EPOLLONESHOT | EPOLLRDHUP, .data.fd = socket};
-  if (readable)
-    event.events |= EPOLLIN;
-  if (writable)
-    event.events |= EPOLLOUT;
-  if (epoll_ctl(pollset->epoll, EPOLL_CTL_MOD, socket, &event) != 0)
-    epoll_ctl(pollset->epoll, EPOLL_CTL_ADD, socket, &event);
+  mp_readiness_arm(pollset->fd, socket, readable, writable);
   pollset->armed = socket;
-  return pollset->epoll;
+  return pollset->fd;
 }
 
 void mp_pollsets_close(mp_pollsets *pollsets) {
   while (pollsets->free) {
     mp_pollset *pollset = pollsets->free;
     pollsets->free = pollset->next;
-    pollsets->forget(pollsets->context, pollset->epoll);
-    close(pollset->epoll);
+    pollsets->forget(pollsets->context, pollset->fd);
+    mp_readiness_close(pollset->fd, !is_own(pollset));
     free(pollset);
   }
 }
