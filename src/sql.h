@@ -37,28 +37,28 @@ const char *mp_scanner_next(mp_scanner *scanner);
 
 /* Whether the placeholder just found has its place where SQL takes digits and nothing else, as behind LIMIT.
    Reads the text before it once more. */
-bool mp_scanner_wants_whole(const mp_scanner *found);
+bool mp_scanner_needs_whole(const mp_scanner *found);
 
 /* Whether the statement takes a lock that lasts as long as its session: LOCK TABLES, FLUSH … WITH READ LOCK,
    GET_LOCK() and their like. */
-bool mp_sql_takes_lock(const char *sql, size_t length, mp_reading reading);
+bool mp_sql_is_locking(const char *sql, size_t length, mp_reading reading);
 
 /* The same at a glance: false for nearly all that take none. */
 bool mp_sql_may_lock(const char *sql, size_t length);
 
 /* Whether it only reads, by its first word: not so for one that is not known. */
-bool mp_sql_only_reads(const char *sql, size_t length, mp_reading reading);
+bool mp_sql_is_read_only(const char *sql, size_t length, mp_reading reading);
 
 /* Whether the placeholders are the same ones by every reading that the mode leaves open. */
-bool mp_sql_reads_alike(const char *sql, size_t length, const mp_sql_mode *mode);
+bool mp_sql_is_certain(const char *sql, size_t length, const mp_sql_mode *mode);
 
 /* ---- the scanner for other marks than placeholders ---- */
 
 /* The next `wanted` that is neither quoted nor in a comment; NULL after the last. */
 const char *mp_scanner_find(mp_scanner *scanner, char wanted);
 
-/* As mp_sql_reads_alike, for each `wanted`. */
-bool mp_scanner_reads_alike(const char *sql, size_t length, const mp_sql_mode *mode, char wanted);
+/* As mp_sql_is_certain, for each `wanted`. */
+bool mp_scanner_is_certain(const char *sql, size_t length, const mp_sql_mode *mode, char wanted);
 
 /* Moves past white space and comments that hold no SQL. */
 void mp_scanner_skip_blank(mp_scanner *scanner);
@@ -119,7 +119,7 @@ double mp_round_digits(double value, unsigned digits);
 bool mp_is_text(const char *bytes, size_t length);
 
 /* Whether a session of that charset has all its characters. */
-bool mp_text_fits(const char *bytes, size_t length, const mp_sql_mode *mode);
+bool mp_text_is_in_charset(const char *bytes, size_t length, const mp_sql_mode *mode);
 
 /* Whether the session must be asked for its character set before it is sent this text. */
 bool mp_text_is_in_doubt(const char *bytes, size_t length, const mp_sql_mode *mode);

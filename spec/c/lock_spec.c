@@ -7,11 +7,11 @@
 static const mp_reading ordinary = {0}, letters = {.no_backslash_escapes = true};
 
 static bool locks(const char *sql) {
-  return mp_sql_takes_lock(sql, strlen(sql), ordinary);
+  return mp_sql_is_locking(sql, strlen(sql), ordinary);
 }
 
 static bool reads(const char *sql) {
-  return mp_sql_only_reads(sql, strlen(sql), ordinary);
+  return mp_sql_is_read_only(sql, strlen(sql), ordinary);
 }
 
 it("finds a call of GET_LOCK wherever it stands") {
@@ -41,8 +41,8 @@ it("finds none in quotes, comments, names and longer words") {
   expect(!locks("SELECT db.get_lock(1)"));
   expect(!locks("SELECT NOT_GET_LOCK(1), GET_LOCKS(1), GET_LOCK1(2)"));
   expect(!locks("SELECT RELEASE_LOCK('x'), IS_FREE_LOCK('x'), IS_USED_LOCK('x'), RELEASE_ALL_LOCKS()"));
-  expect(!mp_sql_takes_lock("SELECT '\\', GET_LOCK('", 22, ordinary));
-  expect(mp_sql_takes_lock("SELECT '\\', GET_LOCK('x', 0)", 28, letters));
+  expect(!mp_sql_is_locking("SELECT '\\', GET_LOCK('", 22, ordinary));
+  expect(mp_sql_is_locking("SELECT '\\', GET_LOCK('x', 0)", 28, letters));
 }
 
 it("does not take what a routine is made of for a call") {
@@ -85,12 +85,12 @@ it("finds a word at every place of a text") {
   for (int at = 0; at < 40; at++) {
     memset(sql, ' ', sizeof sql);
     memcpy(sql + at, "GET_LOCK(1)", 11);
-    expect(mp_sql_takes_lock(sql, (size_t)at + 11, ordinary));
+    expect(mp_sql_is_locking(sql, (size_t)at + 11, ordinary));
     memset(sql, 'k', (size_t)at);
-    expect(mp_sql_takes_lock(sql, (size_t)at + 11, ordinary) == (at == 0));
+    expect(mp_sql_is_locking(sql, (size_t)at + 11, ordinary) == (at == 0));
     if (at > 0)
       sql[at - 1] = ',';
-    expect(mp_sql_takes_lock(sql, (size_t)at + 11, ordinary));
+    expect(mp_sql_is_locking(sql, (size_t)at + 11, ordinary));
   }
 }
 

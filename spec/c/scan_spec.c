@@ -220,7 +220,7 @@ static bool alike(const char *sql, mp_sql_mode mode) {
   mp_scanner_init(&scanner, sql, strlen(sql), mode.reading);
   while (mp_scanner_next(&scanner))
     continue;
-  bool same = mp_sql_reads_alike(sql, strlen(sql), &mode);
+  bool same = mp_sql_is_certain(sql, strlen(sql), &mode);
   expect(same || scanner.doubtful);
   return same;
 }
@@ -305,7 +305,7 @@ it("knows the places of whole numbers") {
     mp_scanner_init(&scanner, places[i].sql, strlen(places[i].sql), ordinary);
     bool whole = false;
     while (mp_scanner_next(&scanner))
-      whole = mp_scanner_wants_whole(&scanner);
+      whole = mp_scanner_needs_whole(&scanner);
     expect_equal(whole, places[i].whole);
   }
 }

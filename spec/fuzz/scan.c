@@ -21,7 +21,7 @@ static void scan(statement *sql) {
   mp_scanner_init(&scanner, sql->text, sql->length, sql->mode.reading);
   while ((mark = mp_scanner_next(&scanner)) && sql->count < MANY) {
     FUZZ_CHECK(mark > before && mark < sql->text + sql->length && *mark == '?');
-    mp_scanner_wants_whole(&scanner);
+    mp_scanner_needs_whole(&scanner);
     sql->marks[sql->count] = before = mark;
     sql->executable[sql->count++] = scanner.in_executable_comment;
   }
@@ -90,7 +90,7 @@ static void check_readings(const statement *sql, bool alike, size_t seed) {
     return;
   fill(sql, &filled, seed);
   mp_buffer_add(&filled, "", 1);
-  FUZZ_CHECK(mp_sql_reads_alike(filled.data, filled.length - 1, &sql->mode));
+  FUZZ_CHECK(mp_sql_is_certain(filled.data, filled.length - 1, &sql->mode));
   mp_buffer_free(&filled);
 }
 
@@ -114,7 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   char *text = fuzz_copy(data + 1, size - 1);
   sql = (statement){.text = text, .length = size - 1, .mode = mode_of(data[0])};
   scan(&sql);
-  bool alike = mp_sql_reads_alike(text, size - 1, &sql.mode);
+  bool alike = mp_sql_is_certain(text, size - 1, &sql.mode);
   for (size_t seed = 0; sql.count < MANY && seed < 4; seed++) {
     check_filled(&sql, seed + (size_t)(data[0] >> 1) * 4);
     check_readings(&sql, alike, seed + (size_t)(data[0] >> 1) * 4);

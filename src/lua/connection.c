@@ -200,7 +200,7 @@ static int core_connection(lua_State *L) {
 
 /* ---- methods ---- */
 
-static bool wants_reset(lua_State *L) {
+static bool read_reset(lua_State *L) {
   bool reset = true;
   if (lua_isnoneornil(L, 2))
     return true;
@@ -230,7 +230,7 @@ static bool cut_other(lua_State *L, connection *conn) {
    does nothing. { reset = false } leaves the session as it is for the next borrower. */
 static int connection_release(lua_State *L) {
   connection *conn = check_connection(L, "release");
-  bool reset = wants_reset(L);
+  bool reset = read_reset(L);
   if (!conn->loan)
     return 0;
   check_outside_call(L, conn, "release");

@@ -10,7 +10,7 @@
 static void check_locks(lua_State *L, connection *conn, const char *function, int index) {
   size_t length;
   const char *sql = lua_tolstring(L, index, &length);
-  if (mp_sql_may_lock(sql, length) && mp_sql_takes_lock(sql, length, mp_loan_sql_mode(conn->loan).reading))
+  if (mp_sql_may_lock(sql, length) && mp_sql_is_locking(sql, length, mp_loan_sql_mode(conn->loan).reading))
     raise(L,
           "bad call of '%s' (it takes a lock, which is lost as its connection goes back to the pool: use "
           "pool:with or pool:checkout)",
@@ -20,7 +20,7 @@ static void check_locks(lua_State *L, connection *conn, const char *function, in
 static bool may_write(lua_State *L, const connection *conn, int index) {
   size_t length;
   const char *sql = lua_tolstring(L, index, &length);
-  return !mp_sql_only_reads(sql, length, mp_loan_sql_mode(conn->loan).reading);
+  return !mp_sql_is_read_only(sql, length, mp_loan_sql_mode(conn->loan).reading);
 }
 
 /* Where autocommit is off each statement leaves a transaction open: it matters when something was written.

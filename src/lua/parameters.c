@@ -23,7 +23,7 @@ static void encode(encoder *to, int index, int depth);
 
 /* Elsewhere a whole float stays a float: 10/4 and 10e0/4 differ. */
 static bool is_count(encoder *to, double number) {
-  return number == trunc(number) && fabs(number) < 0x1p63 && mp_scanner_wants_whole(to->scanner);
+  return number == trunc(number) && fabs(number) < 0x1p63 && mp_scanner_needs_whole(to->scanner);
 }
 
 static void encode_number(encoder *to, int index) {
@@ -94,7 +94,7 @@ static const char *string_at(lua_State *L, int index, size_t *length) {
 }
 
 /* A comment that turns out not to be executed ends at the first of these, quoted or not. */
-static bool ends_comment(const char *bytes, size_t length) {
+static bool has_end_of_comment(const char *bytes, size_t length) {
   return length > 1 && memmem(bytes, length, "*/", 2);
 }
 
@@ -107,7 +107,7 @@ static void encode_identifier(encoder *to, int index) {
     if (i > 1)
       mp_buffer_add(to->out, ".", 1);
     size_t start = to->out->length;
-    if (!name || (to->hex && ends_comment(name, length)) ||
+    if (!name || (to->hex && has_end_of_comment(name, length)) ||
         !mp_encode_identifier(to->out, name, length, to->mode))
       raise(to->L, "bad parameter %d (not a name that can be quoted)", to->position);
     to->unclear |= mp_text_is_in_doubt(name, length, to->mode) ||
@@ -179,12 +179,12 @@ static void encode(encoder *to, int index, int depth) {
 /* ---- the statement ---- */
 
 /* Next to these a value stays a token of its own. A blank behind two dashes would begin a comment. */
-static bool separates(char c) {
+static bool is_separator(char c) {
   return strchr(" \t\r\n(),=-", c) != NULL;
 }
 
-static void pad(mp_buffer *out, char neighbour) {
-  if (!separates(neighbour))
+static void pad(mp_buffer *out, char beside) {
+  if (!is_separator(beside))
     mp_buffer_add(out, " ", 1);
 }
 
@@ -235,7 +235,7 @@ bool encode_statement(lua_State *L, connection *conn, int sql, int first, int la
   counting = scanner;
   conn->statement.text.length = conn->statement.literals.length = 0;
   int wanted = count_placeholders(&counting);
-  if (counting.doubtful && !mp_sql_reads_alike(text, length, mode))
+  if (counting.doubtful && !mp_sql_is_certain(text, length, mode))
     return !must_ask(L, mode);
   check_count(L, wanted, last - first + 1);
   put_values(&to, scanner, first);

@@ -77,7 +77,7 @@ static void read_all(lua_State *L, int self, reading *from, int result) {
 #endif
 
 /* What these throw away is garbage at once, and may be many times the rows: the collector must go on. */
-static bool runs_converters(lua_State *L, const connection *conn, int result) {
+static bool has_converters(lua_State *L, const connection *conn, int result) {
   bool found = false;
   for (int i = 0; conn->result.form.converting && !found && i < (int)conn->result.columns; i++)
     found = !lua_isnil(L, result + 2 + (int)conn->result.columns + i);
@@ -92,7 +92,7 @@ static mp_status read_rows(lua_State *L, int self, connection *conn, mp_wait *wa
   row_push_names(L, self, conn);
 #ifdef LUA_GCISRUNNING
   if (conn->result.rows > MANY_ROWS || !read_some(L, &from, result, MANY_ROWS)) {
-    if (lua_gc(L, LUA_GCISRUNNING, 0) && !runs_converters(L, conn, result))
+    if (lua_gc(L, LUA_GCISRUNNING, 0) && !has_converters(L, conn, result))
       read_all(L, self, &from, result);
     else
       read_some(L, &from, result, LLONG_MAX);

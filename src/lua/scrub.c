@@ -157,16 +157,16 @@ static void read_literal(mp_buffer *value, const char *text, size_t length) {
     read_hex(value, quote + 1, end - 1);
 }
 
-static bool in_word(char c) {
+static bool is_word_char(char c) {
   return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
 }
 
 /* What is short may be a word of the server's own, unless it stands in quotes. */
-static bool stands_alone(const char *text, const char *at, size_t length) {
+static bool is_alone(const char *text, const char *at, size_t length) {
   char before = at > text ? at[-1] : ' ', after = at[length];
   if (length < 4)
     return before == '\'' && after == '\'';
-  return !in_word(before) && !in_word(after);
+  return !is_word_char(before) && !is_word_char(after);
 }
 
 /* The length of what stands in quotes at `at`, when it is the value, cut off. */
@@ -179,7 +179,7 @@ static size_t cut_length(const char *at, const mp_buffer *value) {
 
 /* The length of the value, or of its beginning, when it stands at `at`. */
 static size_t found_at(const char *text, const char *at, const mp_buffer *value) {
-  if (strncmp(at, value->data, value->length) == 0 && stands_alone(text, at, value->length))
+  if (strncmp(at, value->data, value->length) == 0 && is_alone(text, at, value->length))
     return value->length;
   return at > text && at[-1] == '\'' ? cut_length(at, value) : 0;
 }

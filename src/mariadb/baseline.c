@@ -166,7 +166,7 @@ static mp_status take(mp_session *session, mp_error *err) {
 /* The server skips init_connect for accounts that could repair it (MariaDB knowledge base,
    "init_connect"): from MariaDB 11.0 on SUPER is none of their privileges. They may come with a role, which
    only SHOW GRANTS tells. */
-static bool exempts(const mp_session *session, const char *grant) {
+static bool is_exempt_by(const mp_session *session, const char *grant) {
   static const char *const privileges[] = {"ALL PRIVILEGES", "CONNECTION ADMIN", "CONNECTION_ADMIN", "SUPER"};
   bool super = !session->base.is_mariadb || mysql_get_server_version(session->mysql) < 110000;
   size_t count = sizeof privileges / sizeof *privileges - !super;
@@ -181,7 +181,7 @@ static bool exempts(const mp_session *session, const char *grant) {
 
 static mp_status find_exemption(mp_session *session, int64_t deadline_ns, mp_error *err) {
   while (session->result) {
-    if (session->row && session->row[0] && exempts(session, session->row[0]))
+    if (session->row && session->row[0] && is_exempt_by(session, session->row[0]))
       *session->base.init_connect = '\0';
     if (mp_run_fetch(session, deadline_ns, err) != MP_DONE)
       return MP_FAILED;

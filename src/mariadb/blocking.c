@@ -8,7 +8,7 @@
 #include "protocol.h"
 #include "query.h"
 
-static bool in_result(const mp_session *session) {
+static bool is_in_result(const mp_session *session) {
   return session->result || mp_prepared_is_in_rows(session);
 }
 
@@ -33,7 +33,7 @@ void mp_run_take_row(mp_session *session) {
 mp_status mp_run_end(mp_session *session, int64_t deadline_ns, mp_error *err) {
   bool more = true;
   while (more) {
-    while (in_result(session))
+    while (is_in_result(session))
       if (mp_run_fetch(session, deadline_ns, err) != MP_DONE)
         return MP_FAILED;
     if (next_result(session, &more, deadline_ns, err) != MP_DONE)

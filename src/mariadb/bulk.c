@@ -116,7 +116,7 @@ static bool bind_column(MYSQL_BIND *bind, const bulk_column *column) {
   return bound;
 }
 
-bool mp_bulk_supported(const mp_session *session) {
+bool mp_bulk_is_supported(const mp_session *session) {
   unsigned long extended = 0;
   mariadb_get_infov(session->mysql, MARIADB_CONNECTION_EXTENDED_SERVER_CAPABILITIES, &extended);
   return extended & (unsigned long)(MARIADB_CLIENT_STMT_BULK_OPERATIONS >> 32);

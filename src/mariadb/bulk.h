@@ -4,7 +4,7 @@
 
 #include "session.h"
 
-bool mp_bulk_supported(const mp_session *session); /* by the server */
+bool mp_bulk_is_supported(const mp_session *session); /* by the server */
 
 /* Binds `rows` rows of values, one after the other; false for want of memory. What was bound
    is freed by mp_bulk_unbind in any case, once the request was built. */

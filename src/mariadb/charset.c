@@ -35,7 +35,7 @@ static bool is(const char *name, size_t length, const char *wanted) {
   return length == strlen(wanted) && memcmp(name, wanted, length) == 0;
 }
 
-static bool next(MYSQL *mysql, const char **text, size_t *length) {
+static bool get_next(MYSQL *mysql, const char **text, size_t *length) {
   return mysql_session_track_get_next(mysql, SESSION_TRACK_SYSTEM_VARIABLES, text, length) == 0;
 }
 
@@ -49,7 +49,7 @@ static void read_told(MYSQL *mysql, charset_names *told) {
   const char *name, *value;
   size_t length, size;
   bool found = mysql_session_track_get_first(mysql, SESSION_TRACK_SYSTEM_VARIABLES, &name, &length) == 0;
-  for (; found && next(mysql, &value, &size); found = next(mysql, &name, &length)) {
+  for (; found && get_next(mysql, &value, &size); found = get_next(mysql, &name, &length)) {
     if (is(name, length, "character_set_client"))
       keep(told->client, value, size);
     else if (is(name, length, "character_set_connection"))

@@ -37,7 +37,7 @@ static uint64_t session_id(const mp_session *session) {
   return session->base.connection_id;
 }
 
-static bool in_transaction(const mp_session *session) {
+static bool is_in_transaction(const mp_session *session) {
   return session->mysql->server_status & SERVER_STATUS_IN_TRANS;
 }
 
@@ -169,7 +169,7 @@ static const mp_driver mariadb_face = {
     .wakeup_clear = wakeup_clear,
     .wakeup_give = wakeup_give,
     .id = session_id,
-    .is_in_transaction = in_transaction,
+    .is_in_transaction = is_in_transaction,
     .server = server_of,
     .is_read_only = is_read_only,
     .idle_limit_ns = idle_limit_ns,

@@ -223,7 +223,7 @@ static void add_init_connect(mp_session *session) {
     return;
   mp_sql_mode mode = {
       .reading = session->base.login, .escapes_known = true, .quotes_known = true, .charset_known = true};
-  bool clear = mp_scanner_reads_alike(text, strlen(text), &mode, ';');
+  bool clear = mp_scanner_is_certain(text, strlen(text), &mode, ';');
   mp_scanner scanner;
   mp_scanner_init(&scanner, text, strlen(text), mode.reading);
   while (text < end) {

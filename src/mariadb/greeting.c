@@ -29,7 +29,7 @@ static size_t bytes_needed(const mp_session *session, const unsigned char *first
 
 /* The greeting of protocol 10: its number, the version with a zero, the thread (4), the challenge (8), a
    zero, the lower half of the capabilities (MariaDB knowledge base, "Connection"). */
-static bool offers_tls(const unsigned char *first, size_t length) {
+static bool has_tls(const unsigned char *first, size_t length) {
   const unsigned char *version = first + PACKET_HEADER + 1, *end = first + length;
   const unsigned char *at = memchr(version, 0, (size_t)(end - version));
   if (first[PACKET_HEADER] != 10 || !at || end - at < BEFORE_CAPABILITIES + 2)
@@ -40,7 +40,7 @@ static bool offers_tls(const unsigned char *first, size_t length) {
 static mp_greeting judge(const mp_session *session, const unsigned char *first, size_t length) {
   if (memcmp(first + PACKET_HEADER, deadly, sizeof deadly) == 0)
     return MP_GREETING_DEADLY;
-  if (!session->driver->server.tls || first[PACKET_HEADER] == 0xff || offers_tls(first, length))
+  if (!session->driver->server.tls || first[PACKET_HEADER] == 0xff || has_tls(first, length))
     return MP_GREETING_TO_READ;
   return MP_GREETING_WITHOUT_TLS;
 }

@@ -13,18 +13,18 @@
 #include "flight.h"
 #include "tls.h"
 
-static bool status_bit(const mp_session *session) {
+static bool has_no_escapes(const mp_session *session) {
   return session->mysql->server_status & SERVER_STATUS_NO_BACKSLASH_ESCAPES;
 }
 
 void mp_mode_heed(mp_session *session, bool failed) {
   session->mode.untold = failed;
   session->mode.asking &= !failed;
-  session->mode.strayed |= status_bit(session) != session->base.no_backslash_escapes;
+  session->mode.strayed |= has_no_escapes(session) != session->base.no_backslash_escapes;
 }
 
 void mp_mode_start_over(mp_session *session) {
-  session->mode = (struct mode){.strayed = status_bit(session) != session->base.no_backslash_escapes,
+  session->mode = (struct mode){.strayed = has_no_escapes(session) != session->base.no_backslash_escapes,
                                 .charset = session->base.charset};
 }
 

@@ -64,7 +64,7 @@ static mp_status after_prepare(mp_session *session, mp_error *err) {
   mp_status status;
   if (session->call.outcome)
     status = stmt_fail(session, statement, MP_PHASE_REPLY, err);
-  else if (!mp_preparing_ended_well(session, statement->stmt))
+  else if (!mp_preparing_is_undamaged(session, statement->stmt))
     status = mp_say(CR_MALFORMED_PACKET, "the reply to a prepare is damaged", "HY000", MP_PHASE_REPLY, err);
   else
     status = keep(session, statement, err);
@@ -226,7 +226,7 @@ static mp_status check_texts(const mp_session *session, const mp_value *values, 
   mp_sql_mode mode = mp_mode_of(session);
   for (size_t i = 0; !mode.utf8mb4 && i < count; i++)
     if (values[i].kind == MP_VALUE_STRING &&
-        !mp_text_fits(values[i].as.text.bytes, values[i].as.text.length, &mode))
+        !mp_text_is_in_charset(values[i].as.text.bytes, values[i].as.text.length, &mode))
       return mp_fail(
           err, MP_ERR_SERVER, ER_INVALID_CHARACTER_STRING,
           "a prepared statement sends text as UTF-8, and the session's character set is another "
@@ -251,7 +251,7 @@ mp_status mp_prepared_execute(mp_session *session, uint64_t id, const mp_value *
   if (!statement)
     return mp_fail(err, MP_ERR_PROTOCOL, MP_ER_UNKNOWN_STATEMENT,
                    "the prepared statement ended with its session");
-  if (rows > 0 && !mp_bulk_supported(session))
+  if (rows > 0 && !mp_bulk_is_supported(session))
     return mp_fail(err, MP_ERR_SERVER, ER_NOT_SUPPORTED_YET, "the server knows no bulk execution");
   if (check_texts(session, values, count, err) != MP_DONE)
     return MP_FAILED;
@@ -281,7 +281,7 @@ static void read_end(MYSQL_STMT *stmt) {
   stmt->upsert_status.server_status = mysql->server_status = status;
 }
 
-static mp_status malformed(mp_session *session, mp_error *err) {
+static mp_status fail_malformed(mp_session *session, mp_error *err) {
   session->prepared.executing = NULL;
   err->phase = MP_PHASE_RESULT;
   return mp_fail(err, MP_ERR_PROTOCOL, CR_MALFORMED_PACKET, "a value reaches beyond its packet");
@@ -295,7 +295,7 @@ static mp_status after_row(mp_session *session, mp_error *err) {
   }
   session->prepared.in_rows = false;
   if (session->call.outcome == 0)
-    return malformed(session, err);
+    return fail_malformed(session, err);
   if (session->call.outcome != MYSQL_NO_DATA) {
     session->prepared.executing = NULL;
     return stmt_fail(session, statement, MP_PHASE_RESULT, err);

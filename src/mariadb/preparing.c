@@ -30,14 +30,14 @@ static const mp_session *session_of(const MYSQL *mysql) {
                                             offsetof(mp_session, preparing.methods));
 }
 
-static bool begins_well(const MYSQL *mysql) {
+static bool has_ok(const MYSQL *mysql) {
   return mysql->net.read_pos && mysql->net.read_pos[0] == 0;
 }
 
 /* Nothing of their descriptions is of use but how many there are. */
 static my_bool pass_parameters(MYSQL_STMT *stmt) {
   MYSQL *mysql = stmt->mysql;
-  if (!begins_well(mysql))
+  if (!has_ok(mysql))
     return fail_damaged(mysql);
   for (unsigned count = 0;; count++) {
     unsigned long length = mysql_net_read_packet(mysql);
@@ -50,7 +50,7 @@ static my_bool pass_parameters(MYSQL_STMT *stmt) {
 
 static my_bool read_columns(MYSQL_STMT *stmt) {
   MYSQL *mysql = stmt->mysql;
-  if (stmt->param_count == 0 && !begins_well(mysql))
+  if (stmt->param_count == 0 && !has_ok(mysql))
     return fail_damaged(mysql);
   return session_of(mysql)->preparing.ordinary->db_stmt_get_result_metadata(stmt);
 }
@@ -98,9 +98,9 @@ static bool was_too_short(const MARIADB_PVIO *pvio) {
   return taken >= HEADER && taken < HEADER + REPLY && pvio->cache[0] == taken - HEADER;
 }
 
-bool mp_preparing_ended_well(const mp_session *session, const MYSQL_STMT *stmt) {
+bool mp_preparing_is_undamaged(const mp_session *session, const MYSQL_STMT *stmt) {
   bool described = stmt->param_count > 0 || stmt->field_count > 0;
-  if (!described && (!begins_well(session->mysql) || was_too_short(session->mysql->net.pvio)))
+  if (!described && (!has_ok(session->mysql) || was_too_short(session->mysql->net.pvio)))
     return false;
   return !mp_call_has_cached(session);
 }

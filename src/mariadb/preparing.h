@@ -7,6 +7,6 @@
 void mp_preparing_begin(mp_session *session); /* before it is sent */
 
 /* When it has been read: false when it was damaged. */
-bool mp_preparing_ended_well(const mp_session *session, const MYSQL_STMT *stmt);
+bool mp_preparing_is_undamaged(const mp_session *session, const MYSQL_STMT *stmt);
 
 #endif

@@ -87,7 +87,7 @@ static mp_status recover(mp_session *session, int64_t deadline_ns, mp_error *err
 /* Until it is sent, or while it is recorded, the statement is read where the caller keeps it, who
    is about to free it. */
 static bool needs_statement(const mp_session *session) {
-  return mp_flight_is_recording(session) || mp_call_waits_to_write(session);
+  return mp_flight_is_recording(session) || mp_call_needs_to_write(session);
 }
 
 /* A server that does not answer must leave time to those who wait for the slot. */

@@ -63,7 +63,7 @@ static bool is_kept(const mp_session *session, char byte) {
   return (byte != '?' || !session->executed) && (session->base.is_mariadb || (unsigned char)byte < 0x80);
 }
 
-static bool begins_with_head(const mp_session *session, const char *info, size_t info_length) {
+static bool has_head(const mp_session *session, const char *info, size_t info_length) {
   const statement_head *head = &session->text.head;
   size_t first = 0, end = 0;
   while (end < head->length && is_kept(session, head->text[end]))
@@ -103,7 +103,7 @@ enum { QUERY, INFO, HOST };
    session's. */
 static mp_status put_kill(mp_session *side, const mp_session *session, char kill[KILL_SIZE]) {
   char **cells = side->row;
-  bool whole = begins_with_head(session, cells[INFO], mysql_fetch_lengths(side->result)[INFO]);
+  bool whole = has_head(session, cells[INFO], mysql_fetch_lengths(side->result)[INFO]);
   if (!whole && !is_direct(session, cells[HOST]))
     return MP_FAILED;
   if (whole && side->base.is_mariadb)

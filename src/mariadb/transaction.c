@@ -7,7 +7,7 @@
 
 /* ER_CHECKREAD came with the snapshot isolation of MariaDB 10.6.18. A lock wait that timed out undoes its
    statement alone, unless the server is told otherwise. */
-static bool undoes_all(const mp_session *session, unsigned code) {
+static bool is_undone_by(const mp_session *session, unsigned code) {
   return code == ER_LOCK_DEADLOCK || code == ER_CHECKREAD || code == ER_LOCK_TABLE_FULL ||
          (code == ER_LOCK_WAIT_TIMEOUT && session->base.rolls_back_on_timeout);
 }
@@ -46,7 +46,7 @@ void mp_transaction_after_reply(mp_session *session) {
 /* The flag of the client stays set. */
 void mp_transaction_after_failure(mp_session *session, unsigned code) {
   transaction *t = &session->transaction;
-  if (!t->before || t->ending != TRANSACTION_LASTS || !undoes_all(session, code))
+  if (!t->before || t->ending != TRANSACTION_LASTS || !is_undone_by(session, code))
     return;
   t->ending = TRANSACTION_UNDONE;
   t->code = code;

@@ -59,7 +59,7 @@ static mp_status hold(mp_loan *loan, int64_t now_ns) {
    more is not the caller's trouble. */
 static mp_status replace(mp_loan *loan, mp_error *err) {
   mp_pool *pool = loan->pool;
-  bool resets = !server_refuses_resets(loan->slot->server);
+  bool resets = !server_has_refused_resets(loan->slot->server);
   slot_close(pool, loan->slot);
   loan->slot = NULL;
   loan->tries++;
@@ -273,7 +273,7 @@ static mp_status seek(mp_loan *loan, mp_wait *wait, mp_error *err) {
   sweep_outlived(pool, now_ns);
   if (!queue_is_empty(pool) && loan->tries == 0)
     return enqueue(loan, wait, err);
-  bool may_reuse = loan->tries <= pool->config.retries && !distrust_wants_new(pool);
+  bool may_reuse = loan->tries <= pool->config.retries && !distrust_needs_new(pool);
   if (may_reuse && (slot = pick_idle(pool, now_ns))) {
     slot_move(pool, slot, SLOT_LENT);
     return use_idle(loan, slot, now_ns, wait, err);

@@ -33,7 +33,7 @@ void distrust_begin(mp_pool *pool, mp_slot *slot) {
   slot->generation = pool->generation; /* it is closed for a reason of its own */
 }
 
-bool distrust_wants_new(const mp_pool *pool) {
+bool distrust_needs_new(const mp_pool *pool) {
   return pool->distrust.to_open > 0 && pool->counts[SLOT_EMPTY] > 0 && servers_may_open(pool);
 }
 

@@ -8,7 +8,7 @@
 void distrust_begin(mp_pool *pool, mp_slot *slot);
 
 /* Whether a session should be opened before an idle one is lent. */
-bool distrust_wants_new(const mp_pool *pool);
+bool distrust_needs_new(const mp_pool *pool);
 
 void distrust_before_open(mp_pool *pool);
 void distrust_after_open(mp_pool *pool, mp_slot *slot);

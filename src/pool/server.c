@@ -103,7 +103,7 @@ void server_after_failed_reset(const mp_slot *slot, const mp_error *err) {
     count_failure(server, err);
 }
 
-bool server_refuses_resets(const struct server *server) {
+bool server_has_refused_resets(const struct server *server) {
   return server->reset_refused;
 }
 

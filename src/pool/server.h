@@ -14,7 +14,7 @@ void server_after_failed_open(struct server *server, const mp_error *err);
    time to time one is, to ask again. */
 bool server_may_reset(struct server *server);
 
-bool server_refuses_resets(const struct server *server);
+bool server_has_refused_resets(const struct server *server);
 
 /* Of the session in this slot. */
 void server_after_reset(mp_slot *slot);

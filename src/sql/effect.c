@@ -113,7 +113,7 @@ static bool is_set(const char *sql, size_t length) {
 }
 
 /* The beginnings of NAMES, CHARSET, CHARACTER SET, character_set_…, EXECUTE. */
-static bool hints_at(const char *at, size_t length) {
+static bool is_charset_word(const char *at, size_t length) {
   return (length >= 5 && mp_sql_is_word(at, "NAMES", 5)) || (length >= 4 && mp_sql_is_word(at, "CHAR", 4)) ||
          (length >= 7 && mp_sql_is_word(at, "EXECUTE", 7));
 }
@@ -123,7 +123,7 @@ bool mp_sql_may_set_charset(const char *sql, size_t length, mp_sql_effect effect
   if (effect != MP_EFFECT_PARTIAL && !is_set(sql, length))
     return false;
   for (size_t i = 0; i < length; i++)
-    if ((unsigned char)sql[i] >= 0x80 || hints_at(sql + i, length - i))
+    if ((unsigned char)sql[i] >= 0x80 || is_charset_word(sql + i, length - i))
       return true;
   return false;
 }

@@ -155,15 +155,15 @@ static void add_text(mp_buffer *out, const char *bytes, size_t length, const mp_
 }
 
 /* utf8mb3 has no characters of four bytes. */
-static bool fits_charset(const char *bytes, size_t length, const mp_sql_mode *mode) {
+static bool is_in_charset(const char *bytes, size_t length, const mp_sql_mode *mode) {
   for (size_t i = 0; mode->utf8 && !mode->utf8mb4 && i < length; i++)
     if ((unsigned char)bytes[i] >= 0xF0)
       return false;
   return mode->utf8;
 }
 
-bool mp_text_fits(const char *bytes, size_t length, const mp_sql_mode *mode) {
-  return mp_is_ascii(bytes, length) || fits_charset(bytes, length, mode);
+bool mp_text_is_in_charset(const char *bytes, size_t length, const mp_sql_mode *mode) {
+  return mp_is_ascii(bytes, length) || is_in_charset(bytes, length, mode);
 }
 
 bool mp_text_is_in_doubt(const char *bytes, size_t length, const mp_sql_mode *mode) {
@@ -174,7 +174,7 @@ void mp_encode_string(mp_buffer *out, const char *bytes, size_t length, const mp
   bool ascii = mp_is_ascii(bytes, length);
   if (!ascii && mp_utf8_count(bytes, length) == MP_NOT_UTF8)
     mp_encode_binary(out, bytes, length);
-  else if (hex || !(ascii || fits_charset(bytes, length, mode)))
+  else if (hex || !(ascii || is_in_charset(bytes, length, mode)))
     add_hex_text(out, bytes, length);
   else
     add_text(out, bytes, length, mode);
@@ -200,7 +200,7 @@ bool mp_identifier_is_clear(const char *quoted, size_t length, const mp_sql_mode
     return true;
   mp_buffer_add(&followed, quoted, length);
   add(&followed, "?");
-  bool clear = !followed.failed && mp_sql_reads_alike(followed.data, followed.length, mode);
+  bool clear = !followed.failed && mp_sql_is_certain(followed.data, followed.length, mode);
   mp_buffer_free(&followed);
   return clear;
 }

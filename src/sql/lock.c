@@ -4,7 +4,7 @@
 #include <ctype.h>
 
 /* In upper or lower case of ASCII, whatever the locale. `wanted`: upper case. */
-static bool is(const char *word, size_t length, const char *wanted) {
+static bool is_same_word(const char *word, size_t length, const char *wanted) {
   for (; length > 0; length--)
     if ((*word++ & ~0x20) != *wanted++)
       return false;
@@ -17,7 +17,7 @@ bool mp_sql_may_lock(const char *sql, size_t length) {
   while (at < length) {
     switch (sql[at] | 0x20) {
     case 'k':
-      if (is(sql + at - 3, 4, "LOCK"))
+      if (is_same_word(sql + at - 3, 4, "LOCK"))
         return true;
       at++;
       break;
@@ -61,12 +61,12 @@ static bool walk_on(walk *self) {
   return true;
 }
 
-static bool at_word(const walk *self, const char *word) {
-  return is(self->token, self->length, word);
+static bool is_at_word(const walk *self, const char *word) {
+  return is_same_word(self->token, self->length, word);
 }
 
-static bool behind_word(const walk *self, const char *word) {
-  return is(self->before, self->length_before, word);
+static bool is_behind_word(const walk *self, const char *word) {
+  return is_same_word(self->before, self->length_before, word);
 }
 
 /* Past the signs and numbers before it: parentheses, or the beginning of an executable comment. */
@@ -79,13 +79,13 @@ static bool walk_to_first_word(walk *self) {
 
 /* LOCK TABLES, LOCK INSTANCE, BACKUP LOCK, FLUSH … WITH READ LOCK. GRANT LOCK TABLES takes none. */
 static bool is_lock_statement(walk self) {
-  if (at_word(&self, "LOCK"))
+  if (is_at_word(&self, "LOCK"))
     return true;
-  bool flush = at_word(&self, "FLUSH");
-  if (!flush && !at_word(&self, "BACKUP"))
+  bool flush = is_at_word(&self, "FLUSH");
+  if (!flush && !is_at_word(&self, "BACKUP"))
     return false;
   while (walk_on(&self))
-    if (at_word(&self, "LOCK") && behind_word(&self, flush ? "READ" : "BACKUP"))
+    if (is_at_word(&self, "LOCK") && is_behind_word(&self, flush ? "READ" : "BACKUP"))
       return true;
   return false;
 }
@@ -93,42 +93,42 @@ static bool is_lock_statement(walk self) {
 static bool is_routine(const walk *self) {
   static const char *const words[] = {"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "VIEW", "PACKAGE"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-    if (at_word(self, words[i]))
+    if (is_at_word(self, words[i]))
       return true;
   return false;
 }
 
 /* What a routine is made of does not run when it is made. */
-static bool calls_get_lock(walk self) {
-  bool defines = at_word(&self, "CREATE") || at_word(&self, "ALTER");
+static bool has_get_lock(walk self) {
+  bool defines = is_at_word(&self, "CREATE") || is_at_word(&self, "ALTER");
   bool named = false;
   do {
     if (defines && is_routine(&self))
       return false;
     if (named && *self.token == '(')
       return true;
-    named = at_word(&self, "GET_LOCK") && *self.before != '.';
+    named = is_at_word(&self, "GET_LOCK") && *self.before != '.';
   } while (walk_on(&self));
   return false;
 }
 
-bool mp_sql_takes_lock(const char *sql, size_t length, mp_reading reading) {
+bool mp_sql_is_locking(const char *sql, size_t length, mp_reading reading) {
   walk self;
   if (!mp_sql_may_lock(sql, length))
     return false;
   walk_init(&self, sql, length, reading);
-  return walk_to_first_word(&self) && (is_lock_statement(self) || calls_get_lock(self));
+  return walk_to_first_word(&self) && (is_lock_statement(self) || has_get_lock(self));
 }
 
 /* WITH may stand before an UPDATE or DELETE, in MySQL. */
 static bool is_with_read(walk self) {
   while (walk_on(&self))
-    if (at_word(&self, "UPDATE") || at_word(&self, "DELETE"))
+    if (is_at_word(&self, "UPDATE") || is_at_word(&self, "DELETE"))
       return false;
   return true;
 }
 
-bool mp_sql_only_reads(const char *sql, size_t length, mp_reading reading) {
+bool mp_sql_is_read_only(const char *sql, size_t length, mp_reading reading) {
   static const char *const words[] = {"SELECT",   "SHOW", "VALUES",  "TABLE",
                                       "DESCRIBE", "DESC", "EXPLAIN", "HELP"};
   walk self;
@@ -136,7 +136,7 @@ bool mp_sql_only_reads(const char *sql, size_t length, mp_reading reading) {
   if (!walk_to_first_word(&self))
     return true;
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-    if (at_word(&self, words[i]))
+    if (is_at_word(&self, words[i]))
       return true;
-  return at_word(&self, "WITH") && is_with_read(self);
+  return is_at_word(&self, "WITH") && is_with_read(self);
 }

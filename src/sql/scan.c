@@ -42,7 +42,7 @@ static void skip_rest(mp_scanner *scanner) {
 }
 
 /* Behind a back-tick: whether another charset may have taken it for part of a character. */
-static bool follows_high(const mp_scanner *scanner) {
+static bool is_behind_high(const mp_scanner *scanner) {
   return scanner->at - scanner->sql > 1 && is_high(scanner->at[-2]);
 }
 
@@ -67,7 +67,7 @@ static void skip_quoted(mp_scanner *scanner, char quote) {
       scanner->at++;
     if (c != quote)
       continue;
-    scanner->doubtful |= c == '`' && follows_high(scanner);
+    scanner->doubtful |= c == '`' && is_behind_high(scanner);
     return;
   }
 }
@@ -165,7 +165,7 @@ const char *mp_scanner_find(mp_scanner *scanner, char wanted) {
       return scanner->at - 1;
     switch (c) {
     case '`':
-      scanner->doubtful |= follows_high(scanner);
+      scanner->doubtful |= is_behind_high(scanner);
       /* fall through */
     case '\'':
     case '"':
@@ -224,7 +224,7 @@ const char *mp_scanner_next(mp_scanner *scanner) {
 
 /* ---- words ---- */
 
-static bool in_word(char c) {
+static bool is_word_char(char c) {
   return isalnum((unsigned char)c) || c == '_' || c == '$' || is_high(c);
 }
 
@@ -234,9 +234,9 @@ size_t mp_scanner_skip_token(mp_scanner *scanner) {
     skip_quoted(scanner, *from);
     return 0;
   }
-  while (in_word(*from) && scanner->at < scanner->end && in_word(*scanner->at))
+  while (is_word_char(*from) && scanner->at < scanner->end && is_word_char(*scanner->at))
     scanner->at++;
-  return in_word(*from) ? (size_t)(scanner->at - from) : 0;
+  return is_word_char(*from) ? (size_t)(scanner->at - from) : 0;
 }
 
 /* ---- places for whole numbers ---- */
@@ -263,7 +263,7 @@ static number_place place_behind(number_place before, const char *token, size_t 
   return before == BEHIND_COUNT && *token == ',' ? WHOLE_NUMBER : ELSEWHERE;
 }
 
-bool mp_scanner_wants_whole(const mp_scanner *found) {
+bool mp_scanner_needs_whole(const mp_scanner *found) {
   mp_scanner scanner;
   number_place place = ELSEWHERE;
   mp_scanner_init(&scanner, found->sql, (size_t)(found->at - 1 - found->sql), found->reading);
@@ -285,7 +285,7 @@ static const char *next_common(mp_scanner *scanner, const mp_reading *other, cha
   return found;
 }
 
-static bool agree(const char *sql, size_t length, mp_reading one, mp_reading other, char wanted) {
+static bool is_alike(const char *sql, size_t length, mp_reading one, mp_reading other, char wanted) {
   mp_scanner a, b;
   const char *found;
   mp_scanner_init(&a, sql, length, one);
@@ -315,19 +315,19 @@ static bool is_open(const mp_sql_mode *mode, const mp_reading *reading, bool asc
   return may_be_charset(mode, reading->charset, ascii);
 }
 
-bool mp_scanner_reads_alike(const char *sql, size_t length, const mp_sql_mode *mode, char wanted) {
+bool mp_scanner_is_certain(const char *sql, size_t length, const mp_sql_mode *mode, char wanted) {
   bool ascii = mp_is_ascii(sql, length);
   for (unsigned i = 0; i < 8 * MP_CHARSETS; i++) {
     mp_reading reading = {.no_backslash_escapes = i & 1,
                           .ansi_quotes = i & 2,
                           .skips_versions = i & 4,
                           .charset = (mp_charset)(i >> 3)};
-    if (is_open(mode, &reading, ascii) && !agree(sql, length, mode->reading, reading, wanted))
+    if (is_open(mode, &reading, ascii) && !is_alike(sql, length, mode->reading, reading, wanted))
       return false;
   }
   return true;
 }
 
-bool mp_sql_reads_alike(const char *sql, size_t length, const mp_sql_mode *mode) {
-  return mp_scanner_reads_alike(sql, length, mode, '?');
+bool mp_sql_is_certain(const char *sql, size_t length, const mp_sql_mode *mode) {
+  return mp_scanner_is_certain(sql, length, mode, '?');
 }
