@@ -192,7 +192,7 @@ void mp_loan_release(mp_loan *loan, bool reset);
 /* Gives the session up in the middle of whatever goes on. The loan stays, to be released. */
 void mp_loan_lose(mp_loan *loan);
 
-/* Ends the operation of a loan that nobody waits for any more: its place in the queue and its session go
+/* Ends the operation of a loan that nobody waits for any more: its turn and its session go
    back to the pool at once. A statement is stopped on the server, and the session kept, where that can be
    done behind the caller's back. The loan stays, without a session, to be released. */
 void mp_loan_abandon(mp_loan *loan);
@@ -231,7 +231,7 @@ bool mp_loan_is_retiring(const mp_loan *loan);
 /* The driver's clock. The loan keeps it running: who made the pool may have let go of that. */
 int64_t mp_loan_now(const mp_loan *loan);
 
-/* Which of the pool's max_size places its session has, counted from 0; -1 when it is lost. */
+/* Which of the pool's max_size slots its session has, counted from 0; -1 when it is lost. */
 int mp_loan_slot(const mp_loan *loan);
 
 /* Whether the session is new: with config.hooked the caller then runs what belongs to its

@@ -1,4 +1,4 @@
--- Tables of the program's that are read as arrays. `#` of one with holes may be any place before a hole.
+-- Tables of the program's that are read as arrays. `#` of one with holes may be any number before a hole.
 
 local core = require "mypool.core"
 core.internal()
@@ -19,7 +19,7 @@ local function is_index(key)
   return type(key) == "number" and key >= 1 and key % 1 == 0
 end
 
--- The number of values. For a table that is no array: nil and the place of its first hole, or nil, nil and
+-- The number of values. For a table that is no array: nil and the position of its first hole, or nil, nil and
 -- words that name a key.
 function array.length(values)
   local last = #values

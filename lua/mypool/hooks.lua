@@ -22,7 +22,7 @@ function hooks.keep(pool, options)
       on_connect = options.on_connect,
       on_event = options.on_event or function() end,
       audit = options.audit,
-      fingerprints = {}, -- by the places of the sessions in the pool: so there are never more than max_size
+      fingerprints = {}, -- by the slots of the sessions: so there are never more than max_size
     }
   end
 end

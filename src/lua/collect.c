@@ -1,6 +1,6 @@
 /* Connections that the program has forgotten come back when their handles are collected. A full collection is
    dear, so a checkout has one after its first second in line, and the pool one a second at most. The checkout
-   keeps its place, and has the rest of its time for what comes back. */
+   keeps its turn, and has the rest of its time for what comes back. */
 #include "collect.h"
 
 /* One in a greater hurry must have some time left, too. */

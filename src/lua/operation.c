@@ -107,7 +107,7 @@ static int core_pause(lua_State *L) {
   return after_call(L, conn, status, &wait, &err);
 }
 
-/* slot(connection): the number of its session's place in the pool; nil when it is lost. */
+/* slot(connection): the number of its session's slot; nil when it is lost. */
 static int core_slot(lua_State *L) {
   int slot = mp_loan_slot(check_held(L, "checkout")->loan);
   if (slot < 0)

@@ -201,11 +201,10 @@ static void check_count(lua_State *L, int wanted, int given) {
 }
 
 /* What the session has just told did not help, or may be otherwise when a reset repeats the statement. */
-static bool must_ask(lua_State *L, const mp_sql_mode *mode) {
+static void check_may_ask(lua_State *L, const mp_sql_mode *mode) {
   if (mode->asked)
     raise(L, "bad argument 'sql' (what is quoted in it cannot be told for sure: write a quote within quotes "
              "twice, not behind a backslash, and put a blank behind two dashes)");
-  return true;
 }
 
 static void put_values(encoder *to, mp_scanner scanner, int first) {
@@ -235,13 +234,17 @@ bool encode_statement(lua_State *L, connection *conn, int sql, int first, int la
   counting = scanner;
   conn->statement.text.length = conn->statement.literals.length = 0;
   int wanted = count_placeholders(&counting);
-  if (counting.doubtful && !mp_sql_is_certain(text, length, mode))
-    return !must_ask(L, mode);
+  if (counting.doubtful && !mp_sql_is_certain(text, length, mode)) {
+    check_may_ask(L, mode);
+    return false;
+  }
   check_count(L, wanted, last - first + 1);
   put_values(&to, scanner, first);
   if (conn->statement.text.failed || conn->statement.literals.failed)
     luaL_error(L, "not enough memory");
-  return !(to.unclear && must_ask(L, mode));
+  if (to.unclear)
+    check_may_ask(L, mode);
+  return !to.unclear;
 }
 
 /* ---- wrapped values ---- */

@@ -13,7 +13,7 @@
 #include "program.h"
 
 /* Where the thread is with what nothing can interrupt. */
-enum { AT_WORK, UNINTERRUPTIBLE, PARKED /* for ever: the program has ended meanwhile */ };
+enum { AT_WORK, UNINTERRUPTIBLE, HALTED /* for ever: the program has ended meanwhile */ };
 
 /* Between the two threads. Until `finished` the session belongs to the helper. */
 struct helper {
@@ -23,7 +23,7 @@ struct helper {
   mp_wakeup finished_wakeup, stop_wakeup;
   pthread_mutex_t lock; /* of the socket */
   int socket;           /* a second descriptor of what the work is connecting; -1: none */
-  atomic_int place;
+  atomic_int stage;
   atomic_bool finished;
   bool joined; /* at the end of the program */
   mp_status status;
@@ -123,9 +123,9 @@ static bool has_finished(mp_session *session) {
   return atomic_load(&helper->finished);
 }
 
-/* A thread that is parked cannot be joined: the process is about to end under it. */
+/* A thread that has halted cannot be joined: the process is about to end under it. */
 static void join(struct helper *helper) {
-  if (!helper->joined && atomic_load(&helper->place) != PARKED)
+  if (!helper->joined && atomic_load(&helper->stage) != HALTED)
     pthread_join(helper->thread, NULL);
 }
 
@@ -189,7 +189,7 @@ void mp_helper_end(mp_session *session) {
   if (!helper || session->fork_generation != mp_fork_generation())
     return;
   tell_to_stop(helper);
-  if (atomic_compare_exchange_strong(&helper->place, &uninterruptible, PARKED))
+  if (atomic_compare_exchange_strong(&helper->stage, &uninterruptible, HALTED))
     return;
   join(helper);
   helper->joined = true;
@@ -198,7 +198,7 @@ void mp_helper_end(mp_session *session) {
 /* Either the end of the program finds the thread in here, or the thread finds that it has come. */
 static void leave_uninterruptible(struct helper *helper) {
   int uninterruptible = UNINTERRUPTIBLE;
-  if (!atomic_compare_exchange_strong(&helper->place, &uninterruptible, AT_WORK))
+  if (!atomic_compare_exchange_strong(&helper->stage, &uninterruptible, AT_WORK))
     for (;;)
       pause();
 }
@@ -207,7 +207,7 @@ bool mp_helper_enter_uninterruptible(const mp_session *session) {
   struct helper *helper = helper_of(session);
   if (!helper)
     return true;
-  atomic_store(&helper->place, UNINTERRUPTIBLE);
+  atomic_store(&helper->stage, UNINTERRUPTIBLE);
   if (!mp_program_has_ended())
     return true;
   leave_uninterruptible(helper);

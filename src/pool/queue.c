@@ -7,7 +7,7 @@
 #include "slots.h"
 
 /* In the order of the checkouts: who comes back, because what it was given proved of no use,
-   has its old place again. */
+   has its old turn again. */
 static void link_loan(mp_pool *pool, mp_loan *loan) {
   mp_loan *before = pool->queue.last;
   while (before && before->turn.ticket > loan->turn.ticket)

@@ -22,7 +22,7 @@ static inline bool queue_is_first(const mp_loan *loan) {
   return loan->pool->queue.first == loan;
 }
 
-/* The checkout begins: its place among those that wait, if it comes to that. */
+/* The checkout begins: its turn among those that wait, if it comes to that. */
 static inline void queue_take_ticket(mp_loan *loan) {
   loan->turn.ticket = loan->pool->queue.tickets++;
 }

@@ -239,7 +239,7 @@ size_t mp_scanner_skip_token(mp_scanner *scanner) {
   return is_word_char(*from) ? (size_t)(scanner->at - from) : 0;
 }
 
-/* ---- places for whole numbers ---- */
+/* ---- positions of whole numbers ---- */
 
 static bool is_one_of(const char *word, size_t length, const char *const *words) {
   for (; *words; words++)
@@ -248,10 +248,10 @@ static bool is_one_of(const char *word, size_t length, const char *const *words)
   return false;
 }
 
-typedef enum number_place { ELSEWHERE, BEHIND_LIMIT, BEHIND_COUNT, WHOLE_NUMBER } number_place;
+typedef enum number_position { ELSEWHERE, BEHIND_LIMIT, BEHIND_COUNT, WHOLE_NUMBER } number_position;
 
 /* Where the text stands behind a token. LIMIT takes two numbers, with a comma between them. */
-static number_place place_behind(number_place before, const char *token, size_t word) {
+static number_position position_behind(number_position before, const char *token, size_t word) {
   static const char *const limit[] = {"LIMIT", NULL}, *const others[] = {"OFFSET", "EXAMINED", "FIRST",
                                                                          "NEXT", NULL};
   if (is_one_of(token, word, limit))
@@ -265,13 +265,13 @@ static number_place place_behind(number_place before, const char *token, size_t 
 
 bool mp_scanner_needs_whole(const mp_scanner *found) {
   mp_scanner scanner;
-  number_place place = ELSEWHERE;
+  number_position position = ELSEWHERE;
   mp_scanner_init(&scanner, found->sql, (size_t)(found->at - 1 - found->sql), found->reading);
   for (mp_scanner_skip_blank(&scanner); scanner.at < scanner.end; mp_scanner_skip_blank(&scanner)) {
     const char *token = scanner.at;
-    place = place_behind(place, token, mp_scanner_skip_token(&scanner));
+    position = position_behind(position, token, mp_scanner_skip_token(&scanner));
   }
-  return place == BEHIND_LIMIT || place == WHOLE_NUMBER;
+  return position == BEHIND_LIMIT || position == WHOLE_NUMBER;
 }
 
 /* ---- all readings ---- */
