@@ -163,9 +163,9 @@ doc-performance:
 	@tools/install.sh bench-charts
 	@$(LUA_RUN) bench/document.lua
 
-$(BENCH)/c: bench/contenders/c.c Makefile
+$(BENCH)/c: $(wildcard bench/contenders/*.c bench/contenders/*.h) Makefile
 	@mkdir -p $(@D)
-	$(CC) $(SPEC_CFLAGS) $(MARIADB_CFLAGS) $< $(MARIADB_LIBS) -o $@
+	$(CC) $(SPEC_CFLAGS) $(MARIADB_CFLAGS) $(filter %.c,$^) $(MARIADB_LIBS) -o $@
 
 $(BENCH)/clock.so: bench/clock.c Makefile
 	@mkdir -p $(@D)

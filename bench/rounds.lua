@@ -1,5 +1,6 @@
 -- Measures a group: in each round all its entries, one after the other, so that whatever happens to the
--- machine happens to all of them. Ratios are taken within a round.
+-- machine happens to all of them. Ratios are taken within a round: of the CPU time of client and server, or by
+-- what the group says, such as the wall clock where there is a network between them.
 
 local clock = require "bench.clock"
 local statistics = require "bench.statistics"
@@ -13,7 +14,8 @@ local function ask(world, group, entry)
   if group.before then
     group.before(world)
   end
-  local program = assert(world:child(entry[2]))
+  local fresh <close> = group.fresh and assert(world:start(entry[2])) or nil
+  local program = fresh or assert(world:child(entry[2]))
   local from = clock.cpu(world.server_pid)
   local sample = program:ask(question(group, entry))
   sample.server = clock.cpu(world.server_pid) - from
@@ -38,7 +40,7 @@ local function runnable(world, group)
   local entries = {}
   for _, entry in ipairs(group.entries) do
     if world:child(entry[2]) then
-      entry.samples = { wall = {}, client = {}, server = {}, p50 = {}, p99 = {}, p999 = {} }
+      entry.samples = { wall = {}, client = {}, server = {}, cpu = {}, p50 = {}, p99 = {}, p999 = {} }
       entries[#entries + 1] = entry
     end
   end
@@ -49,9 +51,13 @@ end
 local function keep(group, entry, sample)
   local scale = group.scale or 1000
   local units = { server = group.count + (entry.extra or group.extra or 0), client = group.count, wall = group.count }
+  for name, unit in pairs(units) do
+    sample[name] = sample[name] and sample[name] / unit
+  end
+  sample.cpu = sample.client and sample.server and sample.client + sample.server
   for name, samples in pairs(entry.samples) do
     if sample[name] then
-      table.insert(samples, sample[name] / scale / (units[name] or 1))
+      table.insert(samples, sample[name] / scale)
     end
   end
 end
@@ -97,20 +103,21 @@ end
 local function summary(group, entry, baseline)
   local result = { label = entry[1], x = entry.x, line = entry.line }
   for name, samples in pairs(entry.samples) do
-    if not (group.no_cpu and (name == "client" or name == "server")) then
+    if not (group.no_cpu and (name == "client" or name == "server" or name == "cpu")) then
       result[name] = statistics.spread(samples)
     end
   end
   if baseline then
-    result.ratio = statistics.ratio(entry.samples.wall, baseline.samples.wall)
+    local by = group.by or "cpu"
+    result.ratio = statistics.ratio(entry.samples[by], baseline.samples[by])
   end
   return result
 end
 
 -- What was promised: { text, of, relative to or nil, bound }.
-local function judge(promise, by_label)
+local function judge(group, promise, by_label)
   local text, label, other, bound = table.unpack(promise, 1, 4)
-  local of = promise.of or "wall"
+  local of = promise.of or group.by or (other and "cpu" or "wall")
   local a, b = by_label[label], other and by_label[other]
   if not a or (other and not b) then
     return { text = text, bound = bound }
@@ -134,7 +141,7 @@ return function(world, group, rounds)
     table.insert(result.entries, summary(group, entry, baseline))
   end
   for _, promise in ipairs(group.promises or {}) do
-    table.insert(result.promises, judge(promise, by_label))
+    table.insert(result.promises, judge(group, promise, by_label))
   end
   return result
 end

@@ -8,7 +8,7 @@ local measure = require "bench.rounds"
 local tables = require "bench.tables"
 local new_world = require("bench.world").new
 
-local workloads = { "held", "loan", "point", "rows", "inserts", "bookkeeping", "crowd", "memory" }
+local workloads = { "held", "loan", "handover", "point", "rows", "inserts", "bookkeeping", "crowd", "memory" }
 
 local function variable(name)
   local value = os.getenv(name)

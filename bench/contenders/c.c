@@ -1,11 +1,15 @@
 /* The baseline: what the work costs in C, with libmariadb's blocking calls on one session and no pool.
    c SOCKET USER PASSWORD DATABASE answers the lines that bench/child.lua describes. */
-#include <mysql.h>
-#include <stdarg.h>
+#include "c.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include <ma_pvio.h> /* needs mysql.h before it */
+
+#include "flight.h"
 
 #define PORTS 65536
 
@@ -14,12 +18,12 @@ static MYSQL *mysql;   /* the session of the task */
 
 /* ---- sessions ---- */
 
-static void fail(const char *message) {
+void fail(const char *message) {
   printf("error %s\n", message);
   exit(1);
 }
 
-static MYSQL *open_session(int port) {
+MYSQL *open_session(int port) {
   MYSQL *session = mysql_init(NULL);
   mysql_options(session, MYSQL_SET_CHARSET_NAME, "utf8mb4");
   if (!mysql_real_connect(session, port ? "127.0.0.1" : NULL, account[1], account[2], account[3],
@@ -51,13 +55,17 @@ static long long number(const char *text) {
   return strtoll(text, NULL, 10);
 }
 
-static long long select_one(void) {
-  query("SELECT 1");
+static long long store_one(void) {
   MYSQL_RES *result = mysql_store_result(mysql);
   check(!result);
   long long value = number(mysql_fetch_row(result)[0]);
   mysql_free_result(result);
   return value;
+}
+
+static long long select_one(void) {
+  query("SELECT 1");
+  return store_one();
 }
 
 /* id, name, price, made */
@@ -67,25 +75,24 @@ static long long sum_of_row(MYSQL_ROW row, const unsigned long *lengths) {
 
 /* ---- time ---- */
 
-struct task {
-  long long count, wall_ns, cpu_ns, sum;
-  char words[4][16];
-};
-
-static long long now_ns(clockid_t clock) {
+static long long time_of(clockid_t clock) {
   struct timespec now;
   clock_gettime(clock, &now);
   return (long long)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static void start(struct task *task) {
-  task->cpu_ns -= now_ns(CLOCK_PROCESS_CPUTIME_ID);
-  task->wall_ns -= now_ns(CLOCK_MONOTONIC);
+long long now_ns(void) {
+  return time_of(CLOCK_MONOTONIC);
 }
 
-static void stop(struct task *task) {
-  task->wall_ns += now_ns(CLOCK_MONOTONIC);
-  task->cpu_ns += now_ns(CLOCK_PROCESS_CPUTIME_ID);
+void start(struct task *task) {
+  task->cpu_ns -= time_of(CLOCK_PROCESS_CPUTIME_ID);
+  task->wall_ns -= now_ns();
+}
+
+void stop(struct task *task) {
+  task->wall_ns += now_ns();
+  task->cpu_ns += time_of(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 /* ---- tasks ---- */
@@ -98,13 +105,58 @@ static void held(struct task *task) {
 }
 
 /* What a careful program does by hand: "reset" is the server's own reset, "restore" what that leaves behind,
- * too. */
+   too. */
 static void clean(const char *how) {
-  if (strcmp(how, "none") == 0)
+  if (strcmp(how, "reset") != 0 && strcmp(how, "restore") != 0)
     return;
   check(mysql_reset_connection(mysql));
   if (strcmp(how, "restore") == 0)
     check(mysql_select_db(mysql, account[3]));
+}
+
+/* ---- equal work: what mypool does between two loans ---- */
+
+/* libmariadb reads ahead, and what it has read belongs to the flight. */
+static void take_read_ahead(struct reader *reader) {
+  MARIADB_PVIO *pvio = mysql->net.pvio;
+  if (!pvio->cache || !pvio->cache_pos)
+    return;
+  reader->end = (size_t)(pvio->cache + pvio->cache_size - pvio->cache_pos);
+  memcpy(reader->bytes, pvio->cache_pos, reader->end);
+  pvio->cache_pos += reader->end;
+}
+
+static void read_replies_of_flight(void) {
+  static struct reader reader;
+  reader.at = reader.end = 0;
+  take_read_ahead(&reader);
+  read_flight(&reader, mysql_get_socket(mysql));
+}
+
+/* The flight goes out behind the reply, or with the statement; its replies are read before the next. */
+static long long select_one_and_clean(bool together) {
+  int fd = mysql_get_socket(mysql);
+  long long value;
+  if (together) {
+    send_commands(fd, "SELECT 1", account[3], true);
+    mysql->net.pkt_nr = 1;
+    check(mysql_read_query_result(mysql));
+    value = store_one();
+  } else {
+    value = select_one();
+    send_commands(fd, NULL, account[3], true);
+  }
+  read_replies_of_flight();
+  return value;
+}
+
+static long long one_loan(const char *how) {
+  bool together = strcmp(how, "together") == 0;
+  if (together || strcmp(how, "flight") == 0)
+    return select_one_and_clean(together);
+  long long value = select_one();
+  clean(how);
+  return value;
 }
 
 static void pause_us(long long us) {
@@ -118,8 +170,7 @@ static void loan(struct task *task) {
   use_session(atoi(task->words[0]));
   start(task);
   for (long long i = 0; i < task->count; i++) {
-    task->sum += select_one();
-    clean(task->words[3]);
+    task->sum += one_loan(task->words[3]);
     if (!pause)
       continue;
     stop(task);
@@ -292,7 +343,23 @@ static const struct {
     {"insert_one", insert_one},
     {"insert_many", insert_many},
     {"sessions", sessions},
+    {"crowd", crowd},
 };
+
+static int compare(const void *a, const void *b) {
+  long long x = *(const long long *)a, y = *(const long long *)b;
+  return (x > y) - (x < y);
+}
+
+static void print_latencies(struct task *task) {
+  static const double shares[] = {0.5, 0.99, 0.999};
+  if (!task->latencies)
+    return;
+  qsort(task->latencies, (size_t)task->count, sizeof *task->latencies, compare);
+  for (size_t i = 0; i < sizeof shares / sizeof *shares; i++)
+    printf(" %lld", task->latencies[(size_t)(shares[i] * (double)(task->count - 1))]);
+  free(task->latencies);
+}
 
 static void answer(const char *line) {
   char name[32] = "";
@@ -303,7 +370,9 @@ static void answer(const char *line) {
     if (strcmp(tasks[i].name, name) == 0) {
       use_session(0);
       tasks[i].run(&task);
-      printf("%lld %lld %lld\n", task.wall_ns, task.cpu_ns, task.sum);
+      printf("%lld %lld %lld", task.wall_ns, task.cpu_ns, task.sum);
+      print_latencies(&task);
+      printf("\n");
       return;
     }
   fail("no such task");

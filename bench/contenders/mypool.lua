@@ -10,9 +10,9 @@ local socket, user, password, database = table.unpack(arg)
 
 local pools = {}
 
--- Port 0 is the socket.
-local function new_pool(port, size, reset)
-  return mypool.new {
+-- Port 0 is the socket. `reset`: "always", "never", or "apart": always, but not together with a statement.
+local function options_of(port, size, reset)
+  local options = {
     socket = port == 0 and socket or nil,
     host = port ~= 0 and "127.0.0.1" or nil,
     port = port ~= 0 and port or nil,
@@ -20,8 +20,16 @@ local function new_pool(port, size, reset)
     password = password,
     database = database,
     max_size = size,
-    reset = reset,
+    reset = reset == "never" and "never" or "always",
   }
+  if reset == "apart" then
+    options.reset_together = false
+  end
+  return options
+end
+
+local function new_pool(port, size, reset)
+  return mypool.new(options_of(port, size, reset))
 end
 
 -- One pool for each way to the server, kept between the tasks.
@@ -81,12 +89,53 @@ function tasks.loan(watch, count, port, sessions, pause, reset)
   return sum
 end
 
+local one_loan = {}
+
+function one_loan.call(pool)
+  return assert(pool:value "SELECT 1")
+end
+
+function one_loan.transaction(pool)
+  return assert(pool:transaction(function(tx)
+    return tx:value "SELECT 1"
+  end))
+end
+
+-- calls COUNT PORT SESSIONS WHAT RESET: one caller, back to back, by calls of the pool or transactions.
+function tasks.calls(watch, count, port, sessions, what, reset)
+  local pool, call, sum = pool_of(port, sessions, reset), one_loan[what], 0
+  open_sessions(pool, sessions)
+  watch.start()
+  for _ = 1, count do
+    sum = sum + call(pool)
+  end
+  watch.stop()
+  return sum
+end
+
 function tasks.bookkeeping(watch, count, reset)
   local pool = pool_of(0, 1, reset)
   open_sessions(pool, 1)
   watch.start()
   for _ = 1, count do
     pool:checkout():release()
+  end
+  watch.stop()
+  return count
+end
+
+-- What any pool in Lua would have to do: an object is made, and a method of it called.
+local Object = {}
+Object.__index = Object
+
+function Object:release()
+  self.released = true
+end
+
+function tasks.object(watch, count)
+  watch.start()
+  for _ = 1, count do
+    setmetatable({}, Object):release()
   end
   watch.stop()
   return count
@@ -196,17 +245,20 @@ function tasks.sessions(_, count)
   return count
 end
 
--- crowd COUNT COROUTINES TASK RESET, on 8 sessions.
-function tasks.crowd(watch, count, coroutines, what, reset)
-  return crowd({
-    socket = socket,
-    user = user,
-    password = password,
-    database = database,
-    max_size = 8,
-    reset = reset,
-    checkout_timeout = 600,
-  }, watch, count, coroutines, what)
+local function options_of_crowd(port, reset)
+  local options = options_of(port or 0, 8, reset)
+  options.checkout_timeout = 600
+  return options
+end
+
+-- crowd COUNT COROUTINES REQUEST RESET [PORT], on 8 sessions.
+function tasks.crowd(watch, count, coroutines, what, reset, port)
+  return crowd.run(options_of_crowd(port, reset), watch, count, coroutines, what)
+end
+
+-- descriptors COROUTINES: the checksum is what the process has while all wait.
+function tasks.descriptors(_, coroutines)
+  return crowd.descriptors(options_of_crowd(0, "never"), coroutines)
 end
 
 answer(_VERSION, tasks)

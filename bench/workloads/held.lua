@@ -18,7 +18,8 @@ return function()
         { "mariadb", "mariadb", "held" },
       },
       promises = {
-        { "SELECT 1 on a held loan", "mypool, query", "C", 1.10 },
+        { "SELECT 1 on a held loan / C", "mypool, query", "C", 1.10 },
+        { "the same as a value / C", "mypool, value", "C", 1.07 },
       },
     },
   }

@@ -36,7 +36,7 @@ return function()
         { "mariadb, batch", "mariadb", "insert_many" },
       },
       promises = {
-        { "execute_many / one by one in one transaction", "mypool, execute_many", "mypool, one by one", 0.2 },
+        { "execute_many / one by one in one transaction", "mypool, execute_many", "mypool, one by one", 0.095 },
       },
     },
   }

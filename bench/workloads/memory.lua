@@ -21,8 +21,31 @@ local function of_a_stream(world, _, entry)
   return answer
 end
 
+local function of_waiting(world, group, entry)
+  local program = assert(world:child(entry[2]))
+  local answer = program:ask(entry[3]:format(group.count))
+  answer.wall = tonumber(answer.sum)
+  return answer
+end
+
 return function()
   return {
+    {
+      key = "descriptors",
+      title = "Descriptors of a process in which 10,000 coroutines wait for 8 sessions",
+      count = 10000,
+      unit = "descriptors",
+      scale = 1 / 10000,
+      no_cpu = true,
+      by = "wall",
+      rounds = 1,
+      baseline = false,
+      measure = of_waiting,
+      entries = { { "mypool", "mypool", "descriptors %d", differs = true } },
+      promises = {
+        { "descriptors while 10,000 coroutines wait", "mypool", nil, 64 },
+      },
+    },
     {
       key = "memory",
       title = "Memory of an idle session",
@@ -30,6 +53,7 @@ return function()
       unit = "KiB",
       scale = 1,
       no_cpu = true,
+      by = "wall",
       rounds = 3,
       measure = of_sessions,
       entries = {
@@ -42,7 +66,7 @@ return function()
         { "mariadb", "mariadb" },
       },
       promises = {
-        { "memory of an idle session, KiB", "mypool", nil, 40 },
+        { "memory of an idle session, KiB", "mypool", nil, 42 },
       },
     },
     {

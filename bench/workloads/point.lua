@@ -22,8 +22,8 @@ return function()
         { "mariadb, prepared", "mariadb", "point_prepared" },
       },
       promises = {
-        { "point select / LuaSQL with the value concatenated", "mypool", "LuaSQL, concatenated", 1.0 },
-        { "point select / C that escapes and sends text", "mypool", "C, escaped", 1.3 },
+        { "point select / LuaSQL with the value concatenated", "mypool", "LuaSQL, concatenated", 0.97 },
+        { "point select / C that escapes and sends text", "mypool", "C, escaped", 1.15 },
         { "prepared point select / C with a prepared statement", "mypool, prepared", "C, prepared", 1.15 },
       },
     },

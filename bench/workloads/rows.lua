@@ -18,13 +18,14 @@ return function()
         { "mariadb", "mariadb", "rows_kept" },
       },
       promises = {
-        { "100,000 rows kept, prepared / LuaSQL", "mypool, prepared", "LuaSQL", 0.40 },
-        { "100,000 rows kept, prepared / LuaDBI", "mypool, prepared", "LuaDBI, TCP", 0.50 },
+        { "100,000 rows kept, text / LuaSQL", "mypool", "LuaSQL", 0.56 },
+        { "100,000 rows kept, prepared / LuaSQL", "mypool, prepared", "LuaSQL", 0.45 },
       },
     },
     {
       key = "rows_streamed",
-      title = "100,000 rows × 4 columns, one at a time",
+      title = "100,000 rows × 4 columns, one at a time, in a process of their own",
+      fresh = true, -- Lua's table of strings keeps the size that a large result gave it
       count = 100000,
       unit = "µs per row",
       entries = {
@@ -39,7 +40,7 @@ return function()
         { "mariadb", "mariadb", "rows_streamed" },
       },
       promises = {
-        { "100,000 rows streamed, prepared / LuaSQL, kept", "mypool, prepared", "LuaSQL, kept", 0.25 },
+        { "100,000 rows streamed, prepared / LuaSQL, kept", "mypool, prepared", "LuaSQL, kept", 0.42 },
       },
     },
   }
