@@ -216,6 +216,64 @@ describe("a server that asks for the password", function()
   local offered = { cert = tls.file "server", key = tls.file "server-key" }
   local verified = { ca = tls.ca }
 
+  local without_name = {
+    ["the authority alone"] = { ca = tls.ca, verify = "ca" },
+    ["its certificate"] = { fingerprint = tls.fingerprint "server" },
+  }
+
+  for way, trust in pairs(without_name) do
+    for _, plugin in ipairs { "sha256_password", "caching_sha2_password" } do
+      it(("by the plugin %s gets it from those who trust %s"):format(plugin, way), function()
+        start { switches = plugin, tls = offered }
+        assert.equal(password .. "\0", (new_pool(options { tls = trust }):value "SHOW PASSWORD"))
+        assert.is_nil(heard():find(password, 1, true))
+      end)
+    end
+
+    it(("as it is does not get it from those who trust %s, which the error tells"):format(way), function()
+      start { switches = "mysql_clear_password", tls = offered }
+      local err = assert_refused(new_pool(options { tls = trust }))
+      assert.equal(5010, err.errno)
+      assert.truthy(err.message:find("verify the server by its name, with tls.cleartext_password", 1, true))
+    end)
+  end
+
+  describe("over plain TCP, of those who have a public key,", function()
+    local public_key
+
+    setup(function()
+      public_key = folder .. "/public.pem"
+      local make = "openssl rsa -in '%s' -pubout -out '%s' 2>/dev/null"
+      assert(os.execute(make:format(tls.file "server-key", public_key)))
+    end)
+
+    it("gets it encrypted by the plugin caching_sha2_password", function()
+      start { switches = "caching_sha2_password" }
+      local encrypted = assert(new_pool(options { server_public_key = public_key }):value "SHOW PASSWORD")
+      assert.equal(256, #encrypted)
+      assert.is_nil(heard():find(password, 1, true))
+    end)
+
+    it("does not get it by a key that is too short for it", function()
+      local short = "openssl genrsa 512 2>/dev/null | openssl rsa -pubout -out '%s/short.pem' 2>/dev/null"
+      assert(os.execute(short:format(folder)))
+      start { switches = "caching_sha2_password" }
+      local long = options { server_public_key = folder .. "/short.pem" }
+      long.password = password:rep(4)
+      local err = assert_refused(new_pool(long))
+      assert.truthy(err.message:find("short.pem' cannot encrypt the password: it needs a longer one", 1, true))
+      assert.is_nil(heard():find(password, 1, true))
+    end)
+
+    for _, plugin in ipairs { "mysql_clear_password", "sha256_password", "dialog" } do
+      it("does not get it by the plugin " .. plugin, function()
+        start { switches = plugin }
+        assert.equal(5010, assert_refused(new_pool(options { server_public_key = public_key })).errno)
+        assert.is_nil(heard():find(password, 1, true))
+      end)
+    end
+  end)
+
   for _, plugin in ipairs { "sha256_password", "caching_sha2_password" } do
     it(("by the plugin %s gets it over verified TLS, where nobody else reads it"):format(plugin), function()
       start { switches = plugin, tls = offered }

@@ -36,6 +36,7 @@
 --     SHOW RESETS            how many resets it was sent, on all connections together
 --     SHOW CONNECTIONS       how many connections were opened
 --     SHOW PASSWORD          what the client answered to the switch
+--     SHOW LOGINS            how many clients have told it who they are
 
 local cqueues = require "cqueues"
 local socket = require "cqueues.socket"
@@ -122,7 +123,7 @@ local SSL, TRANSACTIONS, SECURE_CONNECTION, MULTI_RESULTS, PLUGIN_AUTH = 0x800, 
 local capabilities = LONG_PASSWORD | LONG_FLAG | CONNECT_WITH_DB | PROTOCOL_41
   | TRANSACTIONS | SECURE_CONNECTION | MULTI_RESULTS | PLUGIN_AUTH
 
-local seen = { resets = 0, connections = 0, replies = 0 }
+local seen = { resets = 0, connections = 0, replies = 0, logins = 0 }
 
 local function send_greeting(peer, script)
   local version = script.version or "5.5.5-10.11.0-MariaDB"
@@ -158,8 +159,9 @@ local SSL_REQUEST_LENGTH = 32
 local function receive_login(peer, script)
   local packet = receive(peer)
   if packet and #packet == SSL_REQUEST_LENGTH and script.tls then
-    return peer.socket:starttls(tls_context(script.tls)) and receive(peer)
+    packet = peer.socket:starttls(tls_context(script.tls)) and receive(peer)
   end
+  seen.logins = seen.logins + (packet and 1 or 0)
   return packet
 end
 
@@ -269,6 +271,8 @@ local function answer_query(peer, sql, script)
     send_row(peer, tostring(seen.resets))
   elseif sql == "SHOW CONNECTIONS" then
     send_row(peer, tostring(seen.connections))
+  elseif sql == "SHOW LOGINS" then
+    send_row(peer, tostring(seen.logins))
   elseif sql == "SHOW PASSWORD" then
     send_row(peer, seen.password or false)
   else

@@ -29,12 +29,17 @@ local function output(command)
   return text
 end
 
-local function server_sh(...)
-  local words = { "bash", quote(folder .. "/server.sh") }
+-- For a server of this kind (spec/servers/kinds.sh); nil: of the one that was chosen.
+local function server_sh_of(kind, ...)
+  local words = { kind and "SERVER=" .. quote(kind) .. " bash" or "bash", quote(folder .. "/server.sh") }
   for _, word in ipairs { ... } do
     words[#words + 1] = quote(word)
   end
   return output(table.concat(words, " "))
+end
+
+local function server_sh(...)
+  return server_sh_of(nil, ...)
 end
 
 -- busted loads this module anew for each spec file; what has to outlive a file is kept in the registry.
@@ -65,7 +70,7 @@ local function must_be_own(s)
 end
 
 local function run_in(s, command, options)
-  local printed = server_sh(command, s.folder, table.unpack(options or {}))
+  local printed = server_sh_of(s.kind, command, s.folder, table.unpack(options or {}))
   local port, socket = printed:match "^(%d+) ([^\n]+)\n$"
   s.port, s.socket = math.tointeger(port), socket
 end
@@ -211,8 +216,13 @@ end
 
 local server = {}
 
+-- Whether a server of this kind is at hand, without any being fetched.
+function server.is_fetched(kind)
+  return (execute(("test -d '%s/../../build/servers/%s'"):format(folder, kind)))
+end
+
 -- Starts a further server. arguments.options: command line options of mariadbd; arguments.tls: with the certificates of
--- spec/servers/tls.lua.
+-- spec/servers/tls.lua; arguments.kind: of this kind (spec/servers/kinds.sh), whichever was chosen.
 function server.start(arguments)
   local run = run_of_this_process()
   local dir = server_sh("create", run.owner):match "^[^\n]+"
@@ -220,6 +230,7 @@ function server.start(arguments)
   run.folders[dir] = true
   local s = setmetatable({
     own = true,
+    kind = arguments and arguments.kind,
     folder = dir,
     host = "127.0.0.1",
     user = "app",
@@ -228,7 +239,7 @@ function server.start(arguments)
   }, metatable)
   arguments = arguments or {}
   local options = arguments.options or {}
-  if arguments.tls or dialect.lacks_plain_tcp then
+  if arguments.tls or dialect.lacks_plain_tcp and not arguments.kind then
     options = { tls.server_options() }
     table.move(arguments.options or {}, 1, 100, #options + 1, options)
   end
