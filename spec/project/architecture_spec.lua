@@ -1,4 +1,5 @@
--- doc/architecture.md says where a state is left and what always holds: what it names is there.
+-- doc/architecture.md says where a state is left and what always holds, and spec/README.md where a spec belongs: what
+-- they name is there.
 
 local function read(path)
   local file <close> = assert(io.open(path))
@@ -31,6 +32,20 @@ local function each_transition(f)
     end
   end
 end
+
+describe("spec/README.md", function()
+  it("says what each folder of spec is for, and names no other", function()
+    local listed, there = {}, {}
+    for name in read("spec/README.md"):gmatch "\n| `([%w_]+)/` |" do
+      listed[name] = true
+    end
+    local pipe <close> = assert(io.popen "ls -d spec/*/")
+    for name in pipe:read("a"):gmatch "spec/([%w_]+)/" do
+      there[name] = true
+    end
+    assert.same(there, listed)
+  end)
+end)
 
 describe("doc/architecture.md", function()
   it("names functions of src/pool for each transition of a slot and of a loan", function()
