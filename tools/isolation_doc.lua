@@ -95,7 +95,7 @@ local function summary(counts)
   end
 end
 
-local world <close> = setmetatable(isolation.start(), { __close = isolation.stop })
+local world <close> = isolation.start()
 local results, counts = measure_all(world)
 
 put [[

@@ -4,17 +4,6 @@
 
 #include "world.h"
 
-/* It is as after a lost connection. */
-static void expect_of_no_use(mp_loan *loan) {
-  expect(mp_loan_is_held(loan));
-  expect_equal(mp_loan_id(loan), 0);
-  expect_equal(query(loan), MP_FAILED);
-  expect_equal(last.err.kind, MP_ERR_LOST);
-  expect(last.err.fatal);
-  expect_equal(fetch(loan), MP_FAILED);
-  expect_equal(reset(loan), MP_FAILED);
-}
-
 it("stops the statement of a loan that is abandoned, and keeps its session for others") {
   config.max_size = 1;
   open_pool();
@@ -35,14 +24,8 @@ it("stops the statement of a loan that is abandoned, and keeps its session for o
 it("stops it also in the middle of its rows, and of its results") {
   config.max_size = 2;
   open_pool();
-  fake.rows = 1;
-  mp_loan *a = lend(), *b = lend();
-  query(a);
-  query(b);
-  plan(ON_FETCH, waits);
-  plan(ON_NEXT_RESULT, waits);
-  fetch(a);
-  next_result(b);
+  mp_loan *a, *b;
+  wait_in_results(&a, &b);
   abandon(a);
   abandon(b);
   expect_equal(stats().recovering, 2);

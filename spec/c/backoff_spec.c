@@ -64,8 +64,10 @@ it("lets others connect as soon as one attempt succeeded") {
   expect_equal(step(b), MP_DONE);
 }
 
-/* The server is down, and so many wait for it. */
-static void wait_for_server(mp_loan **waiting, unsigned count) {
+/* The server of a new pool is down, and so many wait for it. */
+static void wait_for_server(unsigned max_size, mp_loan **waiting, unsigned count) {
+  config.max_size = max_size;
+  open_pool();
   plan(ON_OPEN, refused);
   plan_times(count, ON_OPEN, waits);
   for (unsigned i = 0; i < count; i++)
@@ -89,9 +91,7 @@ static void succeed(mp_loan *loan) {
 it("opens sessions step by step after an outage: with each success one more at a time") {
   static const unsigned at_a_time[] = {1, 2, 3, 4, 5, 5, 4, 3, 2, 1};
   mp_loan *waiting[10];
-  config.max_size = 10;
-  open_pool();
-  wait_for_server(waiting, 10);
+  wait_for_server(10, waiting, 10);
   for (unsigned i = 0; i < 10; i++) {
     expect_equal(stats().opening, at_a_time[i]);
     succeed(waiting[i]);
@@ -102,9 +102,7 @@ it("opens sessions step by step after an outage: with each success one more at a
 
 it("opens one session at a time again when the server goes down again") {
   mp_loan *waiting[6];
-  config.max_size = 10;
-  open_pool();
-  wait_for_server(waiting, 6);
+  wait_for_server(10, waiting, 6);
   succeed(waiting[0]);
   step_woken(waiting, 6);
   expect_equal(stats().opening, 2);
@@ -122,9 +120,7 @@ it("opens one session at a time again when the server goes down again") {
 
 it("gives the turn of a connect that is given up to whoever waits for one") {
   mp_loan *waiting[5];
-  config.max_size = 10;
-  open_pool();
-  wait_for_server(waiting, 5);
+  wait_for_server(10, waiting, 5);
   succeed(waiting[0]);
   release(waiting[1]); /* woken, has not begun */
   step_woken(waiting, 5);
@@ -137,9 +133,7 @@ it("gives the turn of a connect that is given up to whoever waits for one") {
 
 it("opens any number at a time again when as many have been opened as there may be") {
   mp_loan *waiting[3];
-  config.max_size = 3;
-  open_pool();
-  wait_for_server(waiting, 3);
+  wait_for_server(3, waiting, 3);
   for (unsigned i = 0; i < 3; i++) {
     succeed(waiting[i]);
     step_woken(waiting, 3);
@@ -154,9 +148,7 @@ it("opens any number at a time again when as many have been opened as there may 
 
 it("does not call a pool exhausted that has not opened all its sessions yet") {
   mp_loan *waiting[4];
-  config.max_size = 10;
-  open_pool();
-  wait_for_server(waiting, 3);
+  wait_for_server(10, waiting, 3);
   succeed(waiting[0]);
   step_woken(waiting, 3);
   waiting[3] = ask(MP_SECOND);

@@ -362,6 +362,26 @@ mp_session *make_one_idle(void) {
   return session;
 }
 
+void expect_of_no_use(mp_loan *loan) {
+  expect(mp_loan_is_held(loan));
+  expect_equal(mp_loan_id(loan), 0);
+  expect_equal(query(loan), MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_LOST);
+  expect(last.err.fatal);
+  expect_equal(fetch(loan), MP_FAILED);
+  expect_equal(reset(loan), MP_FAILED);
+}
+
+void wait_in_results(mp_loan **for_row, mp_loan **for_result) {
+  fake.rows = 1;
+  query(*for_row = lend());
+  query(*for_result = lend());
+  plan(ON_FETCH, waits);
+  plan(ON_NEXT_RESULT, waits);
+  fetch(*for_row);
+  next_result(*for_result);
+}
+
 mp_session *time_out(mp_loan *loan) {
   mp_session *session = session_of(loan);
   plan(ON_QUERY, waits);

@@ -59,6 +59,12 @@ void pass(int64_t ns);
 void make_idle(unsigned count, mp_session **out);
 mp_session *make_one_idle(void);
 
+/* The loan has no session any more, as after a lost connection: only its release is of use. */
+void expect_of_no_use(mp_loan *loan);
+
+/* Two loans in the middle of a result: one waits for a row of it, the other for the next result. */
+void wait_in_results(mp_loan **for_row, mp_loan **for_result);
+
 /* Its statement meets its deadline: the loan is rid of its session. */
 mp_session *time_out(mp_loan *loan);
 mp_session *make_one_recovering(void); /* ... without a loan */

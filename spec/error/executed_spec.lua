@@ -2,18 +2,11 @@
 
 local dialect = require "spec.servers.dialect"
 local fixture = require "spec.support.fixture"
+local must = require "spec.support.must"
 local pools = require "spec.support.pools"
 
 local s = fixture.shared_server()
 local pool, conn, blocker
-
--- The assert of a program: that of busted makes strings of errors.
-local function must(ok, ...)
-  if not ok then
-    error((...), 0)
-  end
-  return ok, ...
-end
 
 -- Ways to run a statement on a connection. Each returns its error.
 local ways = {

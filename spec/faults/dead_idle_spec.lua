@@ -7,14 +7,7 @@ local schedulers = require "spec.support.schedulers"
 local whole = require "spec.support.whole"
 
 local s = fixture.server()
-
-setup(function()
-  s:sql "CREATE TABLE app.runs (n INT)"
-end)
-
-before_each(function()
-  s:sql "TRUNCATE app.runs"
-end)
+fixture.table(s, "runs", "n INT")
 
 after_each(pools.close)
 

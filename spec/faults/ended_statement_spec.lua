@@ -11,17 +11,20 @@ local whole = require "spec.support.whole"
 
 local scheduler = schedulers.cqueues()
 local s = fixture.server()
+fixture.table(s, "runs", "n INT PRIMARY KEY")
 
 setup(function()
-  s:sql "CREATE TABLE app.runs (n INT PRIMARY KEY)"
   s:sql "CREATE TABLE app.locked (n INT PRIMARY KEY); INSERT INTO app.locked VALUES (1), (2)"
 end)
 
-before_each(function()
-  s:sql "TRUNCATE app.runs"
-end)
-
 after_each(pools.close)
+
+local function make_account(name, limit)
+  for _, account in ipairs { name, name .. "@localhost" } do
+    s:sql(("CREATE OR REPLACE USER %s IDENTIFIED BY 'secret' WITH %s"):format(account, limit))
+    s:sql(("GRANT ALL ON app.* TO %s"):format(account))
+  end
+end
 
 local function await(condition)
   eventually(condition, cqueues.sleep)
@@ -214,10 +217,7 @@ for _, way in ipairs { "options", "tcp_options" } do
 
   describe(("#slow in the middle of a statement over %s"):format(way), function()
     setup(function()
-      s:sql [[
-        CREATE OR REPLACE USER hurried IDENTIFIED BY 'secret' WITH MAX_STATEMENT_TIME 0.1;
-        CREATE OR REPLACE USER hurried@localhost IDENTIFIED BY 'secret' WITH MAX_STATEMENT_TIME 0.1;
-        GRANT ALL ON app.* TO hurried; GRANT ALL ON app.* TO hurried@localhost]]
+      make_account("hurried", "MAX_STATEMENT_TIME 0.1")
     end)
 
     for _, fault in ipairs(during) do
@@ -295,10 +295,7 @@ for _, way in ipairs { "options", "tcp_options" } do
 
   describe(("refused by the server over %s"):format(way), function()
     setup(function()
-      s:sql [[
-        CREATE OR REPLACE USER rationed IDENTIFIED BY 'secret' WITH MAX_QUERIES_PER_HOUR 30;
-        CREATE OR REPLACE USER rationed@localhost IDENTIFIED BY 'secret' WITH MAX_QUERIES_PER_HOUR 30;
-        GRANT ALL ON app.* TO rationed; GRANT ALL ON app.* TO rationed@localhost]]
+      make_account("rationed", "MAX_QUERIES_PER_HOUR 30")
     end)
 
     for _, fault in ipairs(refused) do

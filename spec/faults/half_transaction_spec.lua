@@ -5,18 +5,12 @@
 local cqueues = require "cqueues"
 local ledger = require "tools.ledger"
 local mypool = require "mypool"
+local must = require "spec.support.must"
 local server = require "spec.servers.server"
 
 local least = os.getenv "MYPOOL_THOROUGH" and 2000 or 80
 local seconds = tonumber(os.getenv "MYPOOL_SECONDS" or 0)
 local seed = math.tointeger(tonumber(os.getenv "MYPOOL_FIRST_SEED"))
-
-local function must(ok, ...)
-  if not ok then
-    error((...), 0)
-  end
-  return ok, ...
-end
 
 local schema = [[
   CREATE TABLE app.parts (id INT PRIMARY KEY, tx INT, KEY (tx)) ENGINE=InnoDB;

@@ -22,20 +22,25 @@ after_each(pools.close)
 local wide = "SELECT seq, REPEAT('x', 10000) AS pad FROM seq_1_to_40"
 
 -- Each is given a connection, and a function that breaks another one. All wait for the server after that.
+-- Breaks the other connection behind the first of the rows.
+local function read_all(break_other, ...)
+  local seen = 0
+  for _ in ... do
+    seen = seen + 1
+    if seen == 1 then
+      break_other()
+    end
+  end
+  assert.equal(40, seen)
+end
+
 local operations = {
   query = function(conn, break_other)
     break_other()
     assert.equal(7, (conn:value "SELECT 7 + SLEEP(0.01)"))
   end,
   ["the rows of a query"] = function(conn, break_other)
-    local seen = 0
-    for _ in conn:rows(wide) do
-      seen = seen + 1
-      if seen == 1 then
-        break_other()
-      end
-    end
-    assert.equal(40, seen)
+    read_all(break_other, conn:rows(wide))
   end,
   ["what comes after the rows of a CALL"] = function(conn, break_other)
     local create = "CREATE OR REPLACE PROCEDURE two() BEGIN SELECT 1; %s; END"
@@ -55,14 +60,8 @@ local operations = {
     assert.equal(7, (statement:value(7)))
   end,
   ["the rows of a prepared statement"] = function(conn, break_other)
-    local statement, seen = assert(conn:prepare(wide)), 0
-    for _ in statement:rows() do
-      seen = seen + 1
-      if seen == 1 then
-        break_other()
-      end
-    end
-    assert.equal(40, seen)
+    local statement = assert(conn:prepare(wide))
+    read_all(break_other, statement:rows())
   end,
   ping = function(conn, break_other)
     local id = conn:id()

@@ -14,8 +14,21 @@ local isolation = {
 
 -- ---- the server, and ways to it ----
 
-local function start()
-  local world = { server = server.start { options = { tls.server_options() } } }
+local methods = {}
+
+function methods.stop(world)
+  if world.spare then
+    world.spare:stop()
+  end
+  world.observer:close()
+  world.server:remove()
+end
+
+local metatable = { __index = methods, __close = methods.stop }
+
+-- Starts a server that has what the rows need. It ends with its method stop.
+function isolation.start()
+  local world = setmetatable({ server = server.start { tls = true } }, metatable)
   world.observer = assert(plain.connect { socket = world.server.socket, user = "root", database = "app" })
   assert(world.observer:query "SET lock_wait_timeout = 1, innodb_lock_wait_timeout = 1")
   for _, statement in ipairs(leaks.setup) do
@@ -24,23 +37,10 @@ local function start()
   return world
 end
 
--- Starts a server that has what the rows need.
-function isolation.start()
-  return start()
-end
-
-function isolation.stop(world)
-  if world.spare then
-    isolation.stop(world.spare)
-  end
-  world.observer:close()
-  world.server:remove()
-end
-
 -- Rows that spoil their server share another one.
 local function world_of(world, row)
   if row.spoils then
-    world.spare = world.spare or start()
+    world.spare = world.spare or isolation.start()
     return world.spare
   end
   return world

@@ -11,6 +11,11 @@ local s = fixture.shared_server()
 
 after_each(pools.close)
 
+-- An on_connect.
+local function say_who(conn)
+  assert(conn:query "SET @who = 'init'")
+end
+
 -- A loan that leaves something behind. Returns the connection's number.
 local function dirty(pool, sql)
   local conn = assert(pool:checkout())
@@ -43,9 +48,7 @@ describe("on_connect", function()
   end
 
   it("runs once for each session, before its first borrower sees it", function()
-    local pool = new_pool(function(conn)
-      assert(conn:query "SET @who = 'init'")
-    end, { max_size = 2 })
+    local pool = new_pool(say_who, { max_size = 2 })
     assert.same({}, calls)
     local one, two = assert(pool:checkout()), assert(pool:checkout())
     local ids = { one:id(), two:id() }
@@ -86,9 +89,7 @@ describe("on_connect", function()
   end)
 
   it("is in force after conn:reset() too", function()
-    local pool = new_pool(function(conn)
-      assert(conn:query "SET @who = 'init'")
-    end)
+    local pool = new_pool(say_who)
     local conn = assert(pool:checkout())
     assert(conn:query "SET @who = 'me'")
     assert.is_true(conn:reset())
@@ -140,9 +141,7 @@ describe("on_connect", function()
   end)
 
   it("is not shown to those who run nothing: no reset is sent for it", function()
-    local pool = new_pool(function(conn)
-      assert(conn:query "SET @who = 'init'")
-    end)
+    local pool = new_pool(say_who)
     assert(pool:checkout()):release()
     assert.equal(0, pool:stats().resets_sent)
     assert.equal("init", (pool:value "SELECT @who"))
@@ -275,9 +274,7 @@ describe("on_connect", function()
   end)
 
   it("runs again for the session that replaces a dead one", function()
-    local pool = new_pool(function(conn)
-      assert(conn:query "SET @who = 'init'")
-    end)
+    local pool = new_pool(say_who)
     local id = dirty(pool)
     s:sql(("KILL CONNECTION %d"):format(id))
     local conn = assert(pool:checkout())

@@ -187,9 +187,15 @@ describe("the queue", function()
     assert.same({ 1, 1, 0 }, { r:stats().connections, pool:stats().opened, pool:stats().connect_failures })
   end)
 
+  -- A program of its own, of 10,000 descriptors and more, that prints "well". %q in it is the server's socket.
+  local function assert_runs_well(text)
+    local printed, ok = program(text:format(s.socket), nil, "ulimit -n 15000")
+    assert.equal("well\n", printed)
+    assert.is_true(ok)
+  end
+
   it("is not held up by 10,000 waiters whose time is up", function()
-    local printed, ok = program(
-      ([[
+    assert_runs_well [[
       local cqueues = require "cqueues"
       local mypool = require "mypool"
       local pool = mypool.new { socket = %q, user = "app", password = "secret", max_size = 1,
@@ -222,17 +228,11 @@ describe("the queue", function()
       assert(expired == 10000, expired)
       assert(pool:stats().waiting == 0)
       print "well"
-    ]]):format(s.socket),
-      nil,
-      "ulimit -n 15000"
-    )
-    assert.equal("well\n", printed)
-    assert.is_true(ok)
+    ]]
   end)
 
   it("is not held up by 10,000 waiters that were abandoned", function()
-    local printed, ok = program(
-      ([[
+    assert_runs_well [[
       local core = require "mypool.core"
       local mypool = require "mypool"
       local function wait(fd, seconds)
@@ -262,12 +262,7 @@ describe("the queue", function()
       assert(pool:value "SELECT 1" == 1)
       assert(pool:stats().opened == 1)
       print "well"
-    ]]):format(s.socket),
-      nil,
-      "ulimit -n 15000"
-    )
-    assert.equal("well\n", printed)
-    assert.is_true(ok)
+    ]]
   end)
 
   it("hears of a connection that comes back while another one is being opened, and takes as long", function()

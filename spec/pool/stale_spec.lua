@@ -8,14 +8,7 @@ local relay = require "spec.servers.relay"
 local sleep = require "spec.support.sleep"
 
 local s = fixture.server()
-
-setup(function()
-  s:sql "CREATE TABLE app.runs (n INT)"
-end)
-
-before_each(function()
-  s:sql "TRUNCATE app.runs"
-end)
+fixture.table(s, "runs", "n INT")
 
 after_each(pools.close)
 

@@ -2,13 +2,25 @@
 -- settings are different; and a session that cannot be led back is never lent.
 
 local dialect = require "spec.servers.dialect"
+local fixture = require "spec.support.fixture"
 local isolation = require "spec.matrix.isolation"
 local mypool = require "mypool"
 local plain = require "spec.plain"
 local pools = require "spec.support.pools"
 local server = require "spec.servers.server"
 
-local s, root
+local s = fixture.server {
+  options = {
+    "--character-set-server=latin1",
+    "--collation-server=latin1_german1_ci",
+    "--sql-mode=ANSI_QUOTES,PIPES_AS_CONCAT",
+    "--default-time-zone=-03:30",
+    "--transaction-isolation=READ-COMMITTED",
+    "--group-concat-max-len=5000",
+    "--init-connect=SET @greeting = 'a;b'; SET lc_time_names = 'de_DE', @from = 'init_connect';",
+  },
+}
+local root
 
 local function sql(...)
   for _, statement in ipairs { ... } do
@@ -34,17 +46,6 @@ local function account(name, ...)
 end
 
 setup(function()
-  s = server.start {
-    options = {
-      "--character-set-server=latin1",
-      "--collation-server=latin1_german1_ci",
-      "--sql-mode=ANSI_QUOTES,PIPES_AS_CONCAT",
-      "--default-time-zone=-03:30",
-      "--transaction-isolation=READ-COMMITTED",
-      "--group-concat-max-len=5000",
-      "--init-connect=SET @greeting = 'a;b'; SET lc_time_names = 'de_DE', @from = 'init_connect';",
-    },
-  }
   root = assert(plain.connect { socket = s.socket, user = "root", database = "app" })
   sql(
     "SET SESSION sql_mode = '', character_set_client = utf8mb4",
@@ -91,7 +92,6 @@ end)
 
 teardown(function()
   root:close()
-  s:remove()
 end)
 
 before_each(function()
@@ -736,15 +736,7 @@ describe("a session that cannot be led back to its baseline", function()
 end)
 
 describe("the baseline over TCP and TLS", function()
-  local world
-
-  setup(function()
-    world = isolation.start()
-  end)
-
-  teardown(function()
-    isolation.stop(world)
-  end)
+  local world = fixture.started(isolation.start)
 
   for _, transport in ipairs { "tcp", "tls" } do
     it("is restored over " .. transport, function()

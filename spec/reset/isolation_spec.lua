@@ -1,20 +1,13 @@
 -- Nothing of one borrower reaches the next: every row of spec/matrix/leaks.lua.
 
 local dialect = require "spec.servers.dialect"
+local fixture = require "spec.support.fixture"
 local isolation = require "spec.matrix.isolation"
 local leaks = require "spec.matrix.leaks"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
 
-local world
-
-setup(function()
-  world = isolation.start()
-end)
-
-teardown(function()
-  isolation.stop(world)
-end)
+local world = fixture.started(isolation.start)
 
 local function wanted(row)
   if row.exception then

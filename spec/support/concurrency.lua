@@ -3,36 +3,18 @@
 local assert = require "luassert"
 local busted = require "busted"
 local eventually = require "spec.support.eventually"
+local fixture = require "spec.support.fixture"
 local monotime = require("cqueues").monotime
 local pools = require "spec.support.pools"
 local relay = require "spec.servers.relay"
-local server = require "spec.servers.server"
 local times = require "spec.support.times"
 local tls = require "spec.servers.tls"
 
--- Counts its turns until `done` says so; afterwards `longest` is the longest time without one.
-local function ticker(scheduler, done)
-  local ticks = { count = 0, longest = 0 }
-  function ticks.run()
-    local last = monotime()
-    while not done() do
-      scheduler.sleep(0.01)
-      local now = monotime()
-      ticks.count, ticks.longest, last = ticks.count + 1, math.max(ticks.longest, now - last), now
-    end
-  end
-  return ticks
-end
-
--- Runs the functions, and a ticker until they have ended. Returns seconds and ticks.
-local function run_with_ticker(scheduler, functions)
-  local left = #functions
-  local ticks = ticker(scheduler, function()
-    return left == 0
-  end)
-  local tasks = { ticks.run }
+-- Runs the functions, and beside them what looks on, again and again, until they have ended.
+local function run_watched(scheduler, functions, onlooker)
+  local left, tasks = #functions, {}
   for i, f in ipairs(functions) do
-    tasks[i + 1] = function()
+    tasks[i] = function()
       local ok, err = pcall(f)
       left = left - 1
       if not ok then
@@ -40,22 +22,30 @@ local function run_with_ticker(scheduler, functions)
       end
     end
   end
-  local started = monotime()
+  tasks[#tasks + 1] = function()
+    while left > 0 do
+      onlooker()
+    end
+  end
   scheduler.run(table.unpack(tasks))
+end
+
+-- Runs the functions. Returns how many seconds that took, and how often another coroutine had its turn meanwhile,
+-- with the longest time that it had none: { count =, longest = }.
+local function run_with_ticker(scheduler, functions)
+  local ticks, started = { count = 0, longest = 0 }, monotime()
+  local last = started
+  run_watched(scheduler, functions, function()
+    scheduler.sleep(0.01)
+    local now = monotime()
+    ticks.count, ticks.longest, last = ticks.count + 1, math.max(ticks.longest, now - last), now
+  end)
   return monotime() - started, ticks
 end
 
 -- `scheduler`: one of spec/support/schedulers.lua. `loans`: how many each of 300 coroutines takes.
 return function(scheduler, loans)
-  local s
-
-  busted.setup(function()
-    s = server.start { options = { tls.server_options() } }
-  end)
-
-  busted.teardown(function()
-    s:remove()
-  end)
+  local s = fixture.server { tls = true }
 
   busted.after_each(pools.close)
 
@@ -199,26 +189,6 @@ return function(scheduler, loans)
     return seen
   end
 
-  -- Runs the crowd, and beside it what looks on until the crowd has gone.
-  local function run_crowd(seen, onlooker)
-    local left = #seen.tasks
-    for i, task in ipairs(seen.tasks) do
-      seen.tasks[i] = function()
-        local ok, err = pcall(task)
-        left = left - 1
-        if not ok then
-          error(err, 0)
-        end
-      end
-    end
-    seen.tasks[#seen.tasks + 1] = function()
-      while left > 0 do
-        onlooker()
-      end
-    end
-    scheduler.run(table.unpack(seen.tasks))
-  end
-
   busted.it(("serves 300 coroutines from 4 connections in order, %d loans each"):format(loans), function()
     local observer, most = observe(), 0
     local pool = new { max_size = 4 }
@@ -228,7 +198,7 @@ return function(scheduler, loans)
         one_loan()
       end
     end)
-    run_crowd(seen, function()
+    run_watched(scheduler, seen.tasks, function()
       most = math.max(most, #assert(observer:query(sessions)))
       scheduler.sleep(0.05)
     end)
@@ -253,7 +223,7 @@ return function(scheduler, loans)
         one_loan()
       end
     end)
-    run_crowd(seen, function()
+    run_watched(scheduler, seen.tasks, function()
       local ids = assert(observer:query(sessions))
       most = math.max(most, #ids)
       if #ids > 0 then
@@ -284,7 +254,7 @@ return function(scheduler, loans)
       local seen = crowd(pool, function(one_loan)
         one_loan()
       end)
-      run_crowd(seen, function()
+      run_watched(scheduler, seen.tasks, function()
         scheduler.sleep(0.05)
       end)
       assert.same({}, seen.errors)

@@ -2,6 +2,7 @@
 --
 --     local s = fixture.server { options = { "--wait-timeout=1" } }   -- one of their own
 --     local s = fixture.shared_server()
+--     fixture.table(s, "runs", "n INT")
 --     local r = fixture.relay(s)
 --
 -- Each stands for what is started before the first spec, ahead of the set-up that follows in the file, so it can be
@@ -37,6 +38,16 @@ end
 -- The server that all files share, or that of MYPOOL_DSN.
 function fixture.shared_server()
   return stand_in(server.shared)
+end
+
+-- A table of such a server, in the database app; it is empty before each spec.
+function fixture.table(s, name, columns)
+  busted.setup(function()
+    s:sql(("CREATE TABLE app.%s (%s)"):format(name, columns))
+  end)
+  busted.before_each(function()
+    s:sql("TRUNCATE app." .. name)
+  end)
 end
 
 -- What start() returns, and its method stop ends.

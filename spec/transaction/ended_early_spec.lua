@@ -3,16 +3,9 @@
 
 local mypool = require "mypool"
 local fixture = require "spec.support.fixture"
+local must = require "spec.support.must"
 local pools = require "spec.support.pools"
 local server = require "spec.servers.server"
-
--- The assert of a program: that of busted makes strings of errors.
-local function must(ok, ...)
-  if not ok then
-    error((...), 0)
-  end
-  return ok, ...
-end
 
 after_each(pools.close)
 
@@ -28,13 +21,13 @@ end
 -- ---- undone by the server ----
 
 describe("a transaction that the server has undone", function()
-  local s, pool, others
+  local s = fixture.server()
+  local pool, others
   local lock_pages = "SELECT COUNT(*) FROM pages LOCK IN SHARE MODE"
 
   -- A lock wait that times out undoes all. In so small a buffer pool a third transaction that locks so many pages
   -- fails with 1206.
   setup(function()
-    s = server.start()
     s:stop()
     assert(os.execute(("cd '%s/data' && rm -f ibdata1 ib_logfile* ibtmp1 undo*"):format(s.folder)))
     s:restart {
@@ -64,7 +57,6 @@ describe("a transaction that the server has undone", function()
 
   teardown(function()
     others:close()
-    s:remove()
   end)
 
   local function ids()

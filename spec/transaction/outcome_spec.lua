@@ -3,19 +3,12 @@
 local mypool = require "mypool"
 local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
+local must = require "spec.support.must"
 local pools = require "spec.support.pools"
 local relay = require "spec.servers.relay"
 local scheduler = require "spec.support.scheduler"
 
 local s = fixture.shared_server()
-
--- The assert of a program: that of busted makes strings of errors.
-local function must(ok, ...)
-  if not ok then
-    error((...), 0)
-  end
-  return ok, ...
-end
 
 local function ids()
   return s:sql "SELECT GROUP_CONCAT(id ORDER BY id) FROM app.moves"[1]

@@ -548,20 +548,25 @@ describe("under a scheduler", function()
     end)
   end
 
+  -- Runs f as far as the middle of its statement, where its scheduler forgets it. Returns its coroutine.
+  local function leave_in_the_middle(f)
+    local thread = coroutine.create(f)
+    scheduler.spawn(thread)
+    scheduler.run(function()
+      scheduler.await(function()
+        return pool:stats().lent == 1
+      end)
+      scheduler.sleep(0.02)
+      scheduler.forget(thread)
+    end)
+    return thread
+  end
+
   it("a coroutine that is abandoned in the middle of a query costs no slot", function()
     for _ = 1, 4 do
-      local thread = coroutine.create(function()
+      leave_in_the_middle(function()
         pool:query "SELECT SLEEP(20)"
       end)
-      scheduler.spawn(thread)
-      scheduler.run(function()
-        scheduler.await(function()
-          return pool:stats().lent == 1
-        end)
-        scheduler.sleep(0.02)
-        scheduler.forget(thread)
-      end)
-      thread = nil -- luacheck: ignore
       collect()
     end
     assert.equal(0, pool:stats().lent)
@@ -590,17 +595,9 @@ describe("under a scheduler", function()
   end)
 
   it("a coroutine that is closed in the middle of a block gives its connection back", function()
-    local thread = coroutine.create(function()
+    local thread = leave_in_the_middle(function()
       local conn <close> = assert(pool:checkout())
       conn:query "SELECT SLEEP(20)"
-    end)
-    scheduler.spawn(thread)
-    scheduler.run(function()
-      scheduler.await(function()
-        return pool:stats().lent == 1
-      end)
-      scheduler.sleep(0.02)
-      scheduler.forget(thread)
     end)
     assert.is_true(coroutine.close(thread))
     assert.equal(0, pool:stats().lent)
