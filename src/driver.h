@@ -41,6 +41,11 @@ struct mp_driver {
   /* In the middle of nothing: no operation, no unread result. */
   bool (*is_at_rest)(const mp_session *session);
 
+  /* At rest but for the replies to a reset that was sent with the last statement, and comes after all that
+     this did: whatever else is to be sent is refused (2014), reset_send sends nothing. Not in a transaction,
+     which such a reset would have come too early for. */
+  bool (*is_being_reset)(const mp_session *session);
+
   /* Sends all that leads back to the baseline, without waiting, or, MP_WAIT, a part of it; reset_read
      begins to read the replies, and sends what is left. MP_FAILED: close the session. */
   mp_status (*reset_send)(mp_session *session, mp_error *err);
@@ -53,8 +58,9 @@ struct mp_driver {
      May be NULL. */
   mp_status (*check_baseline)(const mp_session *session, mp_error *err);
 
-  /* Sends a statement, reads the first reply. `sql` stays until the operation ends. */
-  mp_status (*query)(mp_session *session, const char *sql, size_t length, mp_error *err);
+  /* Sends a statement, reads the first reply. `sql` stays until the operation ends. `last`: nothing will
+     follow but a reset, which the driver may send together with the statement. */
+  mp_status (*query)(mp_session *session, const char *sql, size_t length, bool last, mp_error *err);
 
   /* Has the server tell its sql_mode and charset, for sql_mode to pass on until the next statement. */
   mp_status (*ask)(mp_session *session, mp_error *err);

@@ -16,6 +16,7 @@ typedef struct mp_pool_config {
   unsigned min_idle;        /* idle sessions that idle_timeout leaves alone */
   unsigned retries;         /* further sessions tried before a brand-new one; 0: no retry at all */
   bool reset;               /* reset sessions at release */
+  bool reset_together;      /* ... or before, with a statement that the loan says is its last */
   bool hooked;              /* new sessions are shown to the user: see mp_loan_is_fresh */
   bool may_queue;           /* a checkout may wait for a release: false in plain blocking programs */
   int64_t idle_timeout_ns;  /* retire sessions idle for longer */
@@ -39,7 +40,7 @@ typedef struct mp_stats {
   uint64_t discarded;        /* closed at the end of a loan instead of being reset */
   uint64_t retries;          /* sessions replaced unseen under a checkout or a first statement */
   uint64_t timeouts;         /* checkouts and statements that met their deadline */
-  uint64_t resets_sent, resets_hidden, resets_waited, resets_failed;
+  uint64_t resets_sent, resets_together, resets_hidden, resets_waited, resets_failed;
   int64_t reset_wait_ns; /* spent by checkouts on replies that were not there yet */
 } mp_stats;
 
@@ -126,6 +127,7 @@ typedef struct mp_query_options {
   int64_t timeout_ns; /* 0: the pool's query_timeout */
   bool idempotent;    /* the caller says that running it twice does no harm */
   bool asked;         /* it falls under the deadline of the mp_loan_ask before it */
+  bool last;          /* nothing but the release follows: its reset may be sent with the statement */
   /* What its parameters were written by: it may not move to a session that is in another. NULL: it has none.
    */
   const mp_sql_mode *mode;

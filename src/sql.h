@@ -94,6 +94,12 @@ mp_sql_effect mp_sql_effect_of(const char *sql, size_t length);
    naming it where it executes another text. `effect`: its own. Routines do it for themselves alone. */
 bool mp_sql_may_set_charset(const char *sql, size_t length, mp_sql_effect effect);
 
+/* Whether another command may be sent behind the statement before the answer to it has come, which it is then
+   the last to be asked for: it reads or writes rows, outside of a transaction, or ends the one that it is in.
+   Not what may ask the client for more, as LOAD DATA does, nor what may change the way in which the server
+   reads. */
+bool mp_sql_may_be_followed(const char *sql, size_t length, bool in_transaction);
+
 /* Copies the first word in capitals, as much of it as there is room for, and a NUL byte. */
 void mp_sql_first_word(const char *sql, size_t length, char *word, size_t size);
 

@@ -244,12 +244,13 @@ local function send_all(conn, statement, source)
   return { affected_rows = affected, rows = source.count }
 end
 
-local function in_transaction(conn, fn)
+-- `last`: with it the loan ends.
+local function in_transaction(conn, last, fn)
   if conn:in_transaction() then
     return transaction.within(conn, fn)
   end
   return transaction.run(conn, function()
-    return conn, false
+    return conn, false, nil, last
   end, nil, { retries = 0 }, fn)
 end
 
@@ -262,8 +263,9 @@ local function finish(conn, id, ok, ...)
 end
 
 -- conn:execute_many(sql, rows): { affected_rows =, rows = }, or nil, error, errno, sqlstate. A function that
--- returned nil, error in the place of a row has failed: then these are returned.
-return function(conn, sql, rows)
+-- returned nil, error in the place of a row has failed: then these are returned. `last`: the connection goes back to
+-- the pool behind it.
+return function(conn, sql, rows, last)
   local source = source_of(rows)
   local id, err = run(conn, core.prepare(conn, sql))
   if not id then
@@ -275,7 +277,7 @@ return function(conn, sql, rows)
     core.raise "bad argument 'sql' to 'execute_many' (it has no parameters)"
   end
   local statement = { id = id, parameters = parameters, text = values(sql) }
-  return finish(conn, id, pcall(in_transaction, conn, function()
+  return finish(conn, id, pcall(in_transaction, conn, last, function()
     return send_all(conn, statement, source)
   end))
 end

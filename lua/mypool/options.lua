@@ -207,6 +207,7 @@ local pool_options = {
   init_sql = statements,
   autocommit = of_type "boolean",
   reset = one_of("always", "never"),
+  reset_together = of_type "boolean",
   retries = integer(0, 1000),
   wait = wait,
   on_connect = of_type "function",
@@ -232,6 +233,7 @@ local defaults = {
   max_lifetime = 1800,
   autocommit = true,
   reset = "always",
+  reset_together = true,
   retries = 2,
   rows = "table",
 }

@@ -132,7 +132,7 @@ local function on_a_connection(name, method)
 end
 
 local function once(name, shape)
-  return on_a_connection(name, text.method(name, shape + shapes.ONCE))
+  return on_a_connection(name, text.method(name, shape + shapes.ONCE + shapes.LAST))
 end
 
 -- pool:query, one, value, ping: as on a connection. Those that need a statement's connection any further raise:
@@ -144,7 +144,7 @@ Pool.ping = on_a_connection("ping", Connection.ping)
 
 local function execute_many(conn, sql, many)
   core.check_locks(conn, sql)
-  return bulk(conn, sql, many)
+  return bulk(conn, sql, many, true)
 end
 
 -- pool:execute_many(sql, rows): as on a connection; raises for a statement that takes a lock.

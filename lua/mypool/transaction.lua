@@ -6,6 +6,7 @@ local is_error = require "mypool.is_error"
 local names = require "mypool.names"
 local options = require "mypool.options"
 local scope = require "mypool.scope"
+local text = require "mypool.text"
 core.internal()
 
 local transaction = {}
@@ -61,12 +62,13 @@ end
 
 -- ---- a transaction ----
 
--- conn, whether the transaction owns it, the one it is nested in, if any. `number`: by which the session knows
--- the transaction, once it has begun.
-local function new(conn, owns, outer)
+-- conn, whether the transaction owns it, the one it is nested in, if any, whether it ends the loan of a connection
+-- that it does not own. `number`: by which the session knows the transaction, once it has begun.
+local function new(conn, owns, outer, last)
   return setmetatable({
     conn = conn,
     owns = owns,
+    last = owns or last,
     outer = outer,
     depth = outer and outer.depth + 1 or 1,
     number = outer and outer.number,
@@ -90,9 +92,12 @@ local function savepoint(self)
   return "mypool_" .. self.depth
 end
 
--- Runs a statement that has no result: true, or nil and an error. (As a value it makes no table.)
-local function send(conn, sql)
-  local _, err = conn:value(sql)
+local value_last = text.method("value", core.shapes.VALUE + core.shapes.LAST)
+
+-- Runs a statement that has no result: true, or nil and an error. (As a value it makes no table.) `last`: behind it
+-- the connection goes back to the pool.
+local function send(conn, sql, last)
+  local _, err = (last and value_last or conn.value)(conn, sql)
   return not err or nil, err
 end
 
@@ -150,12 +155,16 @@ for _, name in ipairs { "query", "one", "value", "rows", "prepare", "execute_man
 end
 
 -- What could not be rolled back must not be gone on with.
-local function roll_back(conn, sql)
-  local ok, err = send(conn, sql)
+local function roll_back(conn, sql, last)
+  local ok, err = send(conn, sql, last)
   if not ok and not err.fatal then
     core.spoil(conn)
   end
   return ok, err
+end
+
+local function roll_back_all(self)
+  return roll_back(self.conn, "ROLLBACK", self.last)
 end
 
 local function pack(...)
@@ -177,8 +186,8 @@ end
 -- ---- COMMIT ----
 
 -- Whether the COMMIT took effect cannot be known: the reply was lost.
-local function send_commit(conn)
-  local ok, err = send(conn, "COMMIT")
+local function send_commit(self)
+  local ok, err = send(self.conn, "COMMIT", self.last)
   if not ok and err.executed == "unknown" then
     err.kind = "commit_unknown"
     err.message = "the reply to COMMIT was lost: " .. err.message
@@ -195,10 +204,10 @@ local function commit_all(self)
   end
   ok, err = core.unwatch(conn)
   if ok then
-    ok, err = send_commit(conn)
+    ok, err = send_commit(self)
   end
   if not ok and not err.fatal then
-    roll_back(conn, "ROLLBACK")
+    roll_back_all(self)
   end
   return ok, err
 end
@@ -218,9 +227,10 @@ end
 
 -- ---- ROLLBACK ----
 
--- True when it was undone, also by a reset, or with its session.
+-- True when it was undone, also by a reset, or with its session. What the server refuses, as it refuses to roll back a
+-- prepared XA transaction, may outlast the session.
 local function undone(ok, err)
-  if ok or err.fatal then
+  if ok or err.fatal and err.kind ~= "server" then
     return true
   end
   return nil, err
@@ -241,9 +251,9 @@ local function rollback_all(self)
   end
   same, err = core.unwatch(self.conn)
   if same or err.executed == "no" then
-    return undone(roll_back(self.conn, "ROLLBACK"))
+    return undone(roll_back_all(self))
   end
-  roll_back(self.conn, "ROLLBACK")
+  roll_back_all(self)
   return nil, err
 end
 
@@ -397,11 +407,11 @@ local function run_begun(tx, fn, begun, ...)
 end
 
 local function attempt(owner, take, given, fn)
-  local conn, owns, err = take(owner)
+  local conn, owns, err, last = take(owner)
   if not conn then
     return "failed", pack(failure.values(err)), false
   end
-  local tx = new(conn, owns)
+  local tx = new(conn, owns, nil, last)
   return run_begun(tx, fn, start_safely(tx, "transaction", given))
 end
 
@@ -423,8 +433,8 @@ local function retries_of(owner, given)
 end
 
 -- Runs fn(tx) in a transaction of `owner`, the pool or the connection that was asked, on what take(owner) returns: a
--- connection, and whether it is to be released afterwards. Returns what fn returned, after COMMIT. pause(owner,
--- seconds) is called between two runs.
+-- connection; whether it is to be released afterwards; an error where there is none; whether its holder releases it.
+-- Returns what fn returned, after COMMIT. pause(owner, seconds) is called between two runs.
 function transaction.run(owner, take, pause, ...)
   local given, fn = arguments(...)
   local runs_left = retries_of(owner, given)

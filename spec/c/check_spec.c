@@ -108,12 +108,16 @@ static void end_early(void) {
 static void lose_idle(void) {
   pool->idle.oldest->lost = true;
 }
+static void forget_replies(void) {
+  pool->idle.oldest->reset.pending = false;
+}
 
-it("reports an idle list that is not in order (9, 10, 17)") {
+it("reports an idle list that is not in order (9, 10, 17, 19)") {
   furnish();
   expect_equal(found_after(cut_list), 9);
   expect_equal(found_after(end_early), 10);
   expect_equal(found_after(lose_idle), 17);
+  expect_equal(found_after(forget_replies), 19);
 }
 
 static void swap_tickets(void) {

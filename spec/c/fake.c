@@ -108,7 +108,7 @@ static void finished(mp_session *session, fake_call call) {
   static char text[] = "cell", *cells[] = {text};
   static const unsigned long lengths[] = {4};
   if (call == ON_RESET_READ || call == ON_RECOVER) {
-    session->owes = session->replied = session->in_transaction = false;
+    session->owes = session->replied = session->along = session->in_transaction = false;
     session->used_by = 0;
     session->rows = 0;
   } else if (call == ON_QUERY) {
@@ -126,6 +126,8 @@ static mp_status settle(mp_session *session, fake_call call, fake_answer a, mp_e
   session->answered = false;
   if (a.status == MP_DONE)
     finished(session, call);
+  if (a.status == MP_FAILED && a.phase == MP_PHASE_SEND && session->along)
+    session->owes = session->along = false; /* it was not sent either */
   return say(a, err);
 }
 
@@ -221,8 +223,18 @@ static bool fake_at_rest(const mp_session *session) {
   return !session->busy && session->rows == 0 && !session->owes;
 }
 
+static bool fake_being_reset(const mp_session *session) {
+  check_in_hand(session);
+  return !session->busy && session->rows == 0 && session->owes && !session->in_transaction;
+}
+
+/* What was sent with the last statement is the pool's from the release on. */
 static mp_status fake_reset_send(mp_session *session, mp_error *err) {
   check_at_rest(session);
+  if (session->along) {
+    session->along = false;
+    return MP_DONE;
+  }
   expect_manners(!session->owes && session->rows == 0, "reset a session that is not at rest");
   fake_answer a = next_answer(ON_RESET_SEND, fine);
   session->resets++;
@@ -233,27 +245,36 @@ static mp_status fake_reset_send(mp_session *session, mp_error *err) {
 
 static mp_status fake_reset_read(mp_session *session, mp_error *err) {
   check_at_rest(session);
-  expect_manners(session->owes, "read replies that nobody owes");
+  expect_manners(session->owes && !session->along, "read replies that nobody owes");
   fake_answer usual = session->replied ? fine : waits;
   return settle(session, ON_RESET_READ, next_answer(ON_RESET_READ, usual), err);
 }
 
 static void check_clean(const mp_session *session) {
   check_at_rest(session);
-  expect_manners(!session->owes, "use a session before its reset was read");
+  expect_manners(!session->owes || session->along, "use a session before its reset was read");
   bool clean = session->used_by == 0 || session->used_by == fake.user || fake.unclean_allowed;
   expect_manners(clean, "lend a session that another loan used, without a reset");
   bool made = !session->recording || session->maker == fake.user;
   expect_manners(made, "lend a session whose baseline is half made");
 }
 
-static mp_status fake_query(mp_session *session, const char *sql, size_t length, mp_error *err) {
+static void send_reset_along(mp_session *session) {
+  expect_manners(!session->recording, "reset a session whose baseline is half made");
+  session->resets_along++;
+  session->owes = session->along = true;
+  session->replied = !fake.slow_resets;
+}
+
+static mp_status fake_query(mp_session *session, const char *sql, size_t length, bool last, mp_error *err) {
   check_clean(session);
   expect_manners(strlen(sql) == length, "change the statement");
-  if (session->rows > 0)
+  if (session->rows > 0 || session->owes)
     return say(fails(2014, MP_PHASE_SEND), err);
   session->queries++;
   session->used_by = fake.user;
+  if (last)
+    send_reset_along(session);
   fake_answer usual = session->dead || session->aborted ? fails(2006, MP_PHASE_SEND) : fine;
   return settle(session, ON_QUERY, next_answer(ON_QUERY, usual), err);
 }
@@ -273,6 +294,7 @@ static mp_status fake_next_result(mp_session *session, bool *more, mp_error *err
 
 static mp_status fake_ping(mp_session *session, mp_error *err) {
   check_at_rest(session);
+  expect_manners(!session->owes, "ping behind replies that are owed");
   expect_manners(session->rows == 0, "ping in the middle of a result");
   session->pings++;
   fake_answer usual = session->dead || session->aborted ? fails(2013, MP_PHASE_REPLY) : fine;
@@ -281,6 +303,7 @@ static mp_status fake_ping(mp_session *session, mp_error *err) {
 
 static mp_status fake_ask(mp_session *session, mp_error *err) {
   check_clean(session);
+  expect_manners(!session->owes, "ask behind replies that are owed");
   session->asked++;
   session->used_by = fake.user;
   fake_answer usual = session->dead || session->aborted ? fails(2006, MP_PHASE_SEND) : fine;
@@ -441,6 +464,7 @@ mp_driver *fake_driver(void) {
       .peek = fake_peek,
       .send_tells = fake_send_tells,
       .is_at_rest = fake_at_rest,
+      .is_being_reset = fake_being_reset,
       .has_row = fake_has_row,
       .reset_send = fake_reset_send,
       .reset_read = fake_reset_read,

@@ -41,6 +41,7 @@ struct mp_session {
   bool woken;   /* until the next step */
   bool owes;    /* the replies to a reset */
   bool replied; /* ... which have arrived */
+  bool along;   /* ... which was sent with the statement of the loan that has it */
   bool dead, aborted, closed;
   unsigned looks_left; /* it dies after that many; 0: it does not care */
   unsigned rows;       /* unread */
@@ -50,6 +51,7 @@ struct mp_session {
   bool recording;   /* its baseline is being made ... */
   unsigned maker;   /* ... by that loan */
   unsigned queries, pings, asked, resets, recoveries;
+  unsigned resets_along;
   unsigned recorded;   /* statements of its baseline */
   mp_sql_mode mode;    /* as the fake has it when it is opened */
   int64_t deadline_ns; /* given to open */

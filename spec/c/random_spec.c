@@ -36,12 +36,26 @@ static void prepare(mp_loan *loan) {
     query(loan);
 }
 
+/* The end of a transaction may leave one, as when it fails. */
+static void query_and_leave(mp_loan *loan) {
+  if (is_at_rest(loan))
+    session_of(loan)->in_transaction = fake_random(8) == 0;
+  query_last(loan);
+  if (fake_random(2) == 0 && !is_busy(loan))
+    release(loan);
+}
+
 static void use(mp_loan *loan) {
   if (config.hooked && is_at_rest(loan) && mp_loan_is_fresh(loan) && fake_random(8) > 0) {
     prepare(loan);
     return;
   }
-  switch (fake_random(10)) {
+  switch (fake_random(13)) {
+  case 10:
+  case 11:
+  case 12:
+    query_and_leave(loan);
+    break;
   case 0:
     ping(loan);
     break;
@@ -185,6 +199,7 @@ static void run(uint64_t seed) {
   config.retries = (unsigned)fake_random(4);
   config.hooked = fake_random(2) == 0;
   config.seed = seed;
+  config.reset_together = fake_random(3) > 0;
   fake.idle_limit_ns = 300 * MP_SECOND;
   fake.slow_resets = fake_random(2) == 0;
   fake.chaos = (unsigned)fake_random(60);

@@ -122,6 +122,7 @@ static void begin(void) {
       .max_size = 2,
       .retries = 2,
       .reset = true,
+      .reset_together = true,
       .may_queue = true,
       .idle_timeout_ns = 600 * MP_SECOND,
       .max_lifetime_ns = 1800 * MP_SECOND,
@@ -256,6 +257,10 @@ mp_status query_for(mp_loan *loan, int64_t timeout_ns) {
 
 mp_status query_idempotent(mp_loan *loan) {
   return query_with(loan, (mp_query_options){.idempotent = true});
+}
+
+mp_status query_last(mp_loan *loan) {
+  return query_with(loan, (mp_query_options){.last = true});
 }
 
 mp_status query_written(mp_loan *loan) {

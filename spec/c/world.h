@@ -37,6 +37,7 @@ mp_status step(mp_loan *loan);
 mp_status query(mp_loan *loan);
 mp_status query_for(mp_loan *loan, int64_t timeout_ns);
 mp_status query_idempotent(mp_loan *loan);
+mp_status query_last(mp_loan *loan);    /* nothing but its release follows */
 mp_status query_written(mp_loan *loan); /* for the mode of its session */
 mp_status ask_mode(mp_loan *loan, int64_t timeout_ns);
 mp_status query_as_asked(mp_loan *loan); /* within the time of ask_mode */

@@ -664,7 +664,7 @@ row {
   probe = ask "@@collation_database",
   clean = "latin1_german1_ci",
   leaks = "reset",
-  note = "a reset sets it to the server's own; CREATE TABLE then makes tables of another collation",
+  note = "a reset sets it to the server's own",
 }
 
 -- ------------------------------------------------------------------------------------------------

@@ -45,19 +45,25 @@ static int core_checkout(lua_State *L) {
   return 2 + after_call(L, conn, status, &wait, &err);
 }
 
-/* ONCE is added to a shape where the connection is lent for this statement alone. */
-enum { ONCE = 4 };
+/* Added to a shape: ONCE where the connection is lent for this statement alone, LAST where it goes back to
+   the pool behind the statement. */
+enum { ONCE = 4, LAST = 8 };
 
 static const constant shapes[] = {
-    {"RESULT", SHAPE_RESULT}, {"ROW", SHAPE_ROW}, {"VALUE", SHAPE_VALUE},
-    {"STREAM", SHAPE_STREAM}, {"ONCE", ONCE},     {NULL, 0},
+    {"RESULT", SHAPE_RESULT},
+    {"ROW", SHAPE_ROW},
+    {"VALUE", SHAPE_VALUE},
+    {"STREAM", SHAPE_STREAM},
+    {"ONCE", ONCE},
+    {"LAST", LAST},
+    {NULL, 0},
 };
 
 /* query(connection, shape, options or nil, sql, ...): shape is one of core.shapes: for the whole result, its
    first row, the first cell of that, or the number of columns, and then fetch. */
 static int core_query(lua_State *L) {
   static const char *const names[] = {"query", "one", "value", "rows"};
-  int asked = (int)luaL_checkinteger(L, 2), shape_asked = asked & ~ONCE;
+  int asked = (int)luaL_checkinteger(L, 2), shape_asked = asked & ~(ONCE | LAST);
   luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, 2, "no such shape");
   connection *conn = check_held(L, names[shape_asked]);
   mp_query_options options;
@@ -69,6 +75,7 @@ static int core_query(lua_State *L) {
   read_options(L, 3, conn, names[shape_asked], &options, &form);
   if (stream_is_open(conn))
     return busy_streaming(L);
+  options.last = asked & LAST;
   conn->statement.once = NULL;
   if (asked & ONCE)
     once_begin(L, conn, names[shape_asked], 4);

@@ -153,6 +153,7 @@ static const struct {
     {"retries", offsetof(mp_stats, retries), false},
     {"timeouts", offsetof(mp_stats, timeouts), false},
     {"resets_sent", offsetof(mp_stats, resets_sent), false},
+    {"resets_together", offsetof(mp_stats, resets_together), false},
     {"resets_hidden", offsetof(mp_stats, resets_hidden), false},
     {"resets_waited", offsetof(mp_stats, resets_waited), false},
     {"resets_failed", offsetof(mp_stats, resets_failed), false},

@@ -129,6 +129,7 @@ static void read_config(lua_State *L, mp_pool_config *config) {
   config->min_idle = count_option(L, "min_idle", 0);
   config->retries = count_option(L, "retries", 0);
   config->reset = !is_word(L, "reset", "never");
+  config->reset_together = flag_option(L, "reset_together", true);
   config->idle_timeout_ns = seconds_option(L, "idle_timeout", MP_NEVER);
   config->max_lifetime_ns = seconds_option(L, "max_lifetime", MP_NEVER);
   config->query_timeout_ns = seconds_option(L, "query_timeout", MP_NEVER);

@@ -43,7 +43,7 @@ mp_status mp_run_end(mp_session *session, int64_t deadline_ns, mp_error *err) {
 }
 
 static mp_status run_query(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err) {
-  return mp_call_run(session, mp_query_send(session, sql, strlen(sql), err), deadline_ns, err);
+  return mp_call_run(session, mp_query_send(session, sql, strlen(sql), false, err), deadline_ns, err);
 }
 
 mp_status mp_run(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err) {

@@ -138,6 +138,7 @@ static const mp_driver mariadb_face = {
     .peek = mp_session_peek,
     .send_tells = mp_session_send_tells,
     .is_at_rest = mp_session_is_at_rest,
+    .is_being_reset = mp_session_is_being_reset,
     .reset_send = mp_reset_send,
     .reset_read = mp_reset_read,
     .record = mp_flight_record,

@@ -40,3 +40,11 @@ bool mp_session_is_between_statements(const mp_session *session) {
 bool mp_session_is_at_rest(const mp_session *session) {
   return mp_session_is_between_statements(session) && !mp_reset_is_pending(session);
 }
+
+/* What is in a transaction after the statement that a reset was sent with, the reset came too early for, or
+   too late: a prepared XA transaction it breaks unless the session ends. A failure tells no status: then that
+   from before counts. */
+bool mp_session_is_being_reset(const mp_session *session) {
+  return mp_session_is_between_statements(session) && mp_reset_is_pending(session) &&
+         !(session->mysql->server_status & SERVER_STATUS_IN_TRANS);
+}

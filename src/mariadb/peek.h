@@ -14,4 +14,7 @@ bool mp_session_has_more(const mp_session *session);
 bool mp_session_is_between_statements(const mp_session *session);
 bool mp_session_is_at_rest(const mp_session *session);
 
+/* Nothing is to come but the replies to a reset, which has undone all that the session did before. */
+bool mp_session_is_being_reset(const mp_session *session);
+
 #endif

@@ -2,6 +2,7 @@
 #include "query.h"
 
 #include <errmsg.h>
+#include <errno.h>
 #include <mysqld_error.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #include "charset.h"
 #include "flight.h"
 #include "mode.h"
+#include "packets.h"
 #include "prepared.h"
 #include "reset.h"
 #include "tls.h"
@@ -47,7 +49,9 @@ mp_status mp_query_after_failure(mp_session *session, mp_error *err) {
     return MP_FAILED;
   if (session->transaction.effect == MP_EFFECT_PARTIAL)
     err->executed = MP_EXECUTED_UNKNOWN;
-  return mp_transaction_is_in_doubt(session) ? ask(session, err) : MP_FAILED;
+  if (!mp_transaction_is_in_doubt(session) || mp_reset_is_pending(session))
+    return MP_FAILED;
+  return ask(session, err);
 }
 
 static mp_status after_error(mp_session *session, mp_phase phase, mp_error *err) {
@@ -76,20 +80,81 @@ static mp_status after_reply(mp_session *session, mp_error *err) {
 }
 
 /* The answer to a statement is never there at once: an attempt to read it would be wasted. */
-static mp_status after_send(mp_session *session, mp_error *err) {
-  if (session->call.outcome)
-    return mp_mysql_fail(session, MP_PHASE_SEND, err);
+static mp_status await_reply(mp_session *session) {
   return mp_call_next_when(session, mp_call_may_block(session) ? 0 : MYSQL_WAIT_READ, &mp_call_reply,
                            after_reply);
 }
+
+/* ---- the reset behind the last statement ----
+   Where nothing will follow a statement but the reset, that goes out in the same send: the server does both
+   without a pause between, and the replies are there when the next loan looks for them. From then on nothing
+   is sent before they have been read. */
+
+/* The server has read all that came before, so a short statement cannot block. */
+static bool is_short(size_t length) {
+  return length < 2048;
+}
+
+/* While autocommit is off each statement leaves a transaction. */
+static bool may_take_flight(const mp_session *session, const char *sql, size_t length) {
+  unsigned status = session->mysql->server_status;
+  return is_short(length) && length + session->flight.packets.length < MP_PACKETS_AT_ONCE &&
+         !mp_flight_is_recording(session) && (status & SERVER_STATUS_AUTOCOMMIT) &&
+         mp_sql_may_be_followed(sql, length, status & SERVER_STATUS_IN_TRANS);
+}
+
+static struct iovec flight_of(const mp_session *session) {
+  return (struct iovec){session->flight.packets.data, session->flight.packets.length};
+}
+
+/* Only where nothing at all was sent the statement is known not to run. */
+static mp_status fail_send(mp_error *err) {
+  int reason = errno;
+  err->phase = MP_PHASE_SEND;
+  return mp_fail(err, MP_ERR_LOST, reason ? CR_SERVER_GONE_ERROR : CR_SERVER_LOST,
+                 "cannot send the statement: %s", reason ? strerror(reason) : "only a part of it was taken");
+}
+
+static mp_status send_flight(mp_session *session, mp_error *err) {
+  struct iovec flight = flight_of(session);
+  if (!mp_packets_send(session, &flight, 1))
+    return fail_send(err);
+  mp_reset_note_sent(session);
+  return await_reply(session);
+}
+
+/* As mysql_send_query does, which knows nothing of what is to follow. */
+static mp_status send_with_flight(mp_session *session, mp_error *err) {
+  MYSQL *mysql = session->mysql;
+  size_t size = session->text.length + 1;
+  char header[] = {(char)size, (char)(size >> 8), 0, 0, COM_QUERY};
+  struct iovec parts[] = {
+      {header, sizeof header}, {(char *)session->text.sql, session->text.length}, flight_of(session)};
+  if (!mp_packets_send(session, parts, sizeof parts / sizeof *parts))
+    return fail_send(err);
+  mysql->net.last_errno = 0;
+  mysql->net.pkt_nr = mysql->net.compress_pkt_nr = 1;
+  mp_reset_note_sent(session);
+  return await_reply(session);
+}
+
+/* Under TLS libmariadb has sent the statement, and the flight follows. */
+static mp_status after_send(mp_session *session, mp_error *err) {
+  if (session->call.outcome)
+    return mp_mysql_fail(session, MP_PHASE_SEND, err);
+  return session->text.takes_flight ? send_flight(session, err) : await_reply(session);
+}
+
+/* ---- sending ---- */
 
 /* What libmariadb would find out too late, or answer with a lost session. */
 static mp_status check_ready(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err) {
   mp_tls_clear_errors(session);
   if (session->fork_generation != mp_fork_generation())
     return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "the connection belongs to the parent process");
-  if (session->result || mp_prepared_is_executing(session) || mp_reset_is_pending(session) ||
-      mysql_more_results(session->mysql))
+  if (mp_reset_is_pending(session))
+    return mp_fail(err, MP_ERR_PROTOCOL, CR_COMMANDS_OUT_OF_SYNC, "the session is being reset");
+  if (session->result || mp_prepared_is_executing(session) || mysql_more_results(session->mysql))
     return mp_fail(err, MP_ERR_PROTOCOL, CR_COMMANDS_OUT_OF_SYNC, "a result has not been read to its end");
   if (effect != MP_EFFECT_ROLLBACK && mp_transaction_check_alive(session, err) != MP_DONE)
     return MP_FAILED;
@@ -126,24 +191,27 @@ void mp_query_head(statement_head *head, const char *sql, size_t length) {
   memcpy(head->text, sql, head->length);
 }
 
-/* The server has read all that came before, so a short statement cannot block: without the resumable call,
-   which costs a change of stacks. Under TLS no other may be used. */
-static bool fits_the_socket(const mp_session *session, size_t length) {
-  return length < 2048 && !session->driver->server.tls;
+/* A short statement needs no resumable call, which costs a change of stacks. Under TLS no other may be used.
+ */
+static mp_status send(mp_session *session, mp_error *err) {
+  if (session->driver->server.tls || !is_short(session->text.length))
+    return mp_call_next(session, &mp_call_send, after_send);
+  if (session->text.takes_flight)
+    return send_with_flight(session, err);
+  session->call.outcome = mysql_send_query(session->mysql, session->text.sql, session->text.length);
+  return after_send(session, err);
 }
 
-mp_status mp_query_send(mp_session *session, const char *sql, size_t length, mp_error *err) {
+mp_status mp_query_send(mp_session *session, const char *sql, size_t length, bool last, mp_error *err) {
   mp_sql_effect effect = mp_sql_effect_of(sql, length);
   if (mp_query_check_ready(session, effect, length, err) != MP_DONE)
     return MP_FAILED;
   mp_query_note(session, effect, mp_sql_may_set_charset(sql, length, effect));
   session->text.sql = sql;
   session->text.length = length;
+  session->text.takes_flight = last && may_take_flight(session, sql, length);
   mp_query_head(&session->text.head, sql, length);
-  if (!fits_the_socket(session, length))
-    return mp_call_begin(session, &mp_call_send, after_send, err);
-  session->call.outcome = mysql_send_query(session->mysql, sql, length);
-  return mp_call_go_on(session, after_send(session, err), err);
+  return mp_call_go_on(session, send(session, err), err);
 }
 
 static void close_result(mp_session *session) {
@@ -209,7 +277,7 @@ mp_status mp_query_ping(mp_session *session, mp_error *err) {
 mp_status mp_query_ask_mode(mp_session *session, mp_error *err) {
   static const char question[] = "SELECT @@sql_mode, @@character_set_client, @@character_set_connection";
   session->mode.asking = true;
-  mp_status status = mp_query_send(session, question, sizeof question - 1, err);
+  mp_status status = mp_query_send(session, question, sizeof question - 1, false, err);
   session->mode.asking &= status != MP_FAILED;
   return status;
 }

@@ -4,7 +4,7 @@
 
 #include "session.h"
 
-mp_status mp_query_send(mp_session *session, const char *sql, size_t length, mp_error *err);
+mp_status mp_query_send(mp_session *session, const char *sql, size_t length, bool last, mp_error *err);
 mp_status mp_query_fetch(mp_session *session, mp_row *row, mp_error *err);
 mp_status mp_query_next_result(mp_session *session, bool *more, mp_error *err);
 mp_status mp_query_ping(mp_session *session, mp_error *err);

@@ -39,18 +39,15 @@ static bool has_results(const mp_session *session) {
   return session->result || mp_prepared_is_executing(session) || mysql_more_results(session->mysql);
 }
 
-/* The end of the statement is an error as a rule; what counts is that it is over. A KILL QUERY that came too
-   late waits for the next statement: give it one. */
+/* The end of the statement is an error as a rule; what counts is that it is over. */
 static mp_status read_the_rest(mp_session *session, int64_t deadline_ns) {
   mp_error ignored = {0};
   if (mp_call_is_in_progress(session))
     mp_call_run(session, MP_WAIT, deadline_ns, &ignored);
   if (!mp_call_is_in_progress(session) && has_results(session))
     mp_run_end(session, deadline_ns, &ignored);
-  ignored = (mp_error){0};
-  if (mp_session_is_at_rest(session))
-    mp_run(session, "DO 0", deadline_ns, &ignored);
-  return mp_session_is_at_rest(session) && session->mysql->net.pvio ? MP_DONE : MP_FAILED;
+  bool over = mp_session_is_at_rest(session) || mp_session_is_being_reset(session);
+  return over && session->mysql->net.pvio ? MP_DONE : MP_FAILED;
 }
 
 static bool unfinished(const mp_session *session) {
@@ -69,8 +66,21 @@ static mp_status stop(mp_session *session, int64_t deadline_ns, mp_error *err) {
   return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the statement could not be stopped");
 }
 
+/* A reset may have been sent with the statement. A KILL QUERY that came too late waits for the next
+   statement: give it one. */
+static mp_status come_to_rest(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  mp_error ignored = {0};
+  if (mp_call_run(session, mp_reset_read(session, err), deadline_ns, err) != MP_DONE)
+    return MP_FAILED;
+  mp_run(session, "DO 0", deadline_ns, &ignored);
+  if (mp_session_is_at_rest(session) && session->mysql->net.pvio)
+    return MP_DONE;
+  return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the statement could not be stopped");
+}
+
 static mp_status make_new(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  if (stop(session, deadline_ns, err) != MP_DONE || mp_reset_send(session, err) == MP_FAILED)
+  if (stop(session, deadline_ns, err) != MP_DONE || come_to_rest(session, deadline_ns, err) != MP_DONE ||
+      mp_reset_send(session, err) == MP_FAILED)
     return MP_FAILED;
   return mp_call_run(session, mp_reset_read(session, err), deadline_ns, err);
 }

@@ -12,7 +12,7 @@
 #include "call.h"
 #include "flight.h"
 #include "mode.h"
-#include "os/socket.h"
+#include "packets.h"
 #include "peek.h"
 #include "prepared.h"
 #include "tls.h"
@@ -30,82 +30,52 @@ static bool in_transaction(const mp_session *session) {
   return session->mysql->server_status & SERVER_STATUS_IN_TRANS;
 }
 
-/* One system call for all of it: half the cost of a call for each command. */
-static bool send_at_once(const mp_session *session, bool roll_back, const char *packets, size_t length) {
-  struct iovec parts[] = {
-      {.iov_base = (char *)rollback, .iov_len = roll_back ? ROLLBACK_LENGTH : 0},
-      {.iov_base = (char *)packets, .iov_len = length},
-  };
-  return mp_socket_send(mysql_get_socket(session->mysql), parts, 2);
-}
-
-static size_t size_of_packet(const char *at) {
-  const unsigned char *header = (const unsigned char *)at;
-  return 4 + ((size_t)header[0] | (size_t)header[1] << 8 | (size_t)header[2] << 16);
-}
-
-static bool send_packets(MYSQL *mysql, const char *at, size_t length) {
-  const char *end = at + length;
-  bool sent = true;
-  while (sent && at < end) {
-    size_t size = size_of_packet(at);
-    const char *argument = size > 5 ? at + 5 : NULL; /* of length 0 it would be measured to its NUL */
-    enum enum_server_command command = (enum enum_server_command)at[4];
-    sent = mysql->methods->db_command(mysql, command, argument, size - 5, 1, NULL) == 0;
-    at += size;
-  }
-  return sent;
-}
-
-/* Under TLS libmariadb must write, which sets the socket to blocking. */
-static bool send_each(mp_session *session, bool roll_back, const char *packets, size_t length) {
-  MYSQL *mysql = session->mysql;
-  bool sent =
-      send_packets(mysql, rollback, roll_back ? ROLLBACK_LENGTH : 0) && send_packets(mysql, packets, length);
-  mp_tls_set_nonblocking(mysql);
-  return sent;
-}
-
-/* So much goes into the buffer of any socket that is empty: sending it cannot block. */
-enum { PIECE = 16 * 1024 };
-
 /* Of the part of the flight that is to be sent: as many packets as go at once, or a single one that is
  * longer. */
 static size_t next_piece(mp_session *session) {
   size_t left = session->flight.packets.length - session->reset.sent, length = 0;
-  if (left <= PIECE) {
+  if (left <= MP_PACKETS_AT_ONCE) {
     session->reset.unsent = 0;
     return left;
   }
   const char *at = session->flight.packets.data + session->reset.sent;
-  while (length == 0 || length + size_of_packet(at + length) <= PIECE) {
-    length += size_of_packet(at + length);
+  while (length == 0 || length + mp_packet_size(at + length) <= MP_PACKETS_AT_ONCE) {
+    length += mp_packet_size(at + length);
     session->reset.unsent--;
   }
   return length;
 }
 
 static mp_status send_piece(mp_session *session, bool roll_back, size_t length, mp_error *err) {
-  const char *packets = session->flight.packets.data + session->reset.sent;
+  struct iovec parts[] = {
+      {.iov_base = (char *)rollback, .iov_len = roll_back ? ROLLBACK_LENGTH : 0},
+      {.iov_base = session->flight.packets.data + session->reset.sent, .iov_len = length},
+  };
   session->reset.sent += length;
-  if (session->driver->server.tls ? send_each(session, roll_back, packets, length)
-                                  : send_at_once(session, roll_back, packets, length))
+  if (mp_packets_send(session, parts, 2))
     return MP_DONE;
   return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "cannot send the reset: %s", strerror(errno));
 }
 
 /* Only for a session at rest: the server would take the flight for part of something else. The first packet
    is a short one, so what is sent here is one piece; the rest follows when the replies are read. */
-mp_status mp_reset_send(mp_session *session, mp_error *err) {
+static mp_status send_flight(mp_session *session, mp_error *err) {
   bool roll_back = in_transaction(session);
-  mp_prepared_end(session);
-  mp_mode_drop(session);
-  mp_call_may_block_until(session, 0);
   session->reset.sent = 0;
   session->reset.unsent = session->flight.replies;
   if (send_piece(session, roll_back, next_piece(session), err) != MP_DONE)
     return MP_FAILED;
   session->reset.replies_pending = session->flight.replies + roll_back;
+  return MP_DONE;
+}
+
+/* The flight may have been sent already, behind the last statement. */
+mp_status mp_reset_send(mp_session *session, mp_error *err) {
+  mp_prepared_end(session);
+  mp_mode_drop(session);
+  mp_call_may_block_until(session, 0);
+  if (!mp_reset_is_pending(session) && send_flight(session, err) != MP_DONE)
+    return MP_FAILED;
   mp_transaction_before_statement(session, MP_EFFECT_ROLLBACK);
   mp_transaction_drop(session);
   return session->reset.unsent > 0 ? MP_WAIT : MP_DONE;
@@ -172,7 +142,7 @@ static mp_status await_reply(mp_session *session) {
 /* A statement that fits into no socket: only those of the pool's user are as long. */
 static int long_start(mp_session *session) {
   const char *packet = session->flight.packets.data + session->reset.sent;
-  size_t length = size_of_packet(packet);
+  size_t length = mp_packet_size(packet);
   session->reset.sent += length;
   return mysql_send_query_start(&session->call.outcome, session->mysql, packet + 5, length - 5);
 }
@@ -189,7 +159,7 @@ static mp_status after_long(mp_session *session, mp_error *err) {
 
 static mp_status send_on(mp_session *session, mp_error *err) {
   size_t length = next_piece(session);
-  if (length > PIECE)
+  if (length > MP_PACKETS_AT_ONCE)
     return mp_call_next(session, &send_long, after_long);
   if (send_piece(session, false, length, err) != MP_DONE)
     return MP_FAILED;

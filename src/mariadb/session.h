@@ -158,6 +158,7 @@ struct text {
   const char *sql;
   size_t length;
   statement_head head; /* also of a prepared one; the text itself may be gone */
+  bool takes_flight;   /* the reset is sent behind it */
   mp_error failure;    /* while the server is asked what became of the transaction */
 };
 

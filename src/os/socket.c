@@ -112,7 +112,10 @@ bool mp_socket_send(int fd, const struct iovec *parts, size_t count) {
   size_t length = 0;
   for (size_t i = 0; i < count; i++)
     length += parts[i].iov_len;
-  return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)length;
+  ssize_t sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent >= 0)
+    errno = 0;
+  return sent == (ssize_t)length;
 }
 
 void mp_socket_drain(int fd) {

@@ -21,8 +21,8 @@ bool mp_socket_has_room(int fd); /* a send of a few bytes would not block */
    Returns whether the peer has ended. */
 bool mp_socket_await_end(int fd, int timeout_ms, int stop_fd);
 
-/* In one system call, without a signal when the peer has gone. True: all of it was taken; else errno may say
-   why not. */
+/* In one system call, without a signal when the peer has gone. True: all of it was taken; else errno says why
+   nothing was, or is 0 where a part was. */
 bool mp_socket_send(int fd, const struct iovec *parts, size_t count);
 
 /* Discards what has arrived. A peer that goes on and on is not read to its end. */

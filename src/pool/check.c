@@ -32,6 +32,7 @@ static const char *const invariants[] = {
     [16] = "a closed pool has no idle slot, and none that is OPENING or RECOVERING without a loan",
     [17] = "an idle session is neither lost nor to be retired, nor is its baseline half made",
     [18] = "what waits for a connect or a recovery, and may be handed another slot, is in OPENING",
+    [19] = "an IDLE session owes replies to no reset that its slot knows nothing of",
 };
 
 static void require(bool holds, unsigned number) {
@@ -93,6 +94,7 @@ static void check_idle(const mp_pool *pool) {
     require(pool->idle.ends_ns <= earlier(slot->expires_ns, add_time(slot->released_ns, slot->idle_limit_ns)),
             10);
     require(!slot->lost && !slot->retire && !slot->recording, 17);
+    require(slot->reset.pending || !pool->driver->is_being_reset(slot->session), 19);
   }
   require(pool->idle.oldest == newer && count == pool->counts[SLOT_IDLE], 9);
 }

@@ -174,6 +174,8 @@ static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
     loan->slot->lost = true;
     server_after_failed_reset(loan->slot, err);
   }
+  if (reset_has_gone_astray(loan) && !is_out_of_turn(err))
+    loan->slot->lost = true;
   if (loan->pool->aborted && verdict.lost)
     err->kind = MP_ERR_CLOSED;
   if (verdict.again && may_retry(loan))
@@ -218,7 +220,7 @@ static mp_status call_driver(mp_loan *loan, mp_error *err) {
     return driver->execute(session, loan->statement.prepared, loan->statement.values, loan->statement.rows,
                            err);
   default:
-    return driver->query(session, loan->statement.sql, loan->statement.length, err);
+    return driver->query(session, loan->statement.sql, loan->statement.length, reset_may_go_along(loan), err);
   }
 }
 
@@ -297,6 +299,7 @@ mp_status mp_loan_query(mp_loan *loan, const char *sql, size_t length, const mp_
   loan->statement.sql = sql;
   loan->statement.length = length;
   loan->statement.idempotent = options->idempotent;
+  loan->statement.last = options->last;
   loan->statement.written = options->mode != NULL;
   if (loan->statement.written)
     loan->statement.mode = *options->mode;

@@ -104,6 +104,7 @@ struct mp_loan {
   struct {             /* operation.c: kept for a retry */
     int64_t deadline_ns;
     bool idempotent;
+    bool last;    /* OP_QUERY: of the loan */
     bool written; /* OP_QUERY: parameters, by this mode, which another session must share */
     mp_sql_mode mode;
     const char *sql; /* of OP_QUERY and OP_PREPARE */

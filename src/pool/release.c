@@ -17,15 +17,21 @@
 static bool may_be_lent_again(const mp_loan *loan, int64_t now_ns) {
   const mp_pool *pool = loan->pool;
   const mp_slot *slot = loan->slot;
-  if (pool->closed || loan->operation != OP_NONE)
-    return false;
-  return slot_is_reusable(pool, slot, now_ns) && pool->driver->is_at_rest(slot->session);
+  return !pool->closed && loan->operation == OP_NONE && slot_is_reusable(pool, slot, now_ns);
+}
+
+/* What is being reset already is not given back as it is. */
+static bool is_ready_to_leave(mp_loan *loan, bool reset, int64_t now_ns) {
+  const mp_driver *driver = loan->pool->driver;
+  if (driver->is_at_rest(loan->slot->session))
+    return !reset || reset_send(loan, now_ns);
+  return driver->is_being_reset(loan->slot->session) && reset_send(loan, now_ns);
 }
 
 static void give_back(mp_loan *loan, bool reset) {
   mp_pool *pool = loan->pool;
   int64_t now_ns = pool_now(pool);
-  if (may_be_lent_again(loan, now_ns) && (!reset || reset_send(loan, now_ns))) {
+  if (may_be_lent_again(loan, now_ns) && is_ready_to_leave(loan, reset, now_ns)) {
     loan->slot->released_ns = now_ns;
     slot_move(pool, loan->slot, SLOT_IDLE);
   } else {

@@ -7,12 +7,26 @@
 
 /* ---- sent ---- */
 
+/* Nobody knows yet whether the session will be as good as now; but it will hardly be another. */
+bool reset_may_go_along(const mp_loan *loan) {
+  const mp_slot *slot = loan->slot;
+  return loan->statement.last && loan->pool->config.reset && loan->pool->config.reset_together &&
+         !slot->recording && !server_has_refused_resets(slot->server);
+}
+
+bool reset_has_gone_astray(const mp_loan *loan) {
+  const mp_driver *driver = loan->pool->driver;
+  const mp_session *session = loan->slot->session;
+  return loan->statement.last && !driver->is_at_rest(session) && !driver->is_being_reset(session);
+}
+
 /* A loan that sent nothing left nothing behind: it alone needs no reset. */
 bool reset_send(mp_loan *loan, int64_t now_ns) {
   mp_pool *pool = loan->pool;
   mp_slot *slot = loan->slot;
   mp_error err = {0};
-  if (!pool->config.reset || !loan->dirty)
+  bool sent = pool->driver->is_being_reset(slot->session);
+  if (!sent && (!pool->config.reset || !loan->dirty))
     return true;
   if (!server_may_reset(slot->server))
     return false;
@@ -22,6 +36,7 @@ bool reset_send(mp_loan *loan, int64_t now_ns) {
     return false;
   }
   pool->stats.resets_sent++;
+  pool->stats.resets_together += sent;
   slot->reset.pending = true;
   slot->reset.partial = status == MP_WAIT;
   slot->reset.sent_ns = now_ns;

@@ -15,7 +15,14 @@ typedef enum reset_answer {
   RESET_EXPIRED /* the deadline of the checkout has passed; the reset goes on */
 } reset_answer;
 
-/* At a release: sends the reset, unless the loan needs none. False: the session must be closed. */
+/* Whether the reset may be sent together with the statement that is about to be. */
+bool reset_may_go_along(const mp_loan *loan);
+
+/* It did, and the session is not one that can be given back with it. */
+bool reset_has_gone_astray(const mp_loan *loan);
+
+/* At a release: sends the reset, unless the loan needs none, or it was sent before. False: the session must
+   be closed. */
 bool reset_send(mp_loan *loan, int64_t now_ns);
 
 /* In the middle of a loan: sends a reset and begins to read its replies, as a driver's operation. */

@@ -128,6 +128,30 @@ bool mp_sql_may_set_charset(const char *sql, size_t length, mp_sql_effect effect
   return false;
 }
 
+/* ---- what may follow at once ---- */
+
+/* No comment and no parenthesis before it, and no server takes it for anything else. */
+static bool begins_with_row_word(const char *sql, size_t length) {
+  static const char *const row_words[] = {"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"};
+  const char *end = sql + length;
+  while (sql < end && (*sql == ' ' || *sql == '\n' || *sql == '\t' || *sql == '\r'))
+    sql++;
+  size_t size = (size_t)(end_of_word(sql, end) - sql);
+  for (size_t i = 0; i < sizeof row_words / sizeof *row_words; i++)
+    if (strlen(row_words[i]) == size && mp_sql_is_word(sql, row_words[i], size))
+      return true;
+  return false;
+}
+
+static bool is_the_end(const char *sql, size_t length) {
+  return (length == 6 && memcmp(sql, "COMMIT", 6) == 0) || (length == 8 && memcmp(sql, "ROLLBACK", 8) == 0);
+}
+
+bool mp_sql_may_be_followed(const char *sql, size_t length, bool in_transaction) {
+  return in_transaction ? is_the_end(sql, length)
+                        : is_plain_select(sql, length) || begins_with_row_word(sql, length);
+}
+
 void mp_sql_first_word(const char *sql, size_t length, char *word, size_t size) {
   const char *end = sql + length, *from = first_word(sql, end), *to = end_of_word(from, end);
   for (; from < to && size > 1; size--)
