@@ -9,6 +9,7 @@
      SET ROLE …            for an account that may
      COM_INIT_DB           the database, and with it character_set_database
      SET NAMES …           if the collation is the user's, or the server MySQL
+     SET rand_seed1 = …    on a MariaDB whose reset leaves them: or RAND() could be foretold
      SELECT … WHERE …      what must not be, a role or a database; FOUND_ROWS() is 0 again
      SHOW PROFILES         must be empty: no command drops the texts that it shows; on MySQL before the SELECT
      init_connect          and after it SET NAMES again if the collation is the user's
@@ -110,6 +111,12 @@ static bool needs_names(const mp_session *session) {
 /* At connect the user's collation comes behind init_connect, which may choose another charset. */
 static bool needs_names_again(const mp_session *session) {
   return session->driver->server.collation && *session->base.init_connect;
+}
+
+/* Seen with 10.5, and no more with 10.11. The server makes the numbers, each time others. */
+static void add_seeds(mp_session *session) {
+  if (session->base.is_mariadb && mp_server_version(session->mysql) < 101100)
+    add_query(session, "SET rand_seed1 = CRC32(SHA1(UUID())), rand_seed2 = CRC32(MD5(UUID()))");
 }
 
 static void add_role(mp_session *session) {
@@ -247,6 +254,7 @@ mp_status mp_flight_build(mp_session *session, mp_error *err) {
   add_database(session);
   if (needs_names(session))
     add_names(session);
+  add_seeds(session);
   add_proofs(session);
   add_init_connect(session);
   if (needs_names_again(session))
