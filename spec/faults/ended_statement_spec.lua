@@ -67,6 +67,7 @@ end
 local lost_before = { "lost", 2006, "HY000", "no", true, true }
 local lost_within = { "lost", 2013, "HY000", "unknown", false, true }
 local said_killed = { "lost", 1927, "70100", "unknown", false, true }
+local said_down = { "lost", 1053, "08S01", "unknown", false, true } -- MariaDB 10.5
 local timed_out = { "timeout", 0, "", "unknown", false, true }
 
 -- A statement that takes its time, then writes one row.
@@ -81,9 +82,13 @@ local during = {
     s:sql("KILL QUERY " .. id)
   end },
   -- Whether the last word comes through before the server closes the session is a matter of chance.
-  { "SIGTERM and a restart", sees = { lost_within, server_error(1317, "70100"), said_killed }, strike = function()
-    s:restart()
-  end },
+  {
+    "SIGTERM and a restart",
+    sees = { lost_within, server_error(1317, "70100"), said_killed, said_down },
+    strike = function()
+      s:restart()
+    end,
+  },
   { "SIGKILL and a restart", sees = { lost_within }, strike = function()
     s:kill()
     s:resume()

@@ -107,7 +107,8 @@ describe("a list", function()
           pool:value("SELECT (1, 2) IN (?)", mypool.list { list })
         end)
       else
-        assert.equal(count, pool:value("SELECT COUNT(*) FROM seq_1_to_9 WHERE seq IN (?)", list))
+        -- Not in WHERE, of which MariaDB 10.5 makes nothing for such a table when there is but one value.
+        assert.equal(count, pool:value("SELECT COUNT(NULLIF(seq IN (?), 0)) FROM seq_1_to_9", list))
       end
     end)
   end)

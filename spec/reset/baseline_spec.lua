@@ -241,8 +241,9 @@ describe("after each reset the session is again as it was", function()
 
   for charset, byte in pairs { latin1 = "\xe9", utf8mb3 = "\u{e9}", utf8mb4 = "\u{e9}", cp850 = "\x82" } do
     it("with the charset " .. charset, function()
+      local told = charset == "utf8mb3" and dialect.utf8mb3 or charset
       assert_shows(
-        { character_set_client = charset, character_set_connection = charset, ["text that comes back"] = byte },
+        { character_set_client = told, character_set_connection = told, ["text that comes back"] = byte },
         assert_restored(new_pool("plainone", { charset = charset }))
       )
     end)

@@ -40,13 +40,26 @@ if old then
   lacking["a limit of time"] = "the server has no variable that limits a statement's time"
 end
 
+-- The same of MariaDB: before 10.6, and later.
+local old_mariadb = os.getenv "SERVER" == "mariadb-10.5"
+if not mysql then
+  lacking = not old_mariadb and {}
+    or {
+      ["FETCH NEXT"] = true,
+      ["UUID)"] = "the server has no type UUID",
+      ["prepared BEGIN"] = "the server prepares no LOCK TABLES, BEGIN and START TRANSACTION",
+      ["an error for a full disk"] = "the server waits for space where a disk is full",
+      ["a prepared NULL"] = "the server takes a prepared NULL for text",
+    }
+end
+
 function dialect.has(what)
-  return not (mysql and what and lacking[what])
+  return not (what and lacking[what])
 end
 
 -- Why a spec that needs this is pending, nil where the server has it: local lacks = dialect.lacks "RETURNING".
 function dialect.lacks(what)
-  local reason = mysql and what and lacking[what]
+  local reason = what and lacking[what]
   return reason and (reason == true and "the server has no " .. what or reason) or nil
 end
 
@@ -58,7 +71,7 @@ function dialect.known(statements)
     for what in pairs(lacking) do
       missing = missing or sql:find(what, 1, true)
     end
-    if not (mysql and missing) then
+    if not missing then
       known[#known + 1] = sql
     end
   end
@@ -95,7 +108,8 @@ end
 function dialect.known_collations(collations)
   local known = {}
   for _, collation in ipairs(collations) do
-    if not (mysql and collation:find "nopad") then
+    local missing = mysql and collation:find "nopad" or (mysql or old_mariadb) and collation:find "uca1400"
+    if not missing then
       known[#known + 1] = collation
     end
   end
@@ -105,6 +119,12 @@ end
 -- The privilege that exempts from init_connect, and the error for SET ROLE to a role that was not granted.
 dialect.connection_admin = mysql and "CONNECTION_ADMIN" or "CONNECTION ADMIN"
 dialect.role_error = mysql and 3530 or 1959
+
+-- What it calls utf8mb3, whatever it was called by who chose it.
+dialect.utf8mb3 = (old or old_mariadb) and "utf8" or "utf8mb3"
+
+-- Whether utf8mb4 has another collation by default than it had when libmariadb's handshake was made.
+dialect.has_other_default_collation = (os.getenv "SERVER" or ""):find "^mariadb%-11" ~= nil or mysql and not old
 
 -- SQL for the name of the role in force, or NULL.
 dialect.current_role = not mysql and "CURRENT_ROLE()"
@@ -157,7 +177,7 @@ dialect.kills_itself_with_an_error = mysql
 dialect.longest = mysql and "-838:59:59.000000" or "-838:59:59.999999"
 
 -- Names of variables.
-dialect.identity = mysql and "server_uuid" or "server_uid"
+dialect.identity = mysql and "server_uuid" or old_mariadb and "version" or "server_uid"
 dialect.isolation_variable = mysql and "transaction_isolation" or "tx_isolation"
 dialect.read_only_variable = mysql and "transaction_read_only" or "tx_read_only"
 
