@@ -230,11 +230,12 @@ test-checked: install-build install-server install-test install-checked
 check-systems: install-build
 	@LUA_CFLAGS="$(LUA_CFLAGS)" tools/systems.sh
 
-# The specs on each of SERVERS, and doc/servers.md from what came of them; SPECS names some files of specs only.
-SERVERS ?= mariadb-10.5 mariadb-11.8 mysql-9.7 mysql-5.6
-test-servers: install-build install-server install-test
-	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) >/dev/null
-	@tools/servers.sh $(SERVERS); status=$$?; $(LUA) tools/servers_doc.lua >build/servers.md && \
+# The specs on each of SERVERS, JOBS at a time, and doc/servers.md from what came of them; SPECS names some files of specs
+# only.
+SERVERS ?= system mariadb-10.5 mariadb-11.8 mysql-9.7 mysql-5.6
+test-servers: install-build install-server install-test install-locale
+	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) $(LOCALES) >/dev/null
+	@tools/servers.sh $(SERVERS); status=$$?; $(LUA_RUN) tools/servers_doc.lua >build/servers.md && \
 	  mv build/servers.md doc/servers.md && exit $$status
 
 # What takes long: load with a fault every second, then random programs, transactions, ended coroutines, time limits and

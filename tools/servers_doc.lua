@@ -1,20 +1,31 @@
--- Prints doc/servers.md from what tools/servers.sh left in build/servers/results: for each server and file of specs how
--- many passed, failed, and did not apply, and why.
+-- Prints doc/servers.md from what tools/servers.sh left in build/servers/results: for each server and group of specs
+-- how many passed, failed, and did not apply, and why; then what the next borrower of a connection sees on each.
 
 local folder = "build/servers/results/"
-local servers = { "mariadb-10.5", "mariadb-11.8", "mysql-9.7", "mysql-5.6" }
-
-local function lines_of(command)
-  local pipe = assert(io.popen(command))
-  local lines = {}
-  for line in pipe:lines() do
-    lines[#lines + 1] = line
-  end
-  pipe:close()
-  return lines
+local servers = {
+  { name = "system", title = "mariadb-10.11" },
+  { name = "mariadb-10.5" },
+  { name = "mariadb-11.8" },
+  { name = "mysql-9.7" },
+  { name = "mysql-5.6" },
+}
+for _, server in ipairs(servers) do
+  server.title = server.title or server.name
+  server.total, server.groups, server.reasons, server.failures, server.open = {}, {}, {}, {}, {}
 end
 
--- The reasons of pending specs stand two lines below the heading of each, as busted prints them.
+local function read(path)
+  local file = io.open(path)
+  local text = file and file:read "a"
+  if file then
+    file:close()
+  end
+  return text
+end
+
+-- ---- what busted printed ----
+
+-- The reasons of pending specs stand two lines below the heading of each.
 local function reasons_in(text, reasons)
   for reason in text:gmatch "\nPending %-> [^\n]*\n[^\n]*\n([^\n]+)" do
     reason = reason:gsub("^[^ ]+:%d+: ", "")
@@ -23,103 +34,178 @@ local function reasons_in(text, reasons)
   end
 end
 
--- nil: not run; otherwise { passed, failed, pending }, or without numbers if busted did not end.
-local function result_of(server, name, reasons)
-  local file = io.open(folder .. server .. "/" .. name)
-  if not file then
-    return nil
+local function failures_in(text, name, failures)
+  for kind, what in text:gmatch "\n(%a+) %-> [^\n]*\n([^\n]*)" do
+    if kind == "Failure" or kind == "Error" then
+      failures[#failures + 1] = ("%s: %s"):format(name, what)
+    end
   end
-  local text = file:read "a"
-  file:close()
+end
+
+local function add(counts, passed, failed, pending)
+  counts.passed = (counts.passed or 0) + passed
+  counts.failed = (counts.failed or 0) + failed
+  counts.pending = (counts.pending or 0) + pending
+end
+
+-- Takes in what a file of specs came to on the server.
+local function take(server, group, name)
+  local text = read(folder .. server.name .. "/" .. group .. "/" .. name .. "_spec.lua") or ""
   local passed, failures, errors, pending =
     text:match "(%d+) success%a* / (%d+) failure%a* / (%d+) error%a* / (%d+) pending"
   if not passed then
-    return {}
+    server.open[#server.open + 1] = group .. "/" .. name
+    return
   end
-  reasons_in(text, reasons)
-  return { passed = tonumber(passed), failed = failures + errors, pending = tonumber(pending) }
+  reasons_in(text, server.reasons)
+  failures_in(text, group .. "/" .. name, server.failures)
+  server.groups[group] = server.groups[group] or {}
+  for _, counts in ipairs { server.groups[group], server.total } do
+    add(counts, passed + 0, failures + errors, pending + 0)
+  end
 end
 
-local function cell(result)
-  if not result then
-    return "not run"
-  elseif not result.passed then
-    return "did not end"
+local function take_all()
+  local groups, known = {}, {}
+  local pipe = assert(io.popen "tools/servers.sh --files")
+  for file in pipe:lines() do
+    local group, name = file:match "^spec/(.+)/([^/]+)_spec%.lua$"
+    if not known[group] then
+      known[group] = true
+      groups[#groups + 1] = group
+    end
+    for _, server in ipairs(servers) do
+      take(server, group, name)
+    end
   end
-  local parts = { ("%d passed"):format(result.passed) }
-  if result.failed > 0 then
-    parts[#parts + 1] = ("**%d failed**"):format(result.failed)
-  end
-  if result.pending > 0 then
-    parts[#parts + 1] = ("%d n/a"):format(result.pending)
-  end
-  return table.concat(parts, ", ")
+  pipe:close()
+  return groups
 end
 
-local function add(total, result)
-  for _, key in ipairs { "passed", "failed", "pending" } do
-    total[key] = (total[key] or 0) + (result and result[key] or 0)
-  end
-  total.open = (total.open or 0) + ((not result or not result.passed) and 1 or 0)
-end
+-- ---- the page ----
 
-local names = lines_of("cd " .. folder .. " && find . -name '*_spec.lua' | sed 's/^[^/]*.[^/]*.//' | sort -u")
-local known, idle = {}, {}
-for _, name in ipairs(names) do
-  known[name] = true
-end
-for _, name in ipairs(lines_of "tools/servers.sh --files | sed 's/^spec.//'") do
-  if not known[name] then
-    idle[#idle + 1] = (name:gsub("_spec%.lua$", ""))
-  end
-end
-local totals, reasons, rows = {}, {}, {}
-for _, server in ipairs(servers) do
-  totals[server], reasons[server] = {}, {}
-end
-for _, name in ipairs(names) do
-  local row = { (name:gsub("_spec%.lua$", "")) }
+local function put_row(first, cell_of)
+  local cells = { first }
   for _, server in ipairs(servers) do
-    local result = result_of(server, name, reasons[server])
-    add(totals[server], result)
-    row[#row + 1] = cell(result)
+    cells[#cells + 1] = cell_of(server)
   end
-  rows[#rows + 1] = "| " .. table.concat(row, " | ") .. " |"
+  print("| " .. table.concat(cells, " | ") .. " |")
 end
 
-print "# The specs on other servers\n"
-local heading, rule, sums = { "specs" }, { "---" }, { "**all**" }
-for _, server in ipairs(servers) do
-  local total = totals[server]
-  local what = total.passed == 0 and "nothing has run on it"
-    or ("%d passed, %d failed, %d do not apply"):format(total.passed, total.failed, total.pending)
-  if total.passed > 0 and total.open + #idle > 0 then
-    what = what .. ("; %d of %d files have not run to their end"):format(total.open + #idle, #names + #idle)
-  end
-  print(("- %s: %s."):format(server, what))
-  heading[#heading + 1], rule[#rule + 1], sums[#sums + 1] = server, "---", cell(total)
+local function put_heading(first)
+  put_row(first, function(server)
+    return server.title
+  end)
+  print("|---" .. ("|---"):rep(#servers) .. "|")
 end
-print [[
 
-The reference, on which `make test` runs them all, is MariaDB 10.11. `make test-servers` fetches these four servers,
-runs on each all specs that are about a server, and writes this page. n/a: the spec does not apply, for a reason that is
-told below. Where a spec tries many statements, those that a server does not know are left out on it.
-]]
-print("| " .. table.concat(heading, " | ") .. " |")
-print("|" .. table.concat(rule, "|") .. "|")
-print(table.concat(rows, "\n"))
-print("| " .. table.concat(sums, " | ") .. " |")
-if #idle > 0 then
-  print("\nNot run on any of them yet: " .. table.concat(idle, ", ") .. ".")
+local function counts_cell(counts)
+  if not counts or not counts.passed then
+    return "not run"
+  end
+  local failed = counts.failed > 0 and (", **%d failed**"):format(counts.failed) or ""
+  local pending = counts.pending > 0 and (", %d n/a"):format(counts.pending) or ""
+  return ("%d passed%s%s"):format(counts.passed, failed, pending)
 end
-print "\n## What does not apply\n"
-for _, server in ipairs(servers) do
+
+local function put_list(heading, list_of)
+  local lines = {}
+  for _, server in ipairs(servers) do
+    for _, line in ipairs(list_of(server)) do
+      lines[#lines + 1] = ("- %s: %s"):format(server.title, line)
+    end
+  end
+  if #lines > 0 then
+    print(("\n## %s\n"):format(heading))
+    print(table.concat(lines, "\n"))
+  end
+end
+
+local function reasons_of(server)
   local list = {}
-  for reason, count in pairs(reasons[server]) do
-    list[#list + 1] = ("- %s: %s (%d)"):format(server, reason, count)
+  for reason, count in pairs(server.reasons) do
+    list[#list + 1] = ("%s (%d)"):format(reason, count)
   end
   table.sort(list)
-  for _, line in ipairs(list) do
-    print(line)
+  return list
+end
+
+local function open_of(server)
+  local why = read(folder .. server.name .. "/unavailable")
+  if why then
+    return { (why:gsub("\n", "")) }
+  elseif not server.total.passed then
+    return { "all" }
+  end
+  return #server.open > 0 and { table.concat(server.open, ", ") } or {}
+end
+
+-- ---- the matrix ----
+
+local words = { clean = "clean", replaced = "clean, new connection", leaks = "**leaks**", breaks = "**breaks**" }
+
+local function is_leak(verdict)
+  return verdict and verdict ~= "clean" and verdict ~= "replaced"
+end
+
+-- Verdicts by the name of the row, of all transports the worst; none for a row whose spec does not apply, or did not
+-- run.
+local function read_matrix(server)
+  server.matrix, server.rows = {}, 0
+  for verdict, name in (read(folder .. server.name .. "/matrix") or ""):gmatch "(%S+)\t([^\n]+)\n" do
+    server.rows = server.rows + (server.matrix[name] and 0 or 1)
+    if not is_leak(server.matrix[name]) then
+      server.matrix[name] = verdict
+    end
   end
 end
+
+local function put_matrix()
+  local leaks = require "spec.matrix.leaks"
+  print "\n## What the next borrower sees\n"
+  print "Each row is a kind of state that a borrower left behind, as [isolation.md](isolation.md) explains it, over a"
+  print "unix socket, TCP and TLS. Clean, new connection: mypool has closed the session and opened another, unseen. n/a:"
+  print "the server does not have that kind of state.\n"
+  put_heading "state"
+  local leaked = {}
+  leaks.each(function(row)
+    put_row((row.name:gsub("|", "\\|")), function(server)
+      local verdict = server.matrix[row.name]
+      if is_leak(verdict) and not row.exception then
+        leaked[server] = (leaked[server] or 0) + 1
+      end
+      local known = verdict and (words[verdict] or verdict) or server.rows > 0 and "n/a" or "not run"
+      return row.exception and is_leak(verdict) and "an [exception](isolation.md#exceptions)" or known
+    end)
+  end)
+  put_row("**kinds of state leaked**, of so many", function(server)
+    return server.rows > 0 and ("**%d** of %d"):format(leaked[server] or 0, server.rows) or "not run"
+  end)
+end
+
+local groups = take_all()
+for _, server in ipairs(servers) do
+  read_matrix(server)
+end
+print [[
+# The specs on other servers
+
+`make test-servers` fetches four servers into `build/servers`, runs all specs that are about a server on each of them
+and on the MariaDB that is installed, the reference, and writes this page. n/a: the spec does not apply, for a reason
+that is told below. Where a spec tries many statements, those that a server does not know are left out on it.
+]]
+put_heading "specs"
+for _, group in ipairs(groups) do
+  put_row(group, function(server)
+    return counts_cell(server.groups[group])
+  end)
+end
+put_row("**all**", function(server)
+  return counts_cell(server.total)
+end)
+put_list("What did not run", open_of)
+put_list("What failed", function(server)
+  return server.failures
+end)
+put_list("What does not apply", reasons_of)
+put_matrix()

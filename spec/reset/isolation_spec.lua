@@ -9,6 +9,16 @@ local pools = require "spec.support.pools"
 
 local world = fixture.started(isolation.start)
 
+-- Of the specs below, for doc/servers.md.
+local matrix = os.getenv "MYPOOL_MATRIX" and assert(io.open(os.getenv "MYPOOL_MATRIX", "w"))
+
+local function note(row, verdict)
+  if matrix then
+    matrix:write(verdict, "\t", row.name, "\n")
+    matrix:flush()
+  end
+end
+
 local function wanted(row)
   if row.exception then
     return "leaks"
@@ -29,6 +39,7 @@ for _, transport in ipairs(isolation.transports) do
           return pending(lacks)
         end
         local verdict, seen, clean = isolation.measure(world, row, "mypool", transport)
+        note(row, verdict)
         assert.equal(wanted(row), verdict, describe_outcome(row, verdict, seen, clean))
       end)
     end)

