@@ -19,7 +19,7 @@ void call_begin(lua_State *L, connection *conn, activity what) {
   conn->result.bytes = 0;
 }
 
-int call_waits(lua_State *L, connection *conn, const mp_wait *wait) {
+int call_push_wait(lua_State *L, connection *conn, const mp_wait *wait) {
   int64_t collect_ns = collect_time(conn);
   int64_t until_ns = collect_ns < wait->until_ns ? collect_ns : wait->until_ns;
   lua_pushinteger(L, wait->fd);
@@ -37,7 +37,7 @@ int call_waits(lua_State *L, connection *conn, const mp_wait *wait) {
   return 4;
 }
 
-int call_failed(lua_State *L, connection *conn, mp_error *err) {
+int call_push_failure(lua_State *L, connection *conn, mp_error *err) {
   bool statement = conn->activity >= QUERYING, checkout = conn->activity == CHECKING_OUT;
   if (conn->result.finished > 0 && err->kind == MP_ERR_SERVER) {
     err->executed = MP_EXECUTED_YES; /* of a CALL, an earlier part ran */

@@ -58,11 +58,11 @@ static int proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wa
       results_keep(L, 1, first + 1);
   }
   if (status == MP_WAIT)
-    return call_waits(L, conn, wait);
+    return call_push_wait(L, conn, wait);
   if (conn->activity == CHECKING_OUT)
     connection_report(L, conn);
   if (status == MP_FAILED)
-    return call_failed(L, conn, err);
+    return call_push_failure(L, conn, err);
   if (conn->result.rejected)
     return reject_result(L, conn, err);
   return finish(L, conn, first);

@@ -50,10 +50,10 @@ static void begin_draining(connection *conn, uint64_t limit) {
 
 static int end_stream(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
   if (status == MP_WAIT)
-    return call_waits(L, conn, wait);
+    return call_push_wait(L, conn, wait);
   conn->stream.open = false;
   if (status == MP_FAILED)
-    return call_failed(L, conn, err);
+    return call_push_failure(L, conn, err);
   conn->activity = IDLE;
   lua_pushnil(L);
   return 1;

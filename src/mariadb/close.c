@@ -26,7 +26,7 @@ static const int64_t longest_wait_ns = 100 * MP_MILLISECOND;
 static const int64_t farewell_ns = 300 * MP_MILLISECOND;
 
 /* After a KILL the socket ends first, and then the server begins to take the session down. */
-static const int64_t settling_ns = 30 * MP_MILLISECOND;
+static const int64_t take_down_ns = 30 * MP_MILLISECOND;
 
 static void drop_oldest(mariadb_driver *driver) {
   driver->closing_count--;
@@ -85,7 +85,7 @@ static void closing_add(mp_session *session) {
       (mp_closing){.fd = -1, .since_ns = mp_clock_ns(), .answer_pending = mp_reset_is_pending(session)};
   if (session->mysql->net.pvio)
     closing->fd = mp_socket_duplicate(mysql_get_socket(session->mysql));
-  closing->until_ns = closing->since_ns + (was_cut(session, closing->fd) ? settling_ns : 0);
+  closing->until_ns = closing->since_ns + (was_cut(session, closing->fd) ? take_down_ns : 0);
 }
 
 void mp_closing_take(mp_session *session) {

@@ -146,7 +146,7 @@ mp_status mp_tls_check(mp_session *session, mp_error *err) {
    of its handshake. Only that may be tried again: it becomes a lost connection here. */
 
 /* For better words than libmariadb's. */
-static mp_error *cleared(mp_error *err) {
+static mp_error *clear(mp_error *err) {
   *err = (mp_error){.phase = err->phase};
   return err;
 }
@@ -174,10 +174,10 @@ static bool blame_file(mp_error *err, const char *option, const char *path, cons
   if (!path || (found && !locked))
     return false;
   if (!readable)
-    mp_fail(cleared(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR, "tls.%s: cannot read '%s': %m", option,
+    mp_fail(clear(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR, "tls.%s: cannot read '%s': %m", option,
             path);
   else
-    mp_fail(cleared(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR, "tls.%s: %s %s in '%s'", option,
+    mp_fail(clear(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR, "tls.%s: %s %s in '%s'", option,
             found ? "a passphrase locks the" : "no PEM", kind, path);
   return true;
 }
@@ -210,15 +210,15 @@ static mp_status explain_refusal(const mp_session *session, mp_error *err) {
       blame_file(err, "key", server->tls_key, "PRIVATE KEY"))
     return MP_FAILED;
   if (strstr(err->message, "key values mismatch"))
-    return mp_fail(cleared(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
+    return mp_fail(clear(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
                    "tls.key: '%s' is not the key of '%s'", server->tls_key, server->tls_cert);
   if (server->tls_trust == MP_TRUST_CERTIFICATE &&
       was_refused_for(session->mysql, err, MARIADB_TLS_VERIFY_FINGERPRINT, "Fingerprint verification"))
-    return mp_fail(cleared(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
+    return mp_fail(clear(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
                    "TLS/SSL error: the server's certificate is not the one of tls.fingerprint");
   if (was_refused_for(session->mysql, err, MARIADB_TLS_VERIFY_HOST,
                       "Validation of SSL server certificate failed"))
-    return mp_fail(cleared(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
+    return mp_fail(clear(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
                    "TLS/SSL error: the server's certificate is not for '%s'",
                    session->address.host ? session->address.host : "localhost");
   if (was_cut(err->message))
