@@ -224,6 +224,10 @@ mp_status mp_loan_check_watched(const mp_loan *loan, uint64_t transaction, mp_er
    committed; until ROLLBACK all else is refused then. MP_DONE when the session is lost, as above. */
 mp_status mp_loan_unwatch(mp_loan *loan, mp_error *err);
 
+/* Whether a transaction in which the server said this may be run anew, all of it: what it did is undone, or
+   will be by ROLLBACK. `elsewhere`: on a connection to another server. */
+bool mp_transaction_may_run_again(unsigned code, bool elsewhere);
+
 /* What should have been rolled back was not: from now on all but ROLLBACK is refused. */
 void mp_loan_spoil(mp_loan *loan);
 

@@ -56,13 +56,18 @@ enum {
   MP_ER_READ_INTERRUPTED = 1159, /* timeout reading packets */
   MP_ER_WRITING_PACKETS = 1160,
   MP_ER_WRITE_INTERRUPTED = 1161, /* timeout writing packets */
+  MP_ER_PACKET_TOO_LARGE = 1153,
   MP_ER_DURING_COMMIT = 1180,
+  MP_ER_UNKNOWN_VARIABLE = 1193,
   MP_ER_USER_CONNECTIONS = 1203, /* max_user_connections */
   MP_ER_LOCK_WAIT_TIMEOUT = 1205,
   MP_ER_DEADLOCK = 1213,
-  MP_ER_USER_LIMIT = 1226,        /* resource limit of the account */
+  MP_ER_USER_LIMIT = 1226, /* resource limit of the account */
+  MP_ER_NOT_SUPPORTED_YET = 1235,
   MP_ER_UNKNOWN_STATEMENT = 1243, /* a prepared statement that is gone */
   MP_ER_OPTION_PREVENTS = 1290,   /* running with --read-only, say */
+  MP_ER_NOT_PREPARED = 1295,      /* this statement cannot be executed so */
+  MP_ER_UNKNOWN_FUNCTION = 1305,
   MP_ER_QUERY_INTERRUPTED = 1317, /* KILL QUERY */
   MP_ER_READ_ONLY_TRANSACTION = 1792,
   MP_ER_READ_ONLY_MODE = 1836,
@@ -70,6 +75,7 @@ enum {
   MP_ER_STATEMENT_TIMEOUT = 1969,          /* max_statement_time */
   MP_ER_QUERY_TIMEOUT = 3024,              /* max_execution_time, MySQL */
   MP_ER_CLIENT_INTERACTION_TIMEOUT = 4031, /* closed for inactivity, MySQL */
+  MP_ER_NOT_IN_BINLOG = 4033,              /* not while binlog_format is STATEMENT */
   MP_CR_SERVER_GONE = 2006,                /* found closed before or while sending */
   MP_CR_VERSION = 2007,                    /* another protocol */
   MP_CR_OUT_OF_SYNC = 2014,                /* a result is open */

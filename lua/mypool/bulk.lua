@@ -13,13 +13,9 @@ local List, null, add_row = core["mypool.list"], core.null, core.row
 
 -- So much travels together: enough to hide the round trip, little enough for max_allowed_packet.
 local BATCH_ROWS, BATCH_BYTES = 1000, 1024 * 1024
-local TOO_LARGE = 1153
+local errnos = core.errno
 local RESULT, VALUE = core.shapes.RESULT, core.shapes.VALUE
 local raw = { raw = true }
-
--- Array binding is refused: by libmariadb, as the server does not know it; by the server for this statement;
--- or by the server while binlog_format is STATEMENT.
-local NOT_SUPPORTED, NOT_FOR_THIS, NOT_IN_BINLOG = 1235, 1295, 4033
 
 local unpack = table.unpack or unpack -- luacheck: ignore
 
@@ -176,13 +172,16 @@ end
 
 -- ---- with it ----
 
--- Whether nothing ran, as this statement cannot be had for many rows at once.
+-- Whether nothing ran, as this statement cannot be had for many rows at once: libmariadb refuses that where the server
+-- does not know it, the server for this statement, or while its binlog_format is STATEMENT.
 local function is_refused(statement, err)
   local errno = err.errno
   if statement.bound then
     return false
   end
-  return errno == NOT_FOR_THIS or errno == NOT_IN_BINLOG or (errno == NOT_SUPPORTED and err.executed == "no")
+  return errno == errnos.NOT_PREPARED
+    or errno == errnos.NOT_IN_BINLOG
+    or (errno == errnos.NOT_SUPPORTED_YET and err.executed == "no")
 end
 
 local function send_bound(conn, statement, batch)
@@ -221,7 +220,8 @@ end
 function send(conn, statement, batch)
   local way = statement.unbound and send_unbound or send_bound
   local affected, err = way(conn, statement, batch)
-  if not affected and err.errno == TOO_LARGE and err.executed == "no" and not err.fatal and batch.rows > 1 then
+  local too_large = not affected and err.errno == errnos.PACKET_TOO_LARGE and err.executed == "no" and not err.fatal
+  if too_large and batch.rows > 1 then
     return halve(conn, statement, batch)
   end
   return affected, err

@@ -137,7 +137,7 @@ local special = {
   { "CURRENT_ROLE()", "@@transaction_isolation", "@@transaction_read_only", "@@max_execution_time" },
   { "@@tx_isolation", "@@tx_read_only" },
 }
-local UNKNOWN_VARIABLE, UNKNOWN_FUNCTION = 1193, 1305
+local UNKNOWN_VARIABLE, UNKNOWN_FUNCTION = core.errno.UNKNOWN_VARIABLE, core.errno.UNKNOWN_FUNCTION
 local ROW, raw = core.shapes.ROW, { rows = "array", raw = true }
 
 local function audited_by(number)

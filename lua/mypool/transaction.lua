@@ -305,19 +305,14 @@ end
 
 -- ---- a function in a transaction ----
 
-local deadlocks = { [1213] = true, [1205] = true, [1020] = true }
-local refusals = { [1290] = true, [1792] = true, [1836] = true, [1047] = true } -- of a server that may not write
-
 -- A deadlock or the like undoes what the function did. So does the loss of the session before COMMIT was sent, and
 -- what makes the server refuse to write, after which another connection is needed: a transaction that owns its
 -- connection gets another.
 local function may_run_again(err, tx)
   if not is_error(err) then
     return false
-  elseif deadlocks[err.errno] then
-    return true
   end
-  return tx.owns and (err.kind == "lost" or tx.retiring and refusals[err.errno]) or false
+  return core.may_run_again(err.errno, tx.owns and tx.retiring) or tx.owns and err.kind == "lost"
 end
 
 local unpack = table.unpack or unpack -- luacheck: ignore

@@ -52,6 +52,18 @@ it("knows the errors that undo the transaction: did not run, retryable, session 
   CHECK_RULES(rules, MP_PHASE_RESULT);
 }
 
+it("has a transaction run anew after a deadlock, and on another server after one that may not write") {
+  static const unsigned here[] = {1020, 1205, 1213}, elsewhere[] = {1047, 1290, 1792, 1836};
+  static const unsigned never[] = {0, 1040, 1053, 1062, 1317, 1927, 1969, 2006, 2013, 3024, 4031};
+  for (size_t i = 0; i < sizeof here / sizeof *here; i++)
+    expect(mp_transaction_may_run_again(here[i], false) && mp_transaction_may_run_again(here[i], true));
+  for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+    expect(!mp_transaction_may_run_again(elsewhere[i], false) &&
+           mp_transaction_may_run_again(elsewhere[i], true));
+  for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+    expect(!mp_transaction_may_run_again(never[i], false) && !mp_transaction_may_run_again(never[i], true));
+}
+
 it("knows the errors that undo one statement: did not run, session kept") {
   static const rule rules[] = {{1205, MP_ERR_SERVER, MP_EXECUTED_NO, true, KEPT},
                                {1317, MP_ERR_SERVER, MP_EXECUTED_NO, false, KEPT},

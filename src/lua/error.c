@@ -86,6 +86,17 @@ static const luaL_Reg metamethods[] = {
     {NULL, NULL},
 };
 
+/* By which the Lua side decides something. */
+static const constant errnos[] = {
+    {"PACKET_TOO_LARGE", MP_ER_PACKET_TOO_LARGE},
+    {"UNKNOWN_VARIABLE", MP_ER_UNKNOWN_VARIABLE},
+    {"NOT_SUPPORTED_YET", MP_ER_NOT_SUPPORTED_YET},
+    {"NOT_PREPARED", MP_ER_NOT_PREPARED},
+    {"UNKNOWN_FUNCTION", MP_ER_UNKNOWN_FUNCTION},
+    {"NOT_IN_BINLOG", MP_ER_NOT_IN_BINLOG},
+    {NULL, 0},
+};
+
 static const luaL_Reg functions[] = {
     {"failure", core_failure},
     {NULL, NULL},
@@ -96,5 +107,6 @@ void error_open(lua_State *L) {
   new_class(L, ERROR_CLASS);
   luaL_setfuncs(L, metamethods, 0);
   lua_setfield(L, -2, "error_metatable");
+  open_constants(L, "errno", errnos);
   luaL_setfuncs(L, functions, 0);
 }

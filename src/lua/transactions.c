@@ -58,6 +58,13 @@ static int core_retiring(lua_State *L) {
   return 1;
 }
 
+/* may_run_again(errno or nil, elsewhere): whether the transaction that failed with it may be run anew. */
+static int core_may_run_again(lua_State *L) {
+  unsigned code = (unsigned)luaL_optinteger(L, 1, 0);
+  lua_pushboolean(L, mp_transaction_may_run_again(code, lua_toboolean(L, 2)));
+  return 1;
+}
+
 /* retries(pool or connection): the option. */
 static int core_retries(lua_State *L) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
@@ -67,9 +74,10 @@ static int core_retries(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"watch", core_watch}, {"watches", core_watches},   {"unwatch", core_unwatch},
-    {"spoil", core_spoil}, {"retiring", core_retiring}, {"retries", core_retries},
-    {NULL, NULL},
+    {"watch", core_watch},       {"watches", core_watches},
+    {"unwatch", core_unwatch},   {"spoil", core_spoil},
+    {"retiring", core_retiring}, {"may_run_again", core_may_run_again},
+    {"retries", core_retries},   {NULL, NULL},
 };
 
 void transactions_open(lua_State *L) {

@@ -64,14 +64,20 @@ static bool is_about_the_server(const mp_error *err, bool read_only) {
   }
 }
 
-static const retry_rule *find_rule(const mp_error *err, bool read_only) {
-  unsigned code = err->code;
-  if (!is_about_the_server(err, read_only))
-    return &other_server_error;
+static const retry_rule *rule_of(unsigned code) {
   for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
     if (rules[i].code == code)
       return &rules[i];
   return is_from_client(code) ? &client_error : &other_server_error;
+}
+
+static const retry_rule *find_rule(const mp_error *err, bool read_only) {
+  return is_about_the_server(err, read_only) ? rule_of(err->code) : &other_server_error;
+}
+
+bool mp_transaction_may_run_again(unsigned code, bool elsewhere) {
+  const retry_rule *rule = rule_of(code);
+  return rule->retryable && !rule->lost && (elsewhere || !rule->retire);
 }
 
 /* The driver says so of a statement that the server does not undo as a whole. */
