@@ -1,9 +1,10 @@
 /* Readiness by Linux's epoll. */
+#include "os/readiness.h"
+
 #include <sys/epoll.h>
 #include <unistd.h>
 
 #include "os/descriptor.h"
-#include "os/readiness.h"
 
 int mp_readiness_open(void) {
   return epoll_create1(EPOLL_CLOEXEC);

@@ -1,11 +1,12 @@
 /* Readiness by the kqueue of macOS and the BSDs. */
+#include "os/readiness.h"
+
 #include <sys/types.h>
 #include <sys/event.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "os/descriptor.h"
-#include "os/readiness.h"
 
 /* None of them has a way to ask for it at once. */
 int mp_readiness_open(void) {

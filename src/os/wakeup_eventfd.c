@@ -1,8 +1,8 @@
 /* A wake-up by Linux's eventfd. */
+#include "os/wakeup.h"
+
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-#include "os/wakeup.h"
 
 mp_wakeup mp_wakeup_open(void) {
   int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

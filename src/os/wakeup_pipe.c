@@ -1,9 +1,10 @@
 /* A wake-up by a pipe, for systems without eventfd. A child process inherits a pipe, but no kqueue: a wake-up
    that a loan of the parent's waits for keeps its number in the child. */
+#include "os/wakeup.h"
+
 #include <unistd.h>
 
 #include "os/descriptor.h"
-#include "os/wakeup.h"
 
 mp_wakeup mp_wakeup_open(void) {
   int ends[2];
