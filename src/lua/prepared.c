@@ -7,6 +7,7 @@
 #include "call.h"
 #include "class.h"
 #include "connection.h"
+#include "execute.h"
 #include "place.h"
 #include "query.h"
 #include "scrub.h"
@@ -104,40 +105,6 @@ static void read_values(lua_State *L, connection *conn, int first, int wanted) {
     luaL_error(L, "not enough memory");
 }
 
-static bool has_text_in_doubt(const connection *conn) {
-  mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
-  const mp_value *values = (const mp_value *)(const void *)conn->statement.values.data;
-  size_t count = conn->statement.values.length / sizeof *values;
-  for (size_t i = 0; mode.utf8_in_doubt && i < count; i++)
-    if (values[i].kind == MP_VALUE_STRING &&
-        mp_text_is_in_doubt(values[i].as.text.bytes, values[i].as.text.length, &mode))
-      return true;
-  return false;
-}
-
-static mp_status send(connection *conn, mp_wait *wait, mp_error *err) {
-  struct statement *statement = &conn->statement;
-  const mp_value *values = (const mp_value *)(const void *)statement->values.data;
-  return mp_loan_execute(conn->loan, statement->prepared, values, statement->rows, &statement->options, wait,
-                         err);
-}
-
-mp_status execute_after_asking(connection *conn, mp_wait *wait, mp_error *err) {
-  conn->activity = QUERYING;
-  return send(conn, wait, err);
-}
-
-/* With the values that were read. */
-static mp_status execute(lua_State *L, connection *conn, uint64_t id, int rows, mp_wait *wait,
-                         mp_error *err) {
-  bool ask = has_text_in_doubt(conn);
-  conn->statement.prepared = id;
-  conn->statement.rows = (size_t)rows;
-  conn->statement.options.asked = ask;
-  call_begin(L, conn, ask ? ASKING : QUERYING);
-  return ask ? mp_loan_ask(conn->loan, &conn->statement.options, wait, err) : send(conn, wait, err);
-}
-
 /* For an error that comes in a later call, which must still be able to tell the values. */
 static void keep_parameters(lua_State *L, connection *conn, int last) {
   if (conn->activity == IDLE && !stream_is_open(conn))
@@ -169,7 +136,7 @@ static int core_execute(lua_State *L) {
   form.shape = (shape)shape_asked;
   conn->statement.options = options;
   conn->result.form = form;
-  mp_status status = execute(L, conn, id, 0, &wait, &err);
+  mp_status status = execute_begin(L, conn, id, 0, &wait, &err);
   int last = lua_gettop(L), results = after_call(L, conn, status, &wait, &err);
   keep_parameters(L, conn, last);
   return results;
@@ -288,7 +255,7 @@ static int core_execute_many(lua_State *L) {
   lua_setiuservalue(L, 1, CONNECTION_SQL);
   conn->result.form = (result_form){.shape = SHAPE_RESULT};
   conn->statement.options = (mp_query_options){0};
-  mp_status status = execute(L, conn, id, rows, &wait, &err);
+  mp_status status = execute_begin(L, conn, id, (size_t)rows, &wait, &err);
   return after_call(L, conn, status, &wait, &err);
 }
 
