@@ -18,7 +18,7 @@ description = {
   labels = { "database", "mysql", "mariadb", "pool" },
 }
 
-supported_platforms = { "linux" }
+supported_platforms = { "linux", "macosx", "freebsd" }
 
 -- Lua 5.4, 5.5 and LuaJIT, which says that it is 5.1. The build refuses the versions between them.
 dependencies = {

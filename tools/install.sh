@@ -35,6 +35,7 @@ checked     command dpkg-source          dpkg-dev             unpacking the sour
 locale      command localedef            libc-bin             making the locales of specs
 locale      file    /usr/share/i18n/locales/ps_AF locales     what they are made of
 test        command luarocks             luarocks             installing by the rockspec
+test        command git                  git                  a rock of what is tagged
 cqueues     module  cqueues              lua-cqueues          specs of the cqueues adapter
 luv         module  luv                  lua-luv              specs of the luv adapter
 handlers    command wrk                  wrk                  the load of make demo-handlers

@@ -33,6 +33,7 @@ local function write(path, text)
 end
 
 local rockspec = "rockspec/mypool-dev-1.rockspec"
+local released = "rockspec/mypool-0.1.0-1.rockspec"
 local lua_files = lines_of(run "cd lua && find mypool -name '*.lua'")
 
 local function installed_files()
@@ -94,16 +95,65 @@ describe("the build", function()
 
   -- ---- luarocks ----
 
+  -- A rockspec is a Lua program that sets globals.
+  local function load_rockspec(path)
+    local fields = {}
+    assert(loadfile(path, "t", fields))()
+    return fields
+  end
+
+  local function luarocks(arguments, ...)
+    return run("cd %s/rock && HOME=%s luarocks " .. arguments, folder, folder, ...)
+  end
+
   describe("the rockspec", function()
-    it("passes luarocks lint", function()
-      run("HOME=%s luarocks --lua-version 5.4 lint %s", folder, rockspec)
+    lazy_setup(function()
+      run("mkdir %s/rock && cp -r Makefile src lua rockspec %s/rock", folder, folder)
     end)
 
+    it("of the release is that of the checkout, with the version and its tag", function()
+      local release, checkout = load_rockspec(released), load_rockspec(rockspec)
+      local version = require("mypool")._VERSION
+      assert.same({ version .. "-1", "v" .. version }, { release.version, release.source.tag })
+      release.version, release.source = checkout.version, checkout.source
+      assert.same(checkout, release)
+    end)
+
+    for _, path in ipairs { rockspec, released } do
+      it("passes luarocks lint: " .. path, function()
+        luarocks("--lua-version 5.4 lint %s", path)
+      end)
+    end
+
     it("installs a mypool that can be required, by luarocks make alone", function()
-      run("mkdir %s/rock && cp -r Makefile src lua rockspec %s/rock", folder, folder)
-      run("cd %s/rock && HOME=%s luarocks --lua-version 5.4 make --tree=%s/tree %s", folder, folder, folder, rockspec)
+      luarocks("--lua-version 5.4 make --tree=%s/tree %s", folder, rockspec)
       assert.same(installed_files(), lines_of(run("cd %s/tree && find lib/lua share/lua -type f", folder)))
       assert.match("^0%.%d+%.%d+%snil%sconnect\n$", try_installation(folder .. "/tree"))
+    end)
+
+    it("takes Connector/C from where it is told, and looks below it", function()
+      local headers = run("pkg-config --cflags-only-I libmariadb"):match "-I(%S+)"
+      run("mkdir -p %s/elsewhere && cp -r %s %s/elsewhere/mysql", folder, headers, folder)
+      run("rm -rf %s/rock/build", folder)
+      local told = ("MARIADB_INCDIR=%s/elsewhere"):format(folder)
+      luarocks("--lua-version 5.4 make --tree=%s/told %s %s", folder, released, told)
+      assert.truthy(run("cat %s/rock/build/obj/mariadb/call.d", folder):find(folder .. "/elsewhere/mysql/", 1, true))
+    end)
+
+    it("builds for LuaJIT, which says that it is 5.1", function()
+      luarocks("--lua-version 5.1 make --tree=%s/jit %s LUA=luajit", folder, released)
+      local share = folder .. "/jit/share/lua/5.1/"
+      local paths = ('LUA_PATH="%s?.lua;%s?/init.lua" LUA_CPATH="%s/jit/lib/lua/5.1/?.so"'):format(share, share, folder)
+      run("cd / && %s luajit -e 'require [[mypool]]'", paths)
+    end)
+
+    it("makes a rock of what is tagged", function()
+      local commit = "git -c user.name=spec -c user.email=spec@localhost commit -qm rock"
+      run("cd %s/rock && rm -rf build && git init -q && git add . && %s && git tag v0.1.0", folder, commit)
+      local copy = folder .. "/mypool-0.1.0-1.rockspec" -- with the address of this repository
+      run("sed s,file://[.],file://%s/rock, %s/rock/%s >%s", folder, folder, released, copy)
+      luarocks("--lua-version 5.4 pack %s", copy)
+      assert.truthy(run("unzip -l %s/rock/mypool-0.1.0-1.src.rock", folder):find("mypool-0.1.0-1.rockspec", 1, true))
     end)
   end)
 
