@@ -220,8 +220,9 @@ test-faults: install-build install-server install-test
 
 # The specs of what src/lua shows, or others (SPECS=spec: all), under a Lua that checks whatever C does to it.
 test-checked: SPECS ?= $(patsubst %,spec/%_spec.lua,connection/handle error/message parameter/arrays \
-  parameter/unchanged pool/checkout pool/options process/reentry result/stream result/types statement/bulk \
-  statement/prepared statement/query transaction/outcome)
+  parameter/unchanged pool/calls pool/checkout pool/close pool/options pool/server_down pool/stats process/reentry \
+  result/stream result/types statement/bulk statement/prepared statement/query transaction/again transaction/by_hand \
+  transaction/commit_unknown transaction/function)
 test-checked: install-build install-server install-test install-checked
 	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) $(CHECKED) test-c >/dev/null
 	LUA=$(CURDIR)/$(CHECKED) $(CHECKED) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) $(SPECS)

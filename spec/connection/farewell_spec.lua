@@ -2,7 +2,6 @@
 -- Aborted_clients, and writes a warning into its log.
 
 local mypool = require "mypool"
-local eventually = require "spec.support.eventually"
 local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
 local program = require "spec.support.program"
@@ -21,9 +20,7 @@ after_each(pools.close)
 local counted = 0
 
 local function aborted_clients()
-  eventually(function()
-    return #s:sessions() == 0
-  end)
+  s:await_empty()
   return tonumber(s:sql("SHOW GLOBAL STATUS LIKE 'Aborted_clients'")[1]:match "%d+$")
 end
 

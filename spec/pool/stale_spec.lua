@@ -1,7 +1,6 @@
 -- A live connection, always: what died while it was idle is replaced unseen, and no statement runs twice.
 
 local dialect = require "spec.servers.dialect"
-local eventually = require "spec.support.eventually"
 local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
 local relay = require "spec.servers.relay"
@@ -19,26 +18,19 @@ local function fill(pool, count)
   assert.same({ count, 0 }, { pool:stats().idle, pool:stats().stale })
 end
 
--- Until the server has none of the sessions of the account app.
-local function await_end()
-  eventually(function()
-    return #s:sessions() == 0
-  end)
-end
-
 local function kill_all()
   s:kill_sessions(s:sessions())
 end
 
 local function kill(id)
   s:sql("KILL " .. id)
-  await_end()
+  s:await_empty()
 end
 
 local deaths = {
   ["wait_timeout"] = function()
     sleep(2)
-    await_end()
+    s:await_empty()
   end,
   ["KILL"] = kill_all,
   ["SIGTERM and a restart"] = function()

@@ -1,6 +1,5 @@
 -- Programs that end in the middle of anything, under the hands of helper threads.
 
-local eventually = require "spec.support.eventually"
 local fixture = require "spec.support.fixture"
 local program = require "spec.support.program"
 local tls = require "spec.servers.tls"
@@ -84,8 +83,6 @@ describe("a program that uses TLS under a scheduler", function()
         running = {}
       end
     end
-    eventually(function()
-      return #s:sessions() == 0
-    end)
+    s:await_empty()
   end)
 end)

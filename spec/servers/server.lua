@@ -175,6 +175,13 @@ function methods.sessions(s)
   return s:sql "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'app'"
 end
 
+-- Waits until the account app has no session.
+function methods.await_empty(s)
+  eventually(function()
+    return #s:sessions() == 0
+  end)
+end
+
 -- Waits until the server has none of these sessions.
 function methods.await_end(s, ids)
   local left = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID IN (%s)"

@@ -43,7 +43,7 @@ end
 -- A table of such a server, in the database app; it is empty before each spec.
 function fixture.table(s, name, columns)
   busted.setup(function()
-    s:sql(("CREATE TABLE app.%s (%s)"):format(name, columns))
+    s:sql(("CREATE OR REPLACE TABLE app.%s (%s) ENGINE=InnoDB"):format(name, columns))
   end)
   busted.before_each(function()
     s:sql("TRUNCATE app." .. name)

@@ -1,6 +1,8 @@
 -- Pools that end with the spec that made them: after_each(pools.close).
 
+local assert = require "luassert"
 local mypool = require "mypool"
+local sleep = require "spec.support.sleep"
 
 local pools = {}
 local made = {}
@@ -31,6 +33,23 @@ function pools.fill(pool, count, sql)
     conns[i]:release()
   end
   return ids
+end
+
+-- Releases the connections, and gives the replies to their resets the time to come.
+function pools.release(...)
+  for _, conn in ipairs { ... } do
+    conn:release()
+  end
+  sleep(0.05)
+end
+
+-- The statistics of a pool, whose sums agree.
+function pools.stats(pool)
+  local stats = pool:stats()
+  assert.equal(stats.idle + stats.lent + stats.recovering + stats.opening, stats.size)
+  assert.equal(stats.idle + stats.lent + stats.recovering, stats.opened - stats.closed)
+  assert.equal(stats.closed, stats.stale + stats.expired + stats.retired + stats.discarded + stats.resets_failed)
+  return stats
 end
 
 function pools.close()
