@@ -3,22 +3,21 @@
 
 local cqueues = require "cqueues"
 local eventually = require "spec.support.eventually"
+local fixture = require "spec.support.fixture"
 local fork = require "spec.support.fork"
 local haproxy = require "spec.servers.haproxy"
 local plain = require "spec.plain"
 local pools = require "spec.support.pools"
-local relay = require "spec.servers.relay"
 local scripted_server = require "spec.servers.scripted_server"
-local server = require "spec.servers.server"
 local tls = require "spec.servers.tls"
 
 local thorough = os.getenv "MYPOOL_THOROUGH"
 
-local s, r, observer
+local s = fixture.server { tls = true }
+local r = fixture.relay(s)
+local observer
 
 setup(function()
-  s = server.start { options = { tls.server_options() } }
-  r = relay.start { port = s.port }
   observer = assert(plain.connect { socket = s.socket, user = "root", database = "app" })
   for _, statement in ipairs {
     "CREATE TABLE ledger (id INT) ENGINE = InnoDB",
@@ -30,8 +29,6 @@ end)
 
 teardown(function()
   observer:close()
-  r:stop()
-  s:remove()
 end)
 
 after_each(function()

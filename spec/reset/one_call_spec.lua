@@ -2,19 +2,15 @@
 -- spec/matrix/leaks.lua, left by the statement itself, by a function, by a trigger, by an error in the middle of rows,
 -- and by transactions.
 
+local fixture = require "spec.support.fixture"
 local isolation = require "spec.matrix.isolation"
 local leaks = require "spec.matrix.leaks"
 local mypool = require "mypool"
 
-local world
+local world = fixture.started(isolation.start)
 
 setup(function()
-  world = isolation.start()
   assert(world.observer:query "CREATE TABLE app.pulled (a INT)")
-end)
-
-teardown(function()
-  isolation.stop(world)
 end)
 
 -- The statements by which a row makes a session dirty; nil where it takes more than statements.

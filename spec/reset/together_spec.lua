@@ -2,15 +2,16 @@
 -- callers get, and that nothing else changes.
 
 local dialect = require "spec.servers.dialect"
+local fixture = require "spec.support.fixture"
 local mypool = require "mypool"
 local plain = require "spec.plain"
 local pools = require "spec.support.pools"
-local relay = require "spec.servers.relay"
 local scheduler = require "spec.support.scheduler"
-local server = require "spec.servers.server"
 local tls = require "spec.servers.tls"
 
-local s, r, observer
+local s = fixture.server { tls = true }
+local r = fixture.relay(s)
+local observer
 
 local function run(...)
   for _, statement in ipairs { ... } do
@@ -19,16 +20,10 @@ local function run(...)
 end
 
 setup(function()
-  s = server.start { options = { tls.server_options() } }
-  r = relay.start { port = s.port }
   observer = assert(plain.connect { socket = s.socket, user = "root", database = "app" })
   run(
     "CREATE TABLE t (a INT AUTO_INCREMENT PRIMARY KEY, b INT) ENGINE = InnoDB",
-    "CREATE TABLE kept (a INT) ENGINE = InnoDB",
     "CREATE PROCEDURE p() SELECT 1",
-    [[CREATE PROCEDURE prepares() BEGIN
-      COMMIT; XA START 'x'; INSERT INTO kept VALUES (1); XA END 'x'; XA PREPARE 'x';
-    END]],
     "CREATE FUNCTION dirty() RETURNS INT BEGIN SET @dirty = 1; RETURN 1; END",
     "CREATE FUNCTION sleeps() RETURNS INT BEGIN DO SLEEP(10); RETURN 1; END"
   )
@@ -36,8 +31,6 @@ end)
 
 teardown(function()
   observer:close()
-  r:stop()
-  s:remove()
 end)
 
 after_each(function()
@@ -436,95 +429,3 @@ for transport in pairs(transports) do
     end)
   end)
 end
-
--- ---- transactions ----
-
-describe("with the reset behind it,", function()
-  local function rows()
-    return tonumber(s:sql("SELECT COUNT(*) FROM kept")[1])
-  end
-
-  before_each(function()
-    run "DELETE FROM kept"
-  end)
-
-  it("a transaction is committed, or undone", function()
-    local pool = new "tcp"
-    assert(pool:transaction(function(tx)
-      return tx:query "INSERT INTO kept VALUES (1)"
-    end))
-    assert.equal(1, rows())
-    pool:transaction(function(tx)
-      assert(tx:query "INSERT INTO kept VALUES (2)")
-      return nil, "no"
-    end)
-    assert.equal(1, rows())
-    assert.same({ 2, 1 }, { pool:stats().resets_together, pool:stats().opened })
-  end)
-
-  -- Its error has no status: nobody knows whether the transaction is still there.
-  it("a COMMIT that fails undoes all, and costs the session", function()
-    local events = {}
-    local pool = new("tcp", {
-      on_event = function(event)
-        events[#events + 1] = event.type or event.name or true
-      end,
-    })
-    local id = pool:value "SELECT CONNECTION_ID()"
-    run "FLUSH TABLES WITH READ LOCK"
-    local ok, err = pool:transaction({ retries = 0 }, function(tx)
-      run "UNLOCK TABLES"
-      assert(tx:query "SET SESSION lock_wait_timeout = 0")
-      assert(tx:query "INSERT INTO kept VALUES (3)")
-      run "FLUSH TABLES WITH READ LOCK"
-      return true
-    end)
-    run "UNLOCK TABLES"
-    assert.same({ false, 1205, "no", "server" }, { ok ~= nil, err.errno, err.executed, err.kind })
-    assert.equal(0, rows())
-    assert.not_equal(id, pool:value "SELECT CONNECTION_ID()")
-    assert.same({}, events)
-    assert.same({ 0, 0 }, { pool:stats().left_open, pool:stats().resets_failed })
-  end)
-
-  -- A reset breaks it, as long as its session is there.
-  for _, ending in ipairs { "commit", "rollback" } do
-    it("an XA transaction that a procedure has prepared outlasts the " .. ending, function()
-      if dialect.is_mysql then -- which tells of no transaction then
-        pending "the server tells of no transaction that is prepared"
-        return
-      end
-      local pool = new "tcp"
-      local id = pool:value "SELECT CONNECTION_ID()"
-      local tx = assert(pool:begin())
-      assert(tx:query "CALL prepares()")
-      local ok, err = tx[ending](tx)
-      assert.same({ false, 1399, "server" }, { ok ~= nil, err.errno, err.kind })
-      s:await_end { id }
-      assert.equal("1\t1\t0\tx", s:sql("XA RECOVER")[1])
-      s:sql "XA COMMIT 'x'"
-      assert.equal(1, rows())
-      assert.not_equal(id, pool:value "SELECT CONNECTION_ID()")
-      assert.equal(0, pool:stats().resets_failed)
-    end)
-  end
-
-  it("a COMMIT that fails is run again on another session", function()
-    local pool = new "tcp"
-    local runs = 0
-    assert.equal(
-      2,
-      pool:transaction(function(tx)
-        runs = runs + 1
-        run "UNLOCK TABLES"
-        assert(tx:query "SET SESSION lock_wait_timeout = 0")
-        assert(tx:query("INSERT INTO kept VALUES (?)", runs))
-        if runs == 1 then
-          run "FLUSH TABLES WITH READ LOCK"
-          return 1
-        end
-        return 2
-      end)
-    )
-  end)
-end)
