@@ -13,7 +13,8 @@ enum {
   POOL_TYPES,
   POOL_LEFT_OPEN,
   POOL_UNTOLD,
-  POOL_VALUES = POOL_UNTOLD
+  POOL_SPARES, /* the names of the spares' columns (spare.c) */
+  POOL_VALUES = POOL_SPARES
 };
 
 /* What the userdata of a class begin with: the class; for state_end.c what ends it, and a link in the list of
@@ -27,6 +28,12 @@ typedef struct leftover {
 typedef struct leftovers {
   leftover *connections, *pools;
 } leftovers;
+
+/* What a handle leaves to the next one: all its buffers. */
+enum { SPARE_BUFFERS = 5, MOST_SPARES = 8 };
+typedef struct spare {
+  mp_buffer buffers[SPARE_BUFFERS];
+} spare;
 
 typedef struct pool_data {
   leftover self; /* first; in the list while it is open */
@@ -48,6 +55,8 @@ typedef struct pool_data {
   bool untold;           /* ... of which on_event has not been told: in POOL_UNTOLD */
   bool keeps_state;      /* sessions are not reset */
   bool autocommit_off;   /* sessions may have it off */
+  int spare_count;
+  spare spares[MOST_SPARES]; /* the first spare_count */
 } pool_data;
 
 /* User values of a connection: its pool, the coroutine that checked it out, the statement's text,
@@ -151,6 +160,7 @@ typedef struct connection {
   pool_data *pool;
   activity activity;
   bool used;      /* for a statement */
+  bool equipped;  /* with what an earlier handle left, if one did */
   bool abandoned; /* its session went back to the pool in the middle of something */
   struct call call;
   struct statement statement;

@@ -5,6 +5,7 @@
 #include "left_open.h"
 #include "place.h"
 #include "pool.h"
+#include "spare.h"
 #include "state_end.h"
 #include "stream.h"
 
@@ -120,11 +121,7 @@ void connection_give_back(lua_State *L, connection *conn, bool reset) {
   conn->loan = NULL;
   leftover_leave(&conn->self);
   drop_values(L, conn);
-  mp_buffer_free(&conn->statement.text);
-  mp_buffer_free(&conn->statement.literals);
-  mp_buffer_free(&conn->result.described);
-  mp_buffer_free(&conn->result.described_before);
-  mp_buffer_free(&conn->statement.values);
+  spare_leave(L, conn);
 }
 
 /* Nobody else has the handle of a checkout. */

@@ -10,6 +10,7 @@
 #include "place.h"
 #include "pool.h"
 #include "query.h"
+#include "spare.h"
 #include "step.h"
 #include "stream.h"
 
@@ -79,6 +80,7 @@ static int core_query(lua_State *L) {
   conn->statement.once = NULL;
   if (asked & ONCE)
     once_begin(L, conn, names[shape_asked], 4);
+  spare_take(L, conn);
   mp_status status = query_send(L, conn, &options, &form, &wait, &err);
   return after_call(L, conn, status, &wait, &err);
 }

@@ -7,6 +7,7 @@
 #include "left_open.h"
 #include "place.h"
 #include "pool_options.h"
+#include "spare.h"
 #include "state_end.h"
 
 pool_data *check_pool(lua_State *L, int index, const char *function) {
@@ -87,6 +88,7 @@ static void end(lua_State *L, leftover *self) {
     mp_pool_unref(ended);
   luaL_unref(L, LUA_REGISTRYINDEX, pool->forget);
   pool->forget = LUA_NOREF;
+  spare_free(pool);
 }
 
 /* new(options): the options as lua/mypool/options.lua completes them. */
@@ -103,6 +105,7 @@ static int core_new(lua_State *L) {
   pool->password = pool->forget = LUA_NOREF;
   push_class(L, POOL_CLASS);
   lua_setmetatable(L, -2);
+  spare_open(L, -1);
   pool_options_read(L, pool, &server, &config);
   server.password = ask_password;
   server.forget = pool->forget == LUA_REFNIL ? NULL : pool_forget_fd;

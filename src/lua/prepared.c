@@ -11,6 +11,7 @@
 #include "place.h"
 #include "query.h"
 #include "scrub.h"
+#include "spare.h"
 #include "step.h"
 #include "stream.h"
 
@@ -25,6 +26,7 @@ static int core_prepare(lua_State *L) {
   if (stream_is_open(conn))
     return busy_streaming(L);
   lua_settop(L, 2);
+  spare_take(L, conn);
   lua_pushvalue(L, 2);
   lua_setiuservalue(L, 1, CONNECTION_SQL);
   const char *sql = lua_tolstring(L, 2, &length);
