@@ -40,7 +40,7 @@ local function each_of(rows)
   end
 end
 
--- `count`: rows read; `ended`: no more calls; `failure`: what came in the place of a row, packed.
+-- `count`: rows read; `ended`: no more calls; `failed`: an error came in the place of a row, which is `failure`.
 local function source_of(rows)
   if type(rows) == "table" then
     rows = each_of(rows)
@@ -55,7 +55,7 @@ end
 local function take(source, batch, row, ...)
   if row == nil then
     source.ended = true
-    source.failure = (...) ~= nil and { n = select("#", ...), ... } or nil
+    source.failed, source.failure = (...) ~= nil, failure.of_program(...)
     return nil
   end
   local rows, parameters = batch.rows, batch.parameters
@@ -231,8 +231,8 @@ local function send_all(conn, statement, source)
   local affected = 0
   repeat
     local batch = next_batch(source, statement.parameters)
-    if source.failure then
-      return nil, unpack(source.failure, 1, source.failure.n)
+    if source.failed then
+      return failure.values(source.failure)
     elseif batch.rows > 0 then
       local more, err = send(conn, statement, batch)
       if not more then

@@ -7,25 +7,45 @@
 #include "scrub.h"
 #include "stream.h"
 
-static void read_given(lua_State *L, int index, mp_query_options *options, result_form *form) {
-  lua_getfield(L, index, "timeout");
-  if (lua_isnumber(L, -1))
-    options->timeout_ns = (int64_t)(lua_tonumber(L, -1) * MP_SECOND);
-  lua_getfield(L, index, "idempotent");
-  options->idempotent = lua_toboolean(L, -1);
+static lua_Number number_option(lua_State *L, int index, const char *name, lua_Number absent) {
+  lua_getfield(L, index, name);
+  lua_Number number = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : absent;
+  lua_pop(L, 1);
+  return number;
+}
+
+static bool flag_option(lua_State *L, int index, const char *name) {
+  lua_getfield(L, index, name);
+  bool flag = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return flag;
+}
+
+static bool rows_option(lua_State *L, int index, bool absent) {
   lua_getfield(L, index, "rows");
-  if (lua_isstring(L, -1))
-    form->array_rows = strcmp(lua_tostring(L, -1), "array") == 0;
-  lua_getfield(L, index, "max_result_bytes");
-  if (lua_isnumber(L, -1))
-    form->max_bytes = (uint64_t)lua_tonumber(L, -1);
-  lua_pushliteral(L, "raw"); /* of our own statements: values as the server has them, all of them */
+  bool array = lua_isstring(L, -1) ? strcmp(lua_tostring(L, -1), "array") == 0 : absent;
+  lua_pop(L, 1);
+  return array;
+}
+
+/* Statements of our own have it: values as the server has them, all of them. */
+static bool is_raw(lua_State *L, int index) {
+  lua_pushliteral(L, "raw");
   lua_rawget(L, index);
-  if (lua_toboolean(L, -1)) {
+  bool raw = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  return raw;
+}
+
+static void read_given(lua_State *L, int index, mp_query_options *options, result_form *form) {
+  options->timeout_ns = (int64_t)(number_option(L, index, "timeout", 0) * MP_SECOND);
+  options->idempotent = flag_option(L, index, "idempotent");
+  form->array_rows = rows_option(L, index, form->array_rows);
+  form->max_bytes = (uint64_t)number_option(L, index, "max_result_bytes", (lua_Number)form->max_bytes);
+  if (is_raw(L, index)) {
     form->converting = false;
     form->max_bytes = 0;
   }
-  lua_pop(L, 5);
 }
 
 /* Per-call options; the Lua side has looked at their names and types. A metamethod of theirs may do anything,
