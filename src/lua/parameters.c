@@ -254,13 +254,17 @@ static int list_tostring(lua_State *L) {
   return 1;
 }
 
+static const luaL_Reg metamethods[] = {
+    {"__tostring", list_tostring},
+    {NULL, NULL},
+};
+
 /* Leaves the metatables where the Lua side finds them: in the table on top of the stack. */
 void parameters_open(lua_State *L) {
   const char *const classes[] = {LIST_CLASS, IDENTIFIER_CLASS, BINARY_CLASS};
   for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
     new_class(L, classes[i]);
-    lua_pushcfunction(L, list_tostring);
-    lua_setfield(L, -2, "__tostring");
+    luaL_setfuncs(L, metamethods, 0);
     lua_setfield(L, -2, classes[i]);
   }
 }
