@@ -61,7 +61,7 @@ void mp_flight_free(mp_session *session) {
    read as another command. */
 enum { LONGEST_PAYLOAD = (1 << 24) - 2 };
 
-bool mp_flight_takes(size_t length) {
+bool mp_flight_may_take(size_t length) {
   return length < LONGEST_PAYLOAD;
 }
 
@@ -69,7 +69,7 @@ static void add_packet(mp_session *session, enum enum_server_command command, co
                        size_t length) {
   size_t size = length + 1;
   char header[5] = {(char)size, (char)(size >> 8), (char)(size >> 16), 0, (char)command};
-  session->flight.packets.failed |= !mp_flight_takes(length);
+  session->flight.packets.failed |= !mp_flight_may_take(length);
   mp_buffer_add(&session->flight.packets, header, sizeof header);
   mp_buffer_add(&session->flight.packets, text, length);
   session->flight.replies++;
@@ -191,7 +191,7 @@ static void drop_seal(mp_session *session) {
 
 /* ---- init_connect ---- */
 
-static bool in_word(char c) {
+static bool is_word_char(char c) {
   return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c > 0x7F;
 }
 
@@ -201,7 +201,7 @@ static bool take_word(mp_scanner *scanner, const char *word) {
   mp_scanner_skip_blank(scanner);
   size_t left = (size_t)(scanner->end - scanner->at);
   if (left < length || !mp_sql_is_word(scanner->at, word, length) ||
-      (left > length && in_word(scanner->at[length])))
+      (left > length && is_word_char(scanner->at[length])))
     return false;
   scanner->at += length;
   return true;
@@ -246,7 +246,7 @@ static void add_init_connect(mp_session *session) {
 
 mp_status mp_flight_build(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
-  if (!mp_flight_takes(strlen(session->base.init_connect)))
+  if (!mp_flight_may_take(strlen(session->base.init_connect)))
     return mp_fail(err, MP_ERR_CONNECT, 0, "the server's init_connect is too long to be repeated");
   session->flight.packets.length = session->flight.replies = session->flight.seal_reply = 0;
   add_packet(session, COM_RESET_CONNECTION, NULL, 0);

@@ -7,7 +7,7 @@
 #define MP_SEAL "the reset ends here" /* column of the last reply */
 
 mp_status mp_flight_build(mp_session *session, mp_error *err);
-bool mp_flight_takes(size_t length); /* a statement of so many bytes */
+bool mp_flight_may_take(size_t length); /* a statement of so many bytes */
 
 /* Between these two, statements that succeeded are added: each reset repeats them. */
 void mp_flight_record(mp_session *session, bool on);

@@ -162,7 +162,7 @@ static mp_status check_ready(mp_session *session, mp_sql_effect effect, size_t l
     return mp_fail(err, MP_ERR_SERVER, ER_NET_PACKET_TOO_LARGE,
                    "a statement of %zu bytes exceeds the server's max_allowed_packet of %zu", length,
                    session->base.max_packet);
-  if (mp_flight_is_recording(session) && !mp_flight_takes(length))
+  if (mp_flight_is_recording(session) && !mp_flight_may_take(length))
     return mp_fail(
         err, MP_ERR_SERVER, ER_NET_PACKET_TOO_LARGE,
         "on_connect: each reset repeats its statements, and one of %zu bytes is too long for that: "

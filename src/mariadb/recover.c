@@ -50,7 +50,7 @@ static mp_status read_the_rest(mp_session *session, int64_t deadline_ns) {
   return over && session->mysql->net.pvio ? MP_DONE : MP_FAILED;
 }
 
-static bool unfinished(const mp_session *session) {
+static bool is_unfinished(const mp_session *session) {
   return session->mysql->net.pvio && (mp_call_is_in_progress(session) || has_results(session));
 }
 
@@ -62,7 +62,7 @@ static mp_status stop(mp_session *session, int64_t deadline_ns, mp_error *err) {
       return MP_FAILED;
     if (read_the_rest(session, again_ns < deadline_ns ? again_ns : deadline_ns) == MP_DONE)
       return MP_DONE;
-  } while (unfinished(session) && mp_clock_ns() < deadline_ns);
+  } while (is_unfinished(session) && mp_clock_ns() < deadline_ns);
   return mp_fail(err, MP_ERR_LOST, CR_SERVER_LOST, "the statement could not be stopped");
 }
 

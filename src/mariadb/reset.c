@@ -26,7 +26,7 @@
 static const char rollback[] = "\x09\0\0\0\x03ROLLBACK";
 enum { ROLLBACK_LENGTH = sizeof rollback - 1 };
 
-static bool in_transaction(const mp_session *session) {
+static bool is_in_transaction(const mp_session *session) {
   return session->mysql->server_status & SERVER_STATUS_IN_TRANS;
 }
 
@@ -60,7 +60,7 @@ static mp_status send_piece(mp_session *session, bool roll_back, size_t length, 
 /* Only for a session at rest: the server would take the flight for part of something else. The first packet
    is a short one, so what is sent here is one piece; the rest follows when the replies are read. */
 static mp_status send_flight(mp_session *session, mp_error *err) {
-  bool roll_back = in_transaction(session);
+  bool roll_back = is_in_transaction(session);
   session->reset.sent = 0;
   session->reset.unsent = session->flight.replies;
   if (send_piece(session, roll_back, next_piece(session), err) != MP_DONE)
@@ -83,17 +83,17 @@ mp_status mp_reset_send(mp_session *session, mp_error *err) {
 
 /* ---- reading ---- */
 
-static bool reads(const mp_session *session, unsigned reply) {
+static bool is_reading(const mp_session *session, unsigned reply) {
   return session->flight.replies - session->reset.replies_pending == reply;
 }
 
-static bool reads_seal(const mp_session *session) {
-  return session->flight.seal_reply > 0 && reads(session, session->flight.seal_reply);
+static bool is_reading_seal(const mp_session *session) {
+  return session->flight.seal_reply > 0 && is_reading(session, session->flight.seal_reply);
 }
 
-static bool must_be_empty(const mp_session *session) {
-  return reads(session, session->flight.guard_reply) || reads(session, session->flight.profiles_reply) ||
-         reads_seal(session);
+static bool may_have_no_row(const mp_session *session) {
+  return is_reading(session, session->flight.guard_reply) ||
+         is_reading(session, session->flight.profiles_reply) || is_reading_seal(session);
 }
 
 /* Those to init_connect and what the user had run may be of any kind. */
@@ -108,11 +108,11 @@ static bool is_due(const mp_session *session) {
   unsigned columns = mysql_field_count(session->mysql);
   if (may_be_anything(session))
     return true;
-  if (reads_seal(session))
+  if (is_reading_seal(session))
     return columns == 1 && strcmp(session->mysql->fields[0].name, MP_SEAL) == 0;
-  if (reads(session, session->flight.profiles_reply))
+  if (is_reading(session, session->flight.profiles_reply))
     return columns == 3;
-  return columns == (reads(session, session->flight.guard_reply) ? 1 : 0);
+  return columns == (is_reading(session, session->flight.guard_reply) ? 1 : 0);
 }
 
 /* From here on each answer would be another statement's. */
@@ -195,7 +195,7 @@ enum { PAUSE_AFTER_ROWS = 200 };
 
 /* A statement may fail in the middle of its rows. */
 static mp_status after_row(mp_session *session, mp_error *err) {
-  if (session->row && must_be_empty(session))
+  if (session->row && may_have_no_row(session))
     return mp_fail(err, MP_ERR_PROTOCOL, 0, "the reset left something of an earlier loan");
   bool pause = session->row && ++session->reset.rows % PAUSE_AFTER_ROWS == 0;
   if (session->row)
@@ -223,7 +223,7 @@ static mp_status begin_result(mp_session *session, mp_error *err) {
 /* A server that was built without profiling, or has done away with it. */
 static bool has_no_profiles(const mp_session *session) {
   unsigned code = mysql_errno(session->mysql);
-  return reads(session, session->flight.profiles_reply) &&
+  return is_reading(session, session->flight.profiles_reply) &&
          (code == ER_FEATURE_DISABLED || code == ER_PARSE_ERROR);
 }
 

@@ -95,16 +95,16 @@ static mp_verdict apply(mp_error *err, const retry_rule *rule) {
   return (mp_verdict){.lost = rule->lost, .retire = rule->retire};
 }
 
-/* A refusal by our own side before anything was sent leaves the session as it was: a packet that is too
-   large, a transaction that has ended, or 2014, a statement inside of an open result. */
-static bool is_own_refusal(const mp_error *err) {
+/* A check of our own, before anything was sent, leaves the session as it was: of a packet that is too large,
+   a transaction that has ended, or, 2014, a statement inside of an open result. */
+static bool is_own_check(const mp_error *err) {
   return !is_from_client(err->code) || err->code == MP_CR_OUT_OF_SYNC ||
          (err->code == 0 && err->kind == MP_ERR_SERVER);
 }
 
 static mp_verdict judge_send(mp_error *err) {
   err->executed = MP_EXECUTED_NO;
-  if (is_own_refusal(err))
+  if (is_own_check(err))
     return (mp_verdict){0};
   if (err->kind != MP_ERR_PROTOCOL || err->code == MP_CR_SERVER_GONE)
     err->kind = MP_ERR_LOST;
