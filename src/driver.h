@@ -9,7 +9,7 @@ typedef struct mp_session mp_session;
 
 typedef enum mp_liveness {
   MP_QUIET, /* alive as far as can be told, nothing to read */
-  MP_READY, /* replies that are owed have arrived */
+  MP_READY, /* replies that were pending have arrived */
   MP_DEAD   /* closed by the server, or out of step */
 } mp_liveness;
 
@@ -35,8 +35,8 @@ struct mp_driver {
   /* One look, without a round trip and without waiting. */
   mp_liveness (*peek)(mp_session *session);
 
-  /* Whether a send fails for sure once the server has closed: then no look is needed before it. */
-  bool (*send_tells)(const mp_session *session);
+  /* False where a send fails for sure once the server has closed: then no look is needed before it. */
+  bool (*needs_peek)(const mp_session *session);
 
   /* In the middle of nothing: no operation, no unread result. */
   bool (*is_at_rest)(const mp_session *session);

@@ -108,7 +108,7 @@ static void finished(mp_session *session, fake_call call) {
   static char text[] = "cell", *cells[] = {text};
   static const unsigned long lengths[] = {4};
   if (call == ON_RESET_READ || call == ON_RECOVER) {
-    session->owes = session->replied = session->along = session->in_transaction = false;
+    session->replies_pending = session->replied = session->along = session->in_transaction = false;
     session->used_by = 0;
     session->rows = 0;
   } else if (call == ON_QUERY) {
@@ -120,14 +120,14 @@ static void finished(mp_session *session, fake_call call) {
   }
 }
 
-static mp_status settle(mp_session *session, fake_call call, fake_answer a, mp_error *err) {
+static mp_status after_answer(mp_session *session, fake_call call, fake_answer a, mp_error *err) {
   session->busy = a.status == MP_WAIT;
   session->doing = call;
   session->answered = false;
   if (a.status == MP_DONE)
     finished(session, call);
   if (a.status == MP_FAILED && a.phase == MP_PHASE_SEND && session->along)
-    session->owes = session->along = false; /* it was not sent either */
+    session->replies_pending = session->along = false; /* it was not sent either */
   return say(a, err);
 }
 
@@ -191,14 +191,14 @@ static mp_session *session_new(int64_t deadline_ns) {
 static mp_status fake_open(mp_driver *self, int64_t deadline_ns, mp_session **out, mp_error *err) {
   (void)self;
   *out = session_new(deadline_ns);
-  return settle(*out, ON_OPEN, next_answer(ON_OPEN, fine), err);
+  return after_answer(*out, ON_OPEN, next_answer(ON_OPEN, fine), err);
 }
 
 static mp_status fake_step(mp_session *session, mp_error *err) {
   check_usable(session);
   session->woken = false;
   expect_manners(session->busy, "step where nothing was begun");
-  return session->answered ? settle(session, session->doing, session->answer, err) : MP_WAIT;
+  return session->answered ? after_answer(session, session->doing, session->answer, err) : MP_WAIT;
 }
 
 static mp_liveness fake_peek(mp_session *session) {
@@ -206,12 +206,12 @@ static mp_liveness fake_peek(mp_session *session) {
   if (session->dead || session->aborted)
     return MP_DEAD;
   session->dead = session->looks_left > 0 && --session->looks_left == 0;
-  return session->owes && session->replied ? MP_READY : MP_QUIET;
+  return session->replies_pending && session->replied ? MP_READY : MP_QUIET;
 }
 
-static bool fake_send_tells(const mp_session *session) {
+static bool fake_needs_peek(const mp_session *session) {
   (void)session;
-  return false;
+  return true;
 }
 
 static bool fake_has_row(const mp_session *session) {
@@ -220,12 +220,12 @@ static bool fake_has_row(const mp_session *session) {
 
 static bool fake_at_rest(const mp_session *session) {
   check_in_hand(session);
-  return !session->busy && session->rows == 0 && !session->owes;
+  return !session->busy && session->rows == 0 && !session->replies_pending;
 }
 
 static bool fake_being_reset(const mp_session *session) {
   check_in_hand(session);
-  return !session->busy && session->rows == 0 && session->owes && !session->in_transaction;
+  return !session->busy && session->rows == 0 && session->replies_pending && !session->in_transaction;
 }
 
 /* What was sent with the last statement is the pool's from the release on. */
@@ -235,24 +235,24 @@ static mp_status fake_reset_send(mp_session *session, mp_error *err) {
     session->along = false;
     return MP_DONE;
   }
-  expect_manners(!session->owes && session->rows == 0, "reset a session that is not at rest");
+  expect_manners(!session->replies_pending && session->rows == 0, "reset a session that is not at rest");
   fake_answer a = next_answer(ON_RESET_SEND, fine);
   session->resets++;
-  session->owes = a.status != MP_FAILED;
+  session->replies_pending = a.status != MP_FAILED;
   session->replied = !fake.slow_resets;
   return say(a, err);
 }
 
 static mp_status fake_reset_read(mp_session *session, mp_error *err) {
   check_at_rest(session);
-  expect_manners(session->owes && !session->along, "read replies that nobody owes");
+  expect_manners(session->replies_pending && !session->along, "read replies where none are pending");
   fake_answer usual = session->replied ? fine : waits;
-  return settle(session, ON_RESET_READ, next_answer(ON_RESET_READ, usual), err);
+  return after_answer(session, ON_RESET_READ, next_answer(ON_RESET_READ, usual), err);
 }
 
 static void check_clean(const mp_session *session) {
   check_at_rest(session);
-  expect_manners(!session->owes || session->along, "use a session before its reset was read");
+  expect_manners(!session->replies_pending || session->along, "use a session before its reset was read");
   bool clean = session->used_by == 0 || session->used_by == fake.user || fake.unclean_allowed;
   expect_manners(clean, "lend a session that another loan used, without a reset");
   bool made = !session->recording || session->maker == fake.user;
@@ -262,52 +262,52 @@ static void check_clean(const mp_session *session) {
 static void send_reset_along(mp_session *session) {
   expect_manners(!session->recording, "reset a session whose baseline is half made");
   session->resets_along++;
-  session->owes = session->along = true;
+  session->replies_pending = session->along = true;
   session->replied = !fake.slow_resets;
 }
 
 static mp_status fake_query(mp_session *session, const char *sql, size_t length, bool last, mp_error *err) {
   check_clean(session);
   expect_manners(strlen(sql) == length, "change the statement");
-  if (session->rows > 0 || session->owes)
+  if (session->rows > 0 || session->replies_pending)
     return say(fails(2014, MP_PHASE_SEND), err);
   session->queries++;
   session->used_by = fake.user;
   if (last)
     send_reset_along(session);
   fake_answer usual = session->dead || session->aborted ? fails(2006, MP_PHASE_SEND) : fine;
-  return settle(session, ON_QUERY, next_answer(ON_QUERY, usual), err);
+  return after_answer(session, ON_QUERY, next_answer(ON_QUERY, usual), err);
 }
 
 static mp_status fake_fetch(mp_session *session, mp_row *row, mp_error *err) {
   check_at_rest(session);
   *row = (mp_row){0};
   session->fetched = row;
-  return settle(session, ON_FETCH, next_answer(ON_FETCH, fine), err);
+  return after_answer(session, ON_FETCH, next_answer(ON_FETCH, fine), err);
 }
 
 static mp_status fake_next_result(mp_session *session, bool *more, mp_error *err) {
   check_at_rest(session);
   *more = false;
-  return settle(session, ON_NEXT_RESULT, next_answer(ON_NEXT_RESULT, fine), err);
+  return after_answer(session, ON_NEXT_RESULT, next_answer(ON_NEXT_RESULT, fine), err);
 }
 
 static mp_status fake_ping(mp_session *session, mp_error *err) {
   check_at_rest(session);
-  expect_manners(!session->owes, "ping behind replies that are owed");
+  expect_manners(!session->replies_pending, "ping behind replies that are pending");
   expect_manners(session->rows == 0, "ping in the middle of a result");
   session->pings++;
   fake_answer usual = session->dead || session->aborted ? fails(2013, MP_PHASE_REPLY) : fine;
-  return settle(session, ON_PING, next_answer(ON_PING, usual), err);
+  return after_answer(session, ON_PING, next_answer(ON_PING, usual), err);
 }
 
 static mp_status fake_ask(mp_session *session, mp_error *err) {
   check_clean(session);
-  expect_manners(!session->owes, "ask behind replies that are owed");
+  expect_manners(!session->replies_pending, "ask behind replies that are pending");
   session->asked++;
   session->used_by = fake.user;
   fake_answer usual = session->dead || session->aborted ? fails(2006, MP_PHASE_SEND) : fine;
-  return settle(session, ON_ASK, next_answer(ON_ASK, usual), err);
+  return after_answer(session, ON_ASK, next_answer(ON_ASK, usual), err);
 }
 
 static void fake_record(mp_session *session, bool on) {
@@ -326,7 +326,7 @@ static mp_status fake_recover(mp_session *session, mp_error *err) {
   session->answered = false; /* an answer that nobody has looked at is part of what it reads */
   fake_answer a = next_answer(ON_RECOVER, waits);
   session->recoveries++;
-  return a.status == MP_FAILED ? say(a, err) : settle(session, ON_RECOVER, a, err);
+  return a.status == MP_FAILED ? say(a, err) : after_answer(session, ON_RECOVER, a, err);
 }
 
 static void fake_abort(mp_session *session) {
@@ -462,7 +462,7 @@ mp_driver *fake_driver(void) {
       .open = fake_open,
       .step = fake_step,
       .peek = fake_peek,
-      .send_tells = fake_send_tells,
+      .needs_peek = fake_needs_peek,
       .is_at_rest = fake_at_rest,
       .is_being_reset = fake_being_reset,
       .has_row = fake_has_row,

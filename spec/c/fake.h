@@ -38,10 +38,10 @@ struct mp_session {
   fake_call doing;
   bool answered; /* ... and `answer` is what the next step says */
   fake_answer answer;
-  bool woken;   /* until the next step */
-  bool owes;    /* the replies to a reset */
-  bool replied; /* ... which have arrived */
-  bool along;   /* ... which was sent with the statement of the loan that has it */
+  bool woken;           /* until the next step */
+  bool replies_pending; /* to a reset */
+  bool replied;         /* ... which have arrived */
+  bool along;           /* ... which was sent with the statement of the loan that has it */
   bool dead, aborted, closed;
   unsigned looks_left; /* it dies after that many; 0: it does not care */
   unsigned rows;       /* unread */

@@ -109,7 +109,7 @@ static void something_happens(void) {
     return;
   if (fake_random(60) == 0)
     dies(session);
-  else if (session->owes)
+  else if (session->replies_pending)
     reply(session);
   else if (session->busy && !session->answered)
     answer(session, fine);
@@ -141,7 +141,7 @@ static void recover(void) {
   fake.slow_resets = false;
   for (unsigned i = 1; i <= fake.opened; i++) {
     mp_session *session = session_number(i);
-    if (!session->closed && session->owes)
+    if (!session->closed && session->replies_pending)
       reply(session);
     if (!session->closed && session->busy && !session->answered)
       answer(session, fine);

@@ -26,7 +26,7 @@ it("sends the reset at release and reads its replies at the next checkout, not b
   expect_equal(stats().resets_sent, 1);
   lend();
   expect_equal(fake.calls[ON_RESET_READ], 1);
-  expect(!s->owes);
+  expect(!s->replies_pending);
 }
 
 it("resets a session once for each loan that used it") {

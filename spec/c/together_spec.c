@@ -96,7 +96,7 @@ it("is given back with it even where the caller would rather have the session as
   release_as_it_is(loan);
   expect_equal(stats().idle, 1);
   lend();
-  expect(!session_number(1)->owes);
+  expect(!session_number(1)->replies_pending);
 }
 
 it("lends a session again whose statement failed") {

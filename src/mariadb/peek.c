@@ -26,9 +26,9 @@ mp_liveness mp_session_peek(mp_session *session) {
 /* A unix socket has no network behind which the server could be gone already (measured: a send after
    a timeout of the server, a KILL, a restart and a crash fails with 2006). What has been read ahead and
    nobody asked for the look finds, not the send. */
-bool mp_session_send_tells(const mp_session *session) {
-  return session->address.socket != NULL && session->fork_generation == mp_fork_generation() &&
-         !mp_call_has_cached(session);
+bool mp_session_needs_peek(const mp_session *session) {
+  return session->address.socket == NULL || session->fork_generation != mp_fork_generation() ||
+         mp_call_has_cached(session);
 }
 
 bool mp_session_is_between_statements(const mp_session *session) {

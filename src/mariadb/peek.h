@@ -5,7 +5,7 @@
 #include "session.h"
 
 mp_liveness mp_session_peek(mp_session *session);
-bool mp_session_send_tells(const mp_session *session);
+bool mp_session_needs_peek(const mp_session *session);
 
 /* Something has come that nobody asked for, the end of the connection apart. */
 bool mp_session_has_more(const mp_session *session);

@@ -32,7 +32,7 @@ static const char *const invariants[] = {
     [16] = "a closed pool has no idle slot, and none that is OPENING or RECOVERING without a loan",
     [17] = "an idle session is neither lost nor to be retired, nor is its baseline half made",
     [18] = "what waits for a connect or a recovery, and may be handed another slot, is in OPENING",
-    [19] = "an IDLE session owes replies to no reset that its slot knows nothing of",
+    [19] = "where an IDLE session has replies to a reset pending, its slot knows of the reset",
 };
 
 static void require(bool holds, unsigned number) {

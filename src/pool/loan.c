@@ -21,11 +21,10 @@ void mp_loan_set_owner(mp_loan *loan, const void *owner) {
 
 /* ---- its session ---- */
 
-/* Where a send tells, nobody needs to look. */
 bool loan_is_dead(const mp_loan *loan) {
   const mp_driver *driver = loan->pool->driver;
   mp_session *session = loan->slot->session;
-  return !driver->send_tells(session) && driver->peek(session) == MP_DEAD;
+  return driver->needs_peek(session) && driver->peek(session) == MP_DEAD;
 }
 
 /* A plain blocking program has nothing else to do meanwhile. */

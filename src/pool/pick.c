@@ -11,17 +11,17 @@
 
 typedef enum idle_finding {
   FOUND_READY,   /* to be lent at once */
-  FOUND_PENDING, /* owes the replies to its reset */
+  FOUND_PENDING, /* the replies to its reset are pending */
   FOUND_OLD,     /* and closed */
   FOUND_DEAD     /* and closed */
 } idle_finding;
 
-/* A session that owes nothing, and whose death the first statement finds before it is too late, is not
+/* A session without pending replies, whose death the first statement finds before it is too late, is not
    looked at: that would be half the cost of a checkout. With on_connect it is too late then, for only a
    checkout can show it the session that takes its place. */
 static mp_liveness liveness_of(const mp_pool *pool, const mp_slot *slot) {
   bool replaceable = pool->config.retries > 0 && !pool->config.hooked;
-  if (!reset_is_pending(slot) && replaceable && pool->driver->send_tells(slot->session))
+  if (!reset_is_pending(slot) && replaceable && !pool->driver->needs_peek(slot->session))
     return MP_QUIET;
   return pool->driver->peek(slot->session);
 }

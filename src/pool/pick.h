@@ -4,7 +4,7 @@
 
 #include "pool.h"
 
-/* The session that a checkout should take, which may still owe the replies to its reset; NULL: rather another
+/* The session that a checkout should take, whose reset may still have replies pending; NULL: rather another
    than any that is idle. Closes those that it finds dead, or too old. */
 mp_slot *pick_idle(mp_pool *pool, int64_t now_ns);
 

@@ -28,7 +28,7 @@ bool reset_send(mp_loan *loan, int64_t now_ns);
 /* In the middle of a loan: sends a reset and begins to read its replies, as a driver's operation. */
 mp_status reset_start(mp_loan *loan, mp_error *err);
 
-/* Reads the replies that the session of a checkout owes. */
+/* Reads the replies that are pending in the session of a checkout. */
 reset_answer reset_read(mp_loan *loan, int64_t now_ns, mp_wait *wait, mp_error *err);
 reset_answer reset_step(mp_loan *loan, mp_wait *wait, mp_error *err);
 
