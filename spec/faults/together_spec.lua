@@ -4,10 +4,10 @@
 local cqueues = require "cqueues"
 local eventually = require "spec.support.eventually"
 local fixture = require "spec.support.fixture"
-local fork = require "spec.support.fork"
 local haproxy = require "spec.servers.haproxy"
 local plain = require "spec.plain"
 local pools = require "spec.support.pools"
+local process = require "spec.process"
 local scripted_server = require "spec.servers.scripted_server"
 local tls = require "spec.servers.tls"
 
@@ -219,11 +219,6 @@ it("behind a proxy it goes together as well", function()
 end)
 
 it("a fork between the replies harms neither process", function()
-  if not fork then
-    pending "no compiler"
-    return
-  end
-  local f = assert(package.loadlib(fork, "luaopen_fork"))()
   for _, options in ipairs { {}, { socket = s.socket }, { tls = { ca = tls.ca } } } do
     if options.socket then
       options = s:options { max_size = 1 }
@@ -233,12 +228,12 @@ it("a fork between the replies harms neither process", function()
     local pool = pools.new(options)
     local id = pool:value "SELECT CONNECTION_ID()"
     assert.equal(1, pool:value "SELECT marked(1)")
-    local child = f.fork()
+    local child = process.fork()
     if child == 0 then
       local own = pool:value "SELECT CONNECTION_ID()"
       os.exit(own and own ~= id and pool:value "SELECT @mark" == nil and 0 or 1)
     end
-    assert.equal(0, f.wait(child))
+    assert.same({ "exit", 0 }, { process.wait(child) })
     assert.equal(id, pool:value "SELECT CONNECTION_ID()")
     assert.is_nil((pool:value "SELECT @mark"))
   end
