@@ -227,9 +227,19 @@ test-checked: install-build install-server install-test install-checked
 	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) $(CHECKED) test-c >/dev/null
 	LUA=$(CURDIR)/$(CHECKED) $(CHECKED) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) $(SPECS)
 
-# That src/ compiles for other systems and processors.
+# That src/ compiles for other systems and processors, and by clang without a warning.
 check-systems: install-build
+	@tools/install.sh systems || true
 	@LUA_CFLAGS="$(LUA_CFLAGS)" tools/systems.sh
+
+check-clang: install-build
+	@tools/install.sh clang || { echo "skipped: there is no clang"; exit; }; rm -rf build/clang && \
+	  $(MAKE) --no-print-directory CC=clang WERROR=1 BUILD=build/clang all build/clang/spec/c $(EMBEDDED:$(BUILD)/%=build/clang/%)
+
+# A fresh Debian in which a copy of this checkout runs `make demo` and `make test`.
+SUITE ?= trixie
+check-debian:
+	@tools/debian.sh $(SUITE)
 
 # The specs on each of SERVERS, JOBS at a time, and doc/servers.md from what came of them; SPECS names some files of specs
 # only.
@@ -238,6 +248,12 @@ test-servers: install-build install-server install-test install-locale
 	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) $(LOCALES) >/dev/null
 	@tools/servers.sh $(SERVERS); status=$$?; $(LUA_RUN) tools/servers_doc.lua >build/servers.md && \
 	  mv build/servers.md doc/servers.md && exit $$status
+
+# The same for two of them, with the specs of what is said to a server alone.
+test-other-servers: install-build install-server install-test install-locale
+	@$(MAKE) --no-print-directory all $(RELAY) $(PLAIN) $(PROCESS) $(EMBEDDED) $(LOCALES) >/dev/null
+	@SPECS="$$(ls $(patsubst %,spec/%/*_spec.lua,connection error parameter pool reset result statement transaction))" \
+	  tools/servers.sh mariadb-11.8 mysql-9.7
 
 # What takes long: load with a fault every second, then random programs, transactions, ended coroutines, time limits and
 # damaged packets, with new seeds.
@@ -320,6 +336,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-checked test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-systems demo-handlers bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
+.PHONY: all demo test test-checked test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-clang check-debian check-systems test-other-servers demo-handlers bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
   install-test install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)

@@ -57,6 +57,9 @@ openssl     module  openssl.ssl.context  lua-luaossl          TLS of the scripte
 haproxy     command haproxy              haproxy              a balancer in front of servers, for specs
 coverage    command gcovr                gcovr                which lines the specs run
 valgrind    command valgrind             valgrind             memory checks
+clang       command clang                clang                building with another compiler
+debian      command debootstrap          debootstrap          a fresh Debian to try a checkout in
+systems     command npm                  npm                  fetching a compiler for other systems
 "
 
 is_there() {

@@ -63,8 +63,8 @@ it("reads nothing that is no number as a whole") {
                                       "--1",
                                       "1-",
                                       "0,1e5",
-                                      "1\xD9\xAB"
-                                      "5"};
+                                      ("1\xD9\xAB"
+                                       "5")};
   for (size_t i = 0; i < LOCALES * (sizeof texts / sizeof *texts); i++) {
     double value;
     use(locales[i % LOCALES]);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Brings a database server into build/servers, without touching the system: fetch.sh NAME
-# fetch.sh --check SERVER only tells, and ends with 2, when specs know no server of that name.
+# fetch.sh --check SERVER only tells, and ends with 2, when specs know no server of that name. fetch.sh --mirror tells
+# where packages come from.
 #
 # Prints the folder that holds it, of whose layout the end of this file and server.sh know. Ends with 3, and one line
 # that says why, where it cannot be had. No package counts as installed, so all that a server needs comes along, the C
@@ -112,6 +113,10 @@ check() {
 
 if [[ ${1-} == --check ]]; then
   check "${2-}"
+  exit
+fi
+if [[ ${1-} == --mirror ]]; then
+  mirror
   exit
 fi
 name=${1-}

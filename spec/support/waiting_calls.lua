@@ -147,10 +147,13 @@ add("many rows from an iterator", function(pool, pause)
   end))
 end)
 
+-- An answer that is there at once is not waited for, which a machine under load makes of any ping now and then.
 add("a ping", function(pool)
   assert(pool:ping())
   local conn = assert(pool:checkout())
-  assert(conn:ping())
+  for _ = 1, 4 do
+    assert(conn:ping())
+  end
 end)
 
 add("a reset in the middle of a loan", function(pool)
