@@ -407,6 +407,18 @@ describe("an impostor", function()
       end)
     end
 
+    -- 3.3 does not look at the time.
+    it("is told nothing, or who it is, by those who trust its certificate when that has expired", function()
+      pose "server-expired"
+      local said = try(connector, { tls = { fingerprint = tls.fingerprint("server-expired", connector.hash) } })
+      if connector.version:find "^3%.3" then
+        assert.equal("served\n", said)
+      else
+        assert.matches("^connect 2026 false .*the certificate of tls.fingerprint has expired, or is not", said)
+        assert.equal("1", logins())
+      end
+    end)
+
     it("is told who it is by those who trust its certificate", function()
       pose "server-self-signed"
       local trust = { tls = { fingerprint = tls.fingerprint("server-self-signed", connector.hash) } }

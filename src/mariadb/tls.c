@@ -41,6 +41,7 @@ unsigned mp_mariadb_fingerprint_digits(void) {
 #define MARIADB_TLS_VERIFY_STATUS (MARIADB_CONNECTION_BYTES_SENT + 2)
 #define MARIADB_TLS_VERIFY_HOST 2
 #define MARIADB_TLS_VERIFY_FINGERPRINT 4
+#define MARIADB_TLS_VERIFY_PERIOD 8
 #define tls_verify_status unused_2 /* of NET, in the same place */
 #endif
 
@@ -195,12 +196,36 @@ static bool was_cut(const char *message) {
   return number && atoi(number + 1) > 0;
 }
 
-/* Whether the certificate was refused for this fault, which 3.4 tells by a bit and 3.3 in these words. */
-static bool was_refused_for(MYSQL *mysql, const mp_error *err, unsigned fault, const char *words) {
+/* What is wrong with the certificate, which 3.4 tells by bits, and 3.3 in words. */
+static unsigned faults_of(const mp_session *session, const mp_error *err) {
   unsigned faults = 0;
   if (has_verification_callback())
-    mariadb_get_infov(mysql, (enum mariadb_value)MARIADB_TLS_VERIFY_STATUS, &faults);
-  return (faults & fault) || strstr(err->message, words);
+    mariadb_get_infov(session->mysql, (enum mariadb_value)MARIADB_TLS_VERIFY_STATUS, &faults);
+  else if (strstr(err->message, "Fingerprint verification"))
+    faults = MARIADB_TLS_VERIFY_FINGERPRINT;
+  else if (strstr(err->message, "Validation of SSL server certificate failed"))
+    faults = MARIADB_TLS_VERIFY_HOST;
+  return faults;
+}
+
+/* 3.4 refuses a certificate that is not valid at this time although it is the one, and says that no authority
+   has signed it. */
+static bool blame_certificate(const mp_session *session, mp_error *err) {
+  bool is_one = session->driver->server.tls_trust == MP_TRUST_CERTIFICATE;
+  unsigned faults = faults_of(session, err);
+  const char *host = session->address.host ? session->address.host : "localhost";
+  if (is_one && (faults & MARIADB_TLS_VERIFY_FINGERPRINT))
+    mp_fail(clear(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
+            "TLS/SSL error: the server's certificate is not the one of tls.fingerprint");
+  else if (is_one && (faults & MARIADB_TLS_VERIFY_PERIOD))
+    mp_fail(clear(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
+            "TLS/SSL error: the certificate of tls.fingerprint has expired, or is not yet valid");
+  else if (faults & MARIADB_TLS_VERIFY_HOST)
+    mp_fail(clear(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
+            "TLS/SSL error: the server's certificate is not for '%s'", host);
+  else
+    return false;
+  return true;
 }
 
 static mp_status explain_refusal(const mp_session *session, mp_error *err) {
@@ -212,16 +237,7 @@ static mp_status explain_refusal(const mp_session *session, mp_error *err) {
   if (strstr(err->message, "key values mismatch"))
     return mp_fail(clear(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
                    "tls.key: '%s' is not the key of '%s'", server->tls_key, server->tls_cert);
-  if (server->tls_trust == MP_TRUST_CERTIFICATE &&
-      was_refused_for(session->mysql, err, MARIADB_TLS_VERIFY_FINGERPRINT, "Fingerprint verification"))
-    return mp_fail(clear(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
-                   "TLS/SSL error: the server's certificate is not the one of tls.fingerprint");
-  if (was_refused_for(session->mysql, err, MARIADB_TLS_VERIFY_HOST,
-                      "Validation of SSL server certificate failed"))
-    return mp_fail(clear(err), MP_ERR_CONNECT, CR_SSL_CONNECTION_ERROR,
-                   "TLS/SSL error: the server's certificate is not for '%s'",
-                   session->address.host ? session->address.host : "localhost");
-  if (was_cut(err->message))
+  if (!blame_certificate(session, err) && was_cut(err->message))
     err->code = CR_SERVER_LOST;
   return MP_FAILED;
 }
