@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "call.h"
 #include "greeting.h"
@@ -153,8 +152,7 @@ static mp_status shake_hands(mp_session *session, int64_t deadline_ns, mp_error 
     return MP_FAILED;
   mp_status status = mp_call_begin(session, &handshake, after_connect, err);
   status = mp_call_run(session, status, deadline_ns, err);
-  if (key >= 0)
-    close(key);
+  mp_public_key_drop(session->mysql, key);
   return status;
 }
 

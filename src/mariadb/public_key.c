@@ -147,6 +147,14 @@ mp_status mp_public_key_set(MYSQL *mysql, const char *path, int *fd, mp_error *e
   return MP_DONE;
 }
 
+/* Nothing else frees the name that libmariadb has copied. */
+void mp_public_key_drop(MYSQL *mysql, int fd) {
+  if (fd < 0)
+    return;
+  mysql_optionsv(mysql, MYSQL_SERVER_PUBLIC_KEY, NULL);
+  close(fd);
+}
+
 /* A key that is too short for the password fails in libmariadb, one of another server there. */
 void mp_public_key_explain(const mp_server *server, mp_error *err) {
   size_t length = strlen(err->message);
