@@ -65,9 +65,9 @@ local function timed_out(result, err)
 end
 
 -- The statement is stopped, and the session serves the next.
-local function stops_one(pool, s)
+local function stops_one(pool, s, timeout)
   local id = assert(pool:value "SELECT CONNECTION_ID()")
-  timed_out(pool:query { "SELECT SLEEP(20) /* own */", timeout = 0.1 })
+  timed_out(pool:query { "SELECT SLEEP(20) /* own */", timeout = timeout or 0.1 })
   await_none(s, "own")
   assert.equal(id, assert(pool:value "SELECT CONNECTION_ID()"))
 end
@@ -89,6 +89,17 @@ describe("a statement that meets its time limit is stopped", function()
 
   it("over TLS, where the name is verified although the connection goes to an address", function()
     stops(new(a:tcp_options { max_size = 1, host = "127.1", tls = { ca = tls.ca } }), a)
+  end)
+
+  -- The second connection takes longer than a statement may take to stop before it is told once more.
+  it("over a long way", function()
+    local r <close> = relay.start { host = "127.0.0.1", port = a.port }
+    local pool = new(a:tcp_options { max_size = 1, port = r.port })
+    scheduler.run(function()
+      assert(pool:ping())
+      r:delay(100)
+      stops_one(pool, a, 1)
+    end)
   end)
 
   it("behind a balancer, where the second connection comes to the same server", function()

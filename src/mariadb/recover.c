@@ -57,9 +57,9 @@ static bool is_unfinished(const mp_session *session) {
 /* A KILL that came before the server had begun with the statement found nothing to stop. */
 static mp_status stop(mp_session *session, int64_t deadline_ns, mp_error *err) {
   do {
-    int64_t again_ns = mp_clock_ns() + kill_again_after_ns;
     if (kill_statement(session, deadline_ns, err) != MP_DONE)
       return MP_FAILED;
+    int64_t again_ns = mp_clock_ns() + kill_again_after_ns;
     if (read_the_rest(session, again_ns < deadline_ns ? again_ns : deadline_ns) == MP_DONE)
       return MP_DONE;
   } while (is_unfinished(session) && mp_clock_ns() < deadline_ns);
