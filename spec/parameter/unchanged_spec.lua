@@ -456,15 +456,22 @@ describe("text", function()
     end)
   end
 
-  it("mixes with other text under any collation", function()
-    each_session("utf8mb4_unicode_ci", function(conn)
-      for _, text in ipairs(texts) do
-        assert.equal(1, conn:value("SELECT 1 FROM DUAL WHERE ? = ? AND ? IN ('x', ?)", text, text, text, text))
-        assert.equal(text, conn:value("SELECT CASE WHEN 1 THEN ? ELSE 'x' END", text))
-        assert.equal(2, #assert(conn:query("SELECT ? AS a UNION ALL SELECT 'x'", text)))
-      end
+  for _, collation in ipairs { false, "utf8mb4_unicode_ci" } do
+    it("mixes with other text under " .. (collation or "the server's collation"), function()
+      each_session(collation or nil, function(conn)
+        assert(conn:query "CREATE TEMPORARY TABLE texts (a VARCHAR(20))")
+        for _, text in ipairs(texts) do
+          assert.equal(1, conn:value("SELECT 1 FROM DUAL WHERE ? = ? AND ? IN ('x', ?)", text, text, text, text))
+          assert.equal(text, conn:value("SELECT CASE WHEN 1 THEN ? ELSE 'x' END", text))
+          assert.equal(2, #assert(conn:query("SELECT ? AS a UNION ALL SELECT 'x'", text)))
+          assert(conn:query("INSERT INTO texts VALUES (?)", text))
+          local found = conn:value("SELECT COUNT(*) FROM texts WHERE a = ? AND a LIKE ? OR ? IN (a)", text, "%", text)
+          assert.is_true(found > 0)
+        end
+        assert(conn:query "DROP TEMPORARY TABLE texts")
+      end)
     end)
-  end)
+  end
 
   it("compares as its collation says", function()
     local binary = pools.new(s:options { collation = "utf8mb4_bin" })
