@@ -78,7 +78,7 @@ describe("mypool, built with one version of Connector/C", function()
     return folder
   end
 
-  local function options(connector)
+  local function options()
     local given = s:options {}
     return ("{ socket = %q, user = %q, password = %q, database = %q, max_size = 1 }"):format(
       given.socket,
@@ -96,7 +96,7 @@ describe("mypool, built with one version of Connector/C", function()
       local folder = build(built)
       assert.equal(2, #connectors)
       for _, connector in ipairs(connectors) do
-        local source = text:format("./" .. folder .. "/?.so;", options(connector))
+        local source = text:format("./" .. folder .. "/?.so;", options())
         local printed, ended_well = program(source, connector.environment, connector.before, 60)
         assert.is_true(ended_well, ("with %s: %s"):format(connector.version, printed))
         assert.is_truthy(printed:find(connector.version, 1, true), printed)

@@ -154,6 +154,13 @@ function relay:corrupt_here(way, offset, byte)
   return self:command("corrupt here", way, offset, ("%02x"):format(byte))
 end
 
+-- Of what the server says on the connections open now, the reply behind so many is left out ("drop"), comes twice
+-- ("double"), or has an OK behind it ("add"). Returns { connections = }. Nothing may be under way, and no statement may
+-- have several results.
+function relay:shift(how, replies)
+  return self:command("shift", how, replies)
+end
+
 -- Sends bytes to the client ("down") or server ("up") of all connections open now. Returns { connections = }.
 function relay:inject(way, bytes)
   return self:command("inject", way, hex(bytes))

@@ -520,6 +520,55 @@ describe("relay", function()
     end
   end)
 
+  describe("shift", function()
+    local function packet(number, body)
+      return ("<I3B"):pack(#body, number) .. body
+    end
+
+    local ok, eof, prepared = packet(1, "\0\0\0\2\0\0\0"), "\xFE\0\0\2\0", "\0\1\0\0\0\1\0\1\0\0\0\0"
+    local replies = {
+      ok,
+      packet(1, "\1") .. packet(2, "column") .. packet(3, eof) .. packet(4, "row") .. packet(5, eof),
+      packet(1, "\xFF an error"),
+      packet(1, prepared) .. packet(2, "parameter") .. packet(3, eof) .. packet(4, "column") .. packet(5, eof),
+      packet(1, "\1") .. packet(2, "column") .. packet(3, eof) .. packet(4, "\xFF an error"),
+      ok,
+    }
+    local becomes = {
+      drop = function()
+        return ""
+      end,
+      double = function(reply)
+        return reply .. reply
+      end,
+      add = function(reply)
+        return reply .. ok
+      end,
+    }
+
+    for how, becomes_of in pairs(becomes) do
+      it(("makes another stream of replies: %s"):format(how), function()
+        for place = 1, #replies do
+          local client, server = session()
+          assert.equal(1, r:shift(how, place - 1).connections)
+          local expected = {}
+          for i, reply in ipairs(replies) do
+            expected[i] = i == place and becomes_of(reply) or reply
+          end
+          local all = table.concat(expected)
+          for byte in table.concat(replies):gmatch "." do
+            server:xwrite(byte)
+          end
+          assert.equal(all, client:xread(#all))
+          server:xwrite "and so on"
+          assert.equal("and so on", client:xread(9))
+          client:close()
+          server:close()
+        end
+      end)
+    end
+  end)
+
   describe("replace", function()
     it("puts bytes in the place of what the server says next, and that only", function()
       local client, server = session()
@@ -763,6 +812,9 @@ describe("relay", function()
         "drop hold",
         "corrupt up 1 xyz",
         "corrupt here up 1",
+        "shift",
+        "shift drop",
+        "shift sideways 1",
         "replace",
         "inject down",
         "inject down 123",

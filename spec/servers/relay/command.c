@@ -196,6 +196,33 @@ static const char *command_corrupt(struct relay *r, char **words) {
   return NULL;
 }
 
+static bool read_shift(const char *word, enum shift *shift) {
+  static const char *const names[] = {[SHIFT_DROP] = "drop", [SHIFT_DOUBLE] = "double", [SHIFT_ADD] = "add"};
+  for (int i = SHIFT_DROP; i <= SHIFT_ADD; i++)
+    if (strcmp(word, names[i]) == 0) {
+      *shift = (enum shift)i;
+      return true;
+    }
+  return false;
+}
+
+/* The next byte that arrives must begin a packet. */
+static const char *command_shift(struct relay *r, char **words) {
+  enum shift shift;
+  uint64_t replies;
+  int count = 0;
+  if (!read_shift(words[0], &shift))
+    return "drop, double or add";
+  if (!read_number(words[1], &replies))
+    return not_a_number;
+  for (struct connection *c = r->open; c != NULL; c = c->next, count++) {
+    c->stream[DOWN].packets.shift = shift;
+    c->stream[DOWN].packets.left = replies;
+  }
+  tell_count(r, count);
+  return NULL;
+}
+
 static const char *command_inject(struct relay *r, char **words) {
   static struct bytes bytes;
   enum way way;
@@ -309,6 +336,7 @@ static const struct {
     {"release", command_release},     /* end of hold, and of cuts of kind hold */
     {"refuse", command_refuse},       /* on|off: close the listening socket */
     {"corrupt", command_corrupt},     /* [here] up|down OFFSET HEX */
+    {"shift", command_shift},         /* drop|double|add REPLIES */
     {"inject", command_inject},       /* up|down HEX */
     {"answer", command_answer},       /* HEX, or off */
     {"replace", command_replace},     /* HEX */

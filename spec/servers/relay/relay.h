@@ -6,7 +6,8 @@
      command.c     what each line does
      listener.c    accepting clients, reaching the server
      connection.c  one client and its session on the server
-     stream.c      one direction of a connection: delay, throttle, damage      */
+     stream.c      one direction of a connection: delay, throttle, damage
+     packets.c     a reply too few or too many                                 */
 #ifndef RELAY_H
 #define RELAY_H
 
@@ -63,8 +64,30 @@ struct bytes {
   unsigned char at[LINE_MAX_BYTES / 2];
 };
 
+/* What becomes of one reply of the server's. */
+enum shift {
+  SHIFT_NONE,
+  SHIFT_DROP,
+  SHIFT_DOUBLE,
+  SHIFT_ADD /* an OK behind it */
+};
+
+struct part {
+  unsigned char *bytes;
+  size_t size, room;
+};
+
+struct packets {
+  enum shift shift;
+  uint64_t left;        /* replies before that one */
+  struct part arriving; /* of a packet */
+  struct part reply;    /* as much of it as has arrived */
+  unsigned lists;       /* that it still has */
+};
+
 struct stream {
   struct peer *from, *to;
+  struct packets packets;
   struct faults faults;
   struct chunk *first, *last; /* read, not yet forwarded */
   size_t waiting;             /* bytes in these chunks */
@@ -175,7 +198,8 @@ void stream_init(struct stream *s, struct peer *from, struct peer *to, const str
 /* True if more may be read for it: its memory is bounded. */
 bool stream_has_room(const struct stream *s);
 
-/* Queues a copy of the bytes, to be forwarded at due_ns. */
+/* Queues a copy of the bytes, to be forwarded at due_ns; stream_enter, whatever packets.c would do. */
+void stream_enter(struct stream *s, const void *bytes, size_t size, int64_t due_ns);
 void stream_push(struct stream *s, const void *bytes, size_t size, int64_t due_ns);
 
 /* Makes at most one write. Returns how many bytes it forwarded, or -1 when the
@@ -189,5 +213,11 @@ int64_t stream_next_ns(const struct stream *s, const struct settings *settings);
 enum cut stream_verdict(const struct stream *s);
 
 void stream_free(struct stream *s);
+
+/* packets.c */
+
+/* Queues what becomes of the bytes while there is a reply to shift. Returns how many it has taken. */
+size_t packets_take(struct stream *s, const unsigned char *bytes, size_t size, int64_t due_ns);
+void packets_free(struct packets *p);
 
 #endif

@@ -82,7 +82,7 @@ static struct chunk *chunk_new(const void *bytes, size_t size, int64_t due_ns) {
   return c;
 }
 
-void stream_push(struct stream *s, const void *bytes, size_t size, int64_t due_ns) {
+void stream_enter(struct stream *s, const void *bytes, size_t size, int64_t due_ns) {
   struct chunk *c = chunk_new(bytes, size, due_ns);
   change_greeting(s, c);
   corrupt(s, c);
@@ -93,6 +93,12 @@ void stream_push(struct stream *s, const void *bytes, size_t size, int64_t due_n
   s->last = c;
   s->waiting += size;
   s->entered += size;
+}
+
+void stream_push(struct stream *s, const void *bytes, size_t size, int64_t due_ns) {
+  size_t taken = packets_take(s, bytes, size, due_ns);
+  if (taken < size)
+    stream_enter(s, (const unsigned char *)bytes + taken, size - taken, due_ns);
 }
 
 static void pop(struct stream *s) {
@@ -178,4 +184,5 @@ enum cut stream_verdict(const struct stream *s) {
 void stream_free(struct stream *s) {
   while (s->first != NULL)
     pop(s);
+  packets_free(&s->packets);
 }
