@@ -8,20 +8,6 @@ local s = fixture.shared_server()
 
 after_each(pools.close)
 
--- A loan that leaves something behind. Returns the connection's number.
-local function dirty(pool, sql)
-  local conn = assert(pool:checkout())
-  assert(conn:query(sql or "SET @who = 'me', time_zone = '+05:00'"))
-  local id = conn:id()
-  conn:release()
-  return id
-end
-
-local function sizes(pool)
-  local stats = pool:stats()
-  return { stats.size, stats.lent, stats.idle }
-end
-
 describe("audit", function()
   local events
 
@@ -95,7 +81,7 @@ describe("audit", function()
         "SELECT LAST_INSERT_ID(99)",
         "DO 1",
       } do
-        local now = dirty(pool, sql)
+        local now = pools.dirty(pool, sql)
         id = id or now
         assert.equal(id, now)
       end
@@ -119,8 +105,8 @@ describe("audit", function()
         { id, "@@time_zone", expected, "+05:00" },
         { details.id, details.what, details.expected, details.found }
       )
-      dirty(pool)
-      dirty(pool)
+      pools.dirty(pool)
+      pools.dirty(pool)
       assert.equal(1, #events)
       assert.equal(1, pool:stats().discarded)
       assert.equal(2, pool:stats().opened)
@@ -176,12 +162,13 @@ describe("audit", function()
     assert.not_equal("+05:00", (pool:value "SELECT @@time_zone"))
     assert.equal(2, #events)
     assert.not_equal(events[1][2].id, events[2][2].id)
-    assert.same({ 1, 0, 1 }, sizes(pool))
+    local stats = pool:stats()
+    assert.same({ 1, 0, 1 }, { stats.size, stats.lent, stats.idle })
   end)
 
   it("is no reason to lose a connection that died while it was idle", function()
     local pool = new_pool()
-    s:sql(("KILL CONNECTION %d"):format(dirty(pool)))
+    s:sql(("KILL CONNECTION %d"):format(pools.dirty(pool)))
     assert.equal(1, (pool:value "SELECT 1"))
     assert.same({}, events)
   end)

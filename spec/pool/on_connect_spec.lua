@@ -15,15 +15,6 @@ local function say_who(conn)
   assert(conn:query "SET @who = 'init'")
 end
 
--- A loan that leaves something behind. Returns the connection's number.
-local function dirty(pool, sql)
-  local conn = assert(pool:checkout())
-  assert(conn:query(sql or "SET @who = 'me', time_zone = '+05:00'"))
-  local id = conn:id()
-  conn:release()
-  return id
-end
-
 local function sizes(pool)
   local stats = pool:stats()
   return { stats.size, stats.lent, stats.idle }
@@ -57,7 +48,7 @@ describe("on_connect", function()
     one:release()
     two:release()
     for _ = 1, 5 do
-      dirty(pool)
+      pools.dirty(pool)
     end
     assert(pool:ping())
     assert.same(ids, calls)
@@ -126,7 +117,7 @@ describe("on_connect", function()
       end
       assert(conn:query("SET @who = ?", tostring((conn:value "SELECT 6 * 7"))))
     end)
-    local id = dirty(pool)
+    local id = pools.dirty(pool)
     local conn = assert(pool:checkout())
     assert.equal(id, conn:id())
     assert.equal("42", conn:value "SELECT @who")
@@ -135,7 +126,7 @@ describe("on_connect", function()
 
   it("that changes nothing is no use, and no harm", function()
     local pool = new_pool(function() end)
-    assert.equal(dirty(pool), dirty(pool))
+    assert.equal(pools.dirty(pool), pools.dirty(pool))
     assert.equal(1, #calls)
   end)
 
@@ -274,7 +265,7 @@ describe("on_connect", function()
 
   it("runs again for the session that replaces a dead one", function()
     local pool = new_pool(say_who)
-    local id = dirty(pool)
+    local id = pools.dirty(pool)
     s:sql(("KILL CONNECTION %d"):format(id))
     local conn = assert(pool:checkout())
     assert.not_equal(id, conn:id())

@@ -40,7 +40,8 @@ function fixture.shared_server()
   return stand_in(server.shared)
 end
 
--- A table of such a server, in the database app; it is empty before each spec.
+-- A table of such a server, in the database app; it is empty before each spec. Returns a function that tells what its
+-- first column holds: "1,2", or "NULL" where the table is empty.
 function fixture.table(s, name, columns)
   busted.setup(function()
     s:sql(("CREATE OR REPLACE TABLE app.%s (%s) ENGINE=InnoDB"):format(name, columns))
@@ -48,6 +49,10 @@ function fixture.table(s, name, columns)
   busted.before_each(function()
     s:sql("TRUNCATE app." .. name)
   end)
+  local column = columns:match "^%S+"
+  return function()
+    return s:sql(("SELECT GROUP_CONCAT(%s ORDER BY %s) FROM app.%s"):format(column, column, name))[1]
+  end
 end
 
 -- What start() returns, and its method stop ends.

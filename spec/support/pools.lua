@@ -20,6 +20,15 @@ function pools.lend(options)
   return pool, assert(pool:checkout())
 end
 
+-- A loan that leaves something behind. Returns the connection's number.
+function pools.dirty(pool, sql)
+  local conn = assert(pool:checkout())
+  assert(conn:query(sql or "SET @who = 'me', time_zone = '+05:00'"))
+  local id = conn:id()
+  conn:release()
+  return id
+end
+
 -- Borrows so many connections at a time, runs a statement on each that leaves something behind, or `sql`, and releases
 -- them. Returns their ids in the order in which they will be lent.
 function pools.fill(pool, count, sql)

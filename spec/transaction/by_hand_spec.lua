@@ -6,11 +6,7 @@ local must = require "spec.support.must"
 local pools = require "spec.support.pools"
 
 local s = fixture.shared_server()
-fixture.table(s, "moves", "id INT PRIMARY KEY")
-
-local function ids()
-  return s:sql "SELECT GROUP_CONCAT(id ORDER BY id) FROM app.moves"[1]
-end
+local ids = fixture.table(s, "moves", "id INT PRIMARY KEY")
 
 after_each(pools.close)
 
