@@ -164,8 +164,8 @@ local function put_matrix()
   local leaks = require "spec.matrix.leaks"
   print "\n## What the next borrower sees\n"
   print "Each row is a kind of state that a borrower left behind, as [isolation.md](isolation.md) explains it, over a"
-  print "unix socket, TCP and TLS. Clean, new connection: mypool has closed the session and opened another, unseen. n/a:"
-  print "the server does not have that kind of state.\n"
+  print "unix socket, TCP and TLS. Clean, new connection: mypool has closed the session and opened another, unseen."
+  print "n/a: the server does not have that kind of state.\n"
   put_heading "state"
   local leaked = {}
   leaks.each(function(row)
