@@ -54,8 +54,8 @@ struct mp_driver {
   /* While on, statements that succeed become part of the baseline: each reset repeats them. */
   void (*record)(mp_session *session, bool on);
 
-  /* Whether the session commits what a statement writes, as far as the caller has not said that it need not.
-     May be NULL. */
+  /* Fails unless the session commits what a statement writes, or the caller has said that it need not. May be
+     NULL. */
   mp_status (*check_baseline)(const mp_session *session, mp_error *err);
 
   /* Sends a statement, reads the first reply. `sql` stays until the operation ends. `last`: nothing will
@@ -105,7 +105,7 @@ struct mp_driver {
   /* Until when the statement that comes next may wait in place; 0: not at all. May be NULL. */
   void (*may_block_until)(mp_session *session, int64_t until_ns);
 
-  /* What to wait for after MP_WAIT. */
+  /* The fd to wait for after MP_WAIT. */
   int (*wait_fd)(mp_session *session);
 
   /* Makes that fd readable until the next step, for whoever waits for open or recover. */

@@ -4,14 +4,14 @@
 
 #include "mypool.h"
 
-/* Where a server is. */
+/* The address of a server. */
 typedef struct mp_address {
   const char *host;   /* name or address; not with socket */
   unsigned port;      /* 1 to 65535 */
   const char *socket; /* path of a unix socket, or NULL */
 } mp_address;
 
-/* What proves to a client who speaks TLS with it. */
+/* The proof of who a server is, for a client that speaks TLS with it. */
 typedef enum mp_trust {
   MP_TRUST_ANYBODY,    /* nothing is asked for */
   MP_TRUST_AUTHORITY,  /* a certificate that an authority of tls_ca has signed, for whatever name */

@@ -67,7 +67,7 @@ void mp_pool_evict(mp_pool *pool);
 
 void mp_pool_stats(const mp_pool *pool, mp_stats *stats);
 
-/* What happened since it was last asked, as a set of bits. */
+/* Events since they were last asked for, as a set of bits. */
 enum {
   MP_EVENT_RESET_REFUSED = 1, /* the server knows no reset: sessions are closed instead */
   MP_EVENT_RESET_FAILING = 2, /* several in a row, for other reasons */
@@ -128,8 +128,8 @@ typedef struct mp_query_options {
   bool idempotent;    /* the caller says that running it twice does no harm */
   bool asked;         /* it falls under the deadline of the mp_loan_ask before it */
   bool last;          /* nothing but the release follows: its reset may be sent with the statement */
-  /* What its parameters were written by: it may not move to a session that is in another. NULL: it has none.
-   */
+  /* The mode by which its parameters were written: it may not move to a session that is in another. NULL: it
+     has none. */
   const mp_sql_mode *mode;
 } mp_query_options;
 
@@ -160,7 +160,7 @@ mp_status mp_loan_execute(mp_loan *loan, uint64_t statement, const mp_value *val
 /* Ends a prepared statement before its loan ends. One that is gone already is fine. */
 void mp_loan_close_prepared(mp_loan *loan, uint64_t statement);
 
-/* Whether mp_loan_fetch would give a row at once. False when it is not sure. */
+/* True when mp_loan_fetch would give a row at once; false when that is not sure. */
 bool mp_loan_has_row(const mp_loan *loan);
 
 /* Reads the next row into *row, which must stay until the operation ends. MP_WAIT may also mean that it is
@@ -215,41 +215,40 @@ bool mp_loan_is_queued(const mp_loan *loan); /* waits in line for what others ho
    does not tell of transactions. Of one that is watched already: that number. */
 uint64_t mp_loan_watch(mp_loan *loan);
 
-/* Whether the transaction of this number is still the session's own: a reset, and ROLLBACK, end it. executed
-   is not MP_EXECUTED_NO where it may have been committed before. MP_DONE when the session is lost: whatever
-   is tried next tells that. 0: whether none is watched. */
+/* MP_DONE while the transaction of this number is the session's own: a reset, and ROLLBACK, end it. executed
+   is not MP_EXECUTED_NO where it may have been committed before. MP_DONE, too, when the session is lost:
+   whatever is tried next tells that. 0: fails when one is watched. */
 mp_status mp_loan_check_watched(const mp_loan *loan, uint64_t transaction, mp_error *err);
 
 /* Before it is ended. MP_FAILED when it had ended before, undone or (executed is not MP_EXECUTED_NO) perhaps
    committed; until ROLLBACK all else is refused then. MP_DONE when the session is lost, as above. */
 mp_status mp_loan_unwatch(mp_loan *loan, mp_error *err);
 
-/* Whether a transaction in which the server said this may be run anew, all of it: what it did is undone, or
+/* True when a transaction in which the server said this may be run anew, all of it: what it did is undone, or
    will be by ROLLBACK. `elsewhere`: on a connection to another server. */
 bool mp_transaction_may_run_again(unsigned code, bool elsewhere);
 
-/* What should have been rolled back was not: from now on all but ROLLBACK is refused. */
+/* Something that should have been rolled back was not: from now on all but ROLLBACK is refused. */
 void mp_loan_spoil(mp_loan *loan);
 
-/* Whether the session will be closed at its release because its server may not write. */
+/* True when the session will be closed at its release because its server may not write. */
 bool mp_loan_is_retiring(const mp_loan *loan);
 
 /* The driver's clock. The loan keeps it running: who made the pool may have let go of that. */
 int64_t mp_loan_now(const mp_loan *loan);
 
-/* Which of the pool's max_size slots its session has, counted from 0; -1 when it is lost. */
+/* The number of its session's slot, counted from 0; -1 when the session is lost. */
 int mp_loan_slot(const mp_loan *loan);
 
-/* Whether the session is new: with config.hooked the caller then runs what belongs to its
-   baseline, between mp_loan_record(loan, true) and (loan, false). The statements between are
-   sent again with each reset. */
+/* True when the session is new: with config.hooked the caller then runs what belongs to its baseline, between
+   mp_loan_record(loan, true) and (loan, false). The statements between are sent again with each reset. */
 bool mp_loan_is_fresh(const mp_loan *loan);
 void mp_loan_record(mp_loan *loan, bool on);
 
-/* Whether the session is such that what a statement writes stays: else MP_FAILED, of kind CONNECT. */
+/* MP_DONE when the session is such that what a statement writes stays; else MP_FAILED, of kind CONNECT. */
 mp_status mp_loan_check_baseline(const mp_loan *loan, mp_error *err);
 
-/* Of the reply just read. */
+/* Tell of the reply that was just read. */
 void mp_loan_summary(const mp_loan *loan, mp_summary *summary);
 mp_column mp_loan_column(const mp_loan *loan, unsigned index);
 

@@ -29,10 +29,10 @@ typedef enum mp_kind {
   MP_ERR_PROTOCOL   /* client and server are out of step, or a limit of the client */
 } mp_kind;
 
-/* Whether a failed statement may have taken effect on the server. */
+/* The effect of a failed statement on the server: none; there may be one; there is one. */
 typedef enum mp_executed { MP_EXECUTED_NO, MP_EXECUTED_UNKNOWN, MP_EXECUTED_YES } mp_executed;
 
-/* Where in its course an operation failed; the retry table decides by it. */
+/* The point of its course at which an operation failed; the retry table decides by it. */
 typedef enum mp_phase {
   MP_PHASE_CONNECT, /* opening a session */
   MP_PHASE_RESET,   /* reading the replies of a reset */
@@ -109,7 +109,7 @@ static inline void mp_error_clear(mp_error *err) {
   err->message[0] = '\0';
 }
 
-/* What a resumable operation waits for. `fd` stays open as long as its pool. */
+/* The event that a resumable operation waits for. `fd` stays open as long as its pool. */
 typedef struct mp_wait {
   int fd;           /* step again when it is readable */
   int64_t until_ns; /* ... or at this time; MP_NEVER for no limit */

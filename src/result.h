@@ -1,11 +1,10 @@
-/* What statements return, and take: types, columns, rows, values; and how a session reads SQL text. */
+/* Types, columns, rows and values: what statements return, and take; and how a session reads SQL text. */
 #ifndef MYPOOL_RESULT_H
 #define MYPOOL_RESULT_H
 
 #include "outcome.h"
 
-/* They belong to the session and hold until its next operation, or the end of
-   the loan. */
+/* Results of a session belong to it, and hold until its next operation, or the end of the loan. */
 
 typedef enum mp_type {
   MP_TYPE_STRING,   /* text, bytes, DECIMAL, dates, times, JSON: as the server wrote it */
@@ -15,7 +14,7 @@ typedef enum mp_type {
   MP_TYPE_BIT       /* BIT(n): big-endian bytes */
 } mp_type;
 
-/* What SQL calls it. */
+/* A type by its name in SQL. */
 typedef enum mp_sql_type {
   MP_SQL_NULL,
   MP_SQL_TINYINT,
@@ -55,7 +54,7 @@ typedef struct mp_column {
   mp_sql_type sql_type;
 } mp_column;
 
-/* What a statement said about itself. */
+/* The words of a statement about itself. */
 typedef struct mp_summary {
   unsigned columns;       /* 0 for a statement without rows */
   uint64_t affected_rows; /* MySQL manual, mysql_affected_rows() */
@@ -115,7 +114,7 @@ typedef struct mp_reading {
   mp_charset charset;
 } mp_reading;
 
-/* What is known of the way in which a session reads SQL text. */
+/* The way in which a session reads SQL text, as far as it is known. */
 typedef struct mp_sql_mode {
   mp_reading reading;                              /* right in what is known */
   bool escapes_known, quotes_known, charset_known; /* no_backslash_escapes, ansi_quotes, charset */

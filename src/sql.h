@@ -1,5 +1,5 @@
-/* SQL as text, without a session: a growing buffer, the scanner of placeholders, literals, numbers. No I/O.
- */
+/* SQL as text, without a session: a growing buffer, the scanner of placeholders, literals, numbers. No
+   I/O. */
 #ifndef MYPOOL_SQL_H
 #define MYPOOL_SQL_H
 
@@ -35,21 +35,21 @@ void mp_scanner_init(mp_scanner *scanner, const char *sql, size_t length, mp_rea
 /* The next `?` outside of quotes, comments and quoted names; NULL after the last. */
 const char *mp_scanner_next(mp_scanner *scanner);
 
-/* Whether the placeholder just found has its place where SQL takes digits and nothing else, as behind LIMIT.
-   Reads the text before it once more. */
+/* The placeholder just found stands where SQL takes digits and nothing else, as behind LIMIT. Reads the text
+   before it once more. */
 bool mp_scanner_needs_whole(const mp_scanner *found);
 
-/* Whether the statement takes a lock that lasts as long as its session: LOCK TABLES, FLUSH … WITH READ LOCK,
+/* The statement takes a lock that lasts as long as its session: LOCK TABLES, FLUSH … WITH READ LOCK,
    GET_LOCK() and their like. */
 bool mp_sql_is_locking(const char *sql, size_t length, mp_reading reading);
 
 /* The same at a glance: false for nearly all that take none. */
 bool mp_sql_may_lock(const char *sql, size_t length);
 
-/* Whether it only reads, by its first word: not so for one that is not known. */
+/* The statement only reads, by its first word: not so where that is not known. */
 bool mp_sql_is_read_only(const char *sql, size_t length, mp_reading reading);
 
-/* Whether the placeholders are the same ones by every reading that the mode leaves open. */
+/* The placeholders are the same ones by every reading that the mode leaves open. */
 bool mp_sql_is_certain(const char *sql, size_t length, const mp_sql_mode *mode);
 
 /* ---- the scanner for other marks than placeholders ---- */
@@ -73,7 +73,7 @@ static inline char mp_sql_capital(char c) {
   return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
 }
 
-/* Whether the text, of that length, is this word, in capitals or not. */
+/* The text, of that length, is this word, in capitals or not. */
 static inline bool mp_sql_is_word(const char *text, const char *word, size_t length) {
   for (size_t i = 0; i < length; i++)
     if (mp_sql_capital(text[i]) != mp_sql_capital(word[i]))
@@ -81,7 +81,7 @@ static inline bool mp_sql_is_word(const char *text, const char *word, size_t len
   return true;
 }
 
-/* What a statement leaves behind when it fails, and what it does to a transaction when it does not. */
+/* The traces that a statement leaves when it fails, and its effect on a transaction when it does not. */
 typedef enum mp_sql_effect {
   MP_EFFECT_PARTIAL, /* a part of it may stay, and it may end a transaction: CALL, DDL, compound statements */
   MP_EFFECT_WHOLE,   /* the server undoes all of it */
@@ -90,14 +90,14 @@ typedef enum mp_sql_effect {
 } mp_sql_effect;
 mp_sql_effect mp_sql_effect_of(const char *sql, size_t length);
 
-/* Whether it may choose another character set for its session, to judge by its text; it may do so without
+/* The statement may choose another character set for its session, to judge by its text; it may do so without
    naming it where it executes another text. `effect`: its own. Routines do it for themselves alone. */
 bool mp_sql_may_set_charset(const char *sql, size_t length, mp_sql_effect effect);
 
-/* Whether another command may be sent behind the statement before the answer to it has come, which it is then
-   the last to be asked for: it reads or writes rows, outside of a transaction, or ends the one that it is in.
-   Not what may ask the client for more, as LOAD DATA does, nor what may change the way in which the server
-   reads. */
+/* Another command may be sent behind the statement before the answer to it has come, which it is then the
+   last to be asked for: it reads or writes rows, outside of a transaction, or ends the one that it is in. Not
+   one that may ask the client for more, as LOAD DATA does, nor one that may change the way in which the
+   server reads. */
 bool mp_sql_may_be_followed(const char *sql, size_t length, bool in_transaction);
 
 /* Copies the first word in capitals, as much of it as there is room for, and a NUL byte. */
@@ -121,13 +121,13 @@ size_t mp_write_float(char text[MP_FLOAT_ROOM], double value);
 double mp_round_decimals(double value, unsigned decimals);
 double mp_round_digits(double value, unsigned digits);
 
-/* Whether the bytes are UTF-8. */
+/* The bytes are UTF-8. */
 bool mp_is_text(const char *bytes, size_t length);
 
-/* Whether a session of that charset has all its characters. */
+/* A session of that charset has all characters of the text. */
 bool mp_text_is_in_charset(const char *bytes, size_t length, const mp_sql_mode *mode);
 
-/* Whether the session must be asked for its character set before it is sent this text. */
+/* The session must be asked for its character set before it is sent this text. */
 bool mp_text_is_in_doubt(const char *bytes, size_t length, const mp_sql_mode *mode);
 
 /* Append one value. Right under every sql_mode and, for a session whose charset is
@@ -143,7 +143,7 @@ void mp_encode_binary(mp_buffer *out, const char *bytes, size_t length);
    byte, longer than 64 characters of UTF-8, not UTF-8, or not
    ASCII while the session's charset is not UTF-8. */
 bool mp_encode_identifier(mp_buffer *out, const char *bytes, size_t length, const mp_sql_mode *mode);
-/* Whether a name that was appended ends where it should by every reading that the mode leaves open. */
+/* A name that was appended ends where it should by every reading that the mode leaves open. */
 bool mp_identifier_is_clear(const char *quoted, size_t length, const mp_sql_mode *mode);
 
 #endif

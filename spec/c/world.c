@@ -50,8 +50,8 @@ static void check_stats(void) {
   expect_equal(s.opened - s.closed, s.idle + s.lent + s.recovering);
 }
 
-/* Those that wait are woken when the pool is closed. While the server is down the first knows when to look.
- */
+/* Those that wait are woken when the pool is closed. While the server is down the first knows when to
+   look. */
 static void check_waiting(void) {
   const mp_loan *first = pool->queue.first;
   for (const mp_loan *loan = first; pool->closed && loan; loan = loan->turn.next)

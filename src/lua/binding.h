@@ -17,8 +17,8 @@ enum {
   POOL_VALUES = POOL_SPARES
 };
 
-/* What the userdata of a class begin with: the class; for state_end.c what ends it, and a link in the list of
-   all that the state holds. */
+/* The beginning of each userdata of ours: its class; for state_end.c the function that ends it, and a link in
+   the list of all that the state holds. */
 typedef struct leftover {
   const char *class;
   void (*end)(lua_State *L, struct leftover *self);
@@ -29,7 +29,7 @@ typedef struct leftovers {
   leftover *connections, *pools;
 } leftovers;
 
-/* What a handle leaves to the next one: all its buffers. */
+/* The buffers that a handle leaves to the next one, and how many handles leave theirs. */
 enum { SPARE_BUFFERS = 5, MOST_SPARES = 8 };
 typedef struct spare {
   mp_buffer buffers[SPARE_BUFFERS];
@@ -132,7 +132,7 @@ typedef struct result_form {
   uint64_t max_bytes; /* of all results of the statement; 0: unlimited */
 } result_form;
 
-/* What comes back for it. */
+/* The results of that statement. */
 struct result {
   result_form form;
   int finished;     /* so many results of the statement were read */

@@ -7,7 +7,8 @@
 #include "guard.h"
 #include "scrub.h"
 
-/* What ran since the call began, metamethods or hooks, may have used the pool in coroutines that are gone. */
+/* Metamethods or hooks that ran since the call began may have used the pool in coroutines that are gone by
+   now: so L is noted anew. */
 void call_begin(lua_State *L, connection *conn, activity what) {
   conn->pool->L = conn->call.user = L;
   conn->call.in_hand = true;

@@ -5,7 +5,7 @@
 
 #ifdef LUA_GCISRUNNING
 
-/* Where the result begins the earlier ones are charged. */
+/* The memory of earlier results is charged to the collector when another one begins. */
 int collector_stop(lua_State *L, pool_data *pool, bool begins) {
   if (begins && pool->uncharged_kb > 0) {
     lua_gc(L, LUA_GCSTEP, pool->uncharged_kb);

@@ -29,7 +29,8 @@ static void end_unfinished(lua_State *L, connection *conn, const char *function)
   conn->activity = IDLE;
 }
 
-/* Where memory ran out the mark was left behind: while a finalizer runs the collector does not. */
+/* An error for want of memory leaves in_hand set. Then the collector runs, which it does not while it runs a
+   finalizer: so the two can be told apart. */
 static bool is_in_hand(lua_State *L, connection *conn) {
 #ifdef LUA_GCISRUNNING
   if (conn->call.in_hand && lua_gc(L, LUA_GCISRUNNING, 0) == 1)
@@ -74,8 +75,8 @@ static void report_what_was_left_open(lua_State *L, connection *conn) {
   lua_pop(L, 1);
 }
 
-/* Loans of the pool that are out for too long, or have ended in a transaction. May call the user's on_event.
- */
+/* Loans of the pool that are out for too long, or have ended in a transaction. May call the user's
+   on_event. */
 void connection_report(lua_State *L, connection *conn) {
   mp_holder overdue;
   report_what_was_left_open(L, conn);

@@ -1,4 +1,4 @@
-/* What ends an operation whose coroutine is closed while it waits: the Lua side holds the guard of its
+/* A guard ends an operation whose coroutine is closed while it waits: the Lua side holds the guard of its
    connection in a <close> variable meanwhile. It does nothing once the operation has come to its end. */
 #include "guard.h"
 

@@ -23,8 +23,8 @@ static bool may_write(lua_State *L, const connection *conn, int index) {
   return !mp_sql_is_read_only(sql, length, mp_loan_sql_mode(conn->loan).reading);
 }
 
-/* Where autocommit is off each statement leaves a transaction open: it matters when something was written.
-   One that was open before is of somebody's doing who has said that sessions stay as they are. */
+/* While autocommit is off each statement leaves a transaction open: that matters when something was written.
+   A transaction that was open before is the doing of somebody who has said that sessions stay as they are. */
 void once_begin(lua_State *L, connection *conn, const char *function, int index) {
   check_locks(L, conn, function, index);
   bool matters =

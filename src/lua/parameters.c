@@ -200,7 +200,8 @@ static void check_count(lua_State *L, int wanted, int given) {
     raise(L, "wrong number of parameters (the statement has %d, got %d)", wanted, given);
 }
 
-/* What the session has just told did not help, or may be otherwise when a reset repeats the statement. */
+/* Raises when the session has been asked already: the answer did not help, or may be another one when a reset
+   repeats the statement. */
 static void check_may_ask(lua_State *L, const mp_sql_mode *mode) {
   if (mode->asked)
     raise(L, "bad argument 'sql' (what is quoted in it cannot be told for sure: write a quote within quotes "

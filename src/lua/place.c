@@ -1,4 +1,4 @@
-/* Where in the user's program a call comes from, and errors raised there. */
+/* Finds the line of the user's program that a call comes from, and raises errors there. */
 #include "place.h"
 
 #include <stdarg.h>

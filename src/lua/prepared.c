@@ -36,7 +36,7 @@ static int core_prepare(lua_State *L) {
   return after_call(L, conn, status, &wait, &err);
 }
 
-/* Where a value stands, for messages: the row is 0 outside of execute_many. */
+/* The position of a value, for messages: the row is 0 outside of execute_many. */
 typedef struct position {
   int row, parameter;
 } position;

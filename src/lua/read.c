@@ -24,7 +24,7 @@ static bool add_row(lua_State *L, connection *conn, const mp_row *row, int resul
   return conn->result.rejected != MALFORMED;
 }
 
-/* What reading the rows of a result needs. Their table stands at `result`, behind it what
+/* The reading of a result's rows, which are added to the table at the index `result`; behind it stands what
    row_push_names pushes. */
 typedef struct reading {
   connection *conn;
@@ -76,7 +76,8 @@ static void read_all(lua_State *L, int self, reading *from, int result) {
 
 #endif
 
-/* What these throw away is garbage at once, and may be many times the rows: the collector must go on. */
+/* A converter throws away its argument, which is garbage at once: that may be many times the rows, so the
+   collector must go on. */
 static bool has_converters(lua_State *L, const connection *conn, int result) {
   bool found = false;
   for (int i = 0; conn->result.form.converting && !found && i < (int)conn->result.columns; i++)

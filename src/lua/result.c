@@ -51,7 +51,7 @@ static void keep_names(lua_State *L, int self, connection *conn) {
 
 /* ---- what belongs to a result ---- */
 
-/* What the function of a metatable holds. */
+/* The upvalues of result_index, the __index of a metatable. */
 enum { NAMES = 1, COLUMN_COUNT, WARNING_COUNT, AFFECTED_ROWS, INSERT_ID, INFO, HELD = INFO };
 
 /* An array of its own for whoever asks: from the names, or from the types behind them. */
@@ -113,7 +113,7 @@ static void push_metatable(lua_State *L, const mp_summary *summary) {
   lua_setfield(L, -2, "__index");
 }
 
-/* Of rows without warnings there is nothing to tell but their columns: such results share it. */
+/* Rows without warnings have nothing to tell but their columns: such results share a metatable. */
 static void push_shared_metatable(lua_State *L, const mp_summary *summary) {
   int names = lua_gettop(L), last = 2 * (int)summary->columns + 1;
   lua_rawgeti(L, names, last);
@@ -127,7 +127,8 @@ static void push_shared_metatable(lua_State *L, const mp_summary *summary) {
   lua_replace(L, names);
 }
 
-/* It goes into the metatable of the result on top of the stack, so that a JSON encoder sees an array. */
+/* The summary goes into the metatable of the result on top of the stack, so that a JSON encoder sees an
+   array. */
 static void attach_summary(lua_State *L, int self, connection *conn, const mp_summary *summary) {
   lua_getiuservalue(L, self, CONNECTION_NAMES);
   if (summary->columns > 0 && summary->warning_count == 0)

@@ -8,7 +8,7 @@ static inline column_type *column_types(const connection *conn) {
   return (column_type *)(void *)conn->result.described.data;
 }
 
-/* Whether the last fetch gave a row: else it has found the end of the result. */
+/* True when the last fetch gave a row: else it has found the end of the result. */
 static inline bool result_has_row(const connection *conn) {
   return conn->result.row.cells || conn->result.row.values;
 }

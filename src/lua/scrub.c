@@ -161,7 +161,7 @@ static bool is_word_char(char c) {
   return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
 }
 
-/* What is short may be a word of the server's own, unless it stands in quotes. */
+/* A short value may be a word of the server's own, unless it stands in quotes. */
 static bool is_alone(const char *text, const char *at, size_t length) {
   char before = at > text ? at[-1] : ' ', after = at[length];
   if (length < 4)

@@ -1,6 +1,6 @@
-/* What a handle leaves to the next one of its pool: its buffers and the names of its columns, which most
-   loans would else make anew for the statement that all of them run (a fifth of such a loan's instructions).
-   The handle itself keeps nothing of it. */
+/* A handle leaves to the next one of its pool its buffers and the names of its columns, which most loans
+   would else make anew for the statement that all of them run (a fifth of such a loan's instructions). The
+   handle itself keeps nothing of it. */
 #include "spare.h"
 
 #include "scrub.h"

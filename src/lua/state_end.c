@@ -1,6 +1,6 @@
-/* What the end of a Lua state leaves behind. Finalizers run in the reverse order of their making then, and
-   what is made while they run gets none. Such connections and pools are ended by the last finalizer of ours,
-   that of an object which was made before them all. */
+/* Connections and pools that the end of a Lua state leaves behind. Finalizers run in the reverse order of
+   their making then, and what is made while they run gets none. Such connections and pools are ended by the
+   last finalizer of ours, that of an object which was made before them all. */
 #include "state_end.h"
 
 /* By this address the registry keeps that object. */

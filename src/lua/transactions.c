@@ -1,12 +1,12 @@
-/* What the Lua side must know of the transaction that a connection is in. Nothing here talks to the server.
- */
+/* Tells the Lua side of the transaction that a connection is in. Nothing here talks to the server. */
 #include "transactions.h"
 
 #include "class.h"
 #include "error.h"
 #include "pool.h"
 
-/* What a method of the connection refuses, it refuses by itself: nothing is raised here. */
+/* Nothing is raised here for a connection that is none, or none any more: its methods raise that by
+   themselves. */
 static connection *of_loan(lua_State *L) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
   return conn && conn->loan ? conn : NULL;
@@ -20,8 +20,8 @@ static int answer(lua_State *L, mp_status status, const mp_error *err) {
   return 1;
 }
 
-/* watch(connection): the number of the transaction that it is in, which only a helper is to end from now on.
- */
+/* watch(connection): the number of the transaction that it is in, which only a helper is to end from now
+   on. */
 static int core_watch(lua_State *L) {
   connection *conn = of_loan(L);
   lua_pushinteger(L, conn ? (lua_Integer)mp_loan_watch(conn->loan) : 0);

@@ -163,7 +163,7 @@ static bool wait_for_news(const race *r) {
   return fds[0].revents == 0 && mp_clock_ns() < r->deadline_ns;
 }
 
-/* Who failed makes room for the next at once. */
+/* An address that failed makes room for the next at once. */
 static void after_step(race *r, size_t index, mp_status status) {
   mp_session *attempt = r->running[index];
   r->running[index] = r->running[--r->count];

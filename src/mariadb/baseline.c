@@ -30,9 +30,9 @@
   "(SELECT VARIABLE_VALUE = 'ON' FROM information_schema.GLOBAL_VARIABLES "                                  \
   "WHERE VARIABLE_NAME = 'INNODB_ROLLBACK_ON_TIMEOUT'), "
 
-/* Of a UUID the part behind the time: a server draws a part of it at its start, and that tells two apart
-   which have all else in common, and one from what it was before a restart. The name of the server came late
-   to MariaDB. */
+/* The part of a UUID behind the time: a server draws a part of it at its start, so it tells apart two servers
+   that have all else in common, and one server from what it was before a restart. The name of the server came
+   late to MariaDB. */
 #define UNNAMED "CONCAT_WS(' ', @@hostname, @@port, @@server_id, SUBSTR(UUID(), 20)"
 #define IDENTITY_OF_MARIADB UNNAMED ", @@server_uid)"
 #define IDENTITY_OF_MYSQL UNNAMED ", @@server_uuid)"
@@ -55,7 +55,7 @@ enum {
   IDENTITY_OF_SERVER
 };
 
-/* What a session is asked, `old` where its server does not know a variable. */
+/* The text of a question to a session; `old`: its server does not know a variable. */
 typedef const char *question(const mp_session *session, bool old);
 
 static const char *identity(const mp_session *session, bool old) {

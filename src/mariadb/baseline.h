@@ -6,7 +6,7 @@
 
 mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error *err);
 
-/* What init SQL may have changed since. */
+/* The same for the part of the state that init SQL may have changed since. */
 mp_status mp_baseline_record_state(mp_session *session, int64_t deadline_ns, mp_error *err);
 
 /* Fails when each call that a session is lent for alone would be undone at its end. */

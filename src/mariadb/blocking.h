@@ -10,8 +10,8 @@ mp_status mp_run(mp_session *session, const char *sql, int64_t deadline_ns, mp_e
 mp_status mp_run_row(mp_session *session, const char *sql, int64_t deadline_ns, mp_error *err);
 mp_status mp_run_fetch(mp_session *session, int64_t deadline_ns, mp_error *err); /* the next row */
 
-/* The row that is being fetched is of no more use to its caller, who may free the memory that he gave for it.
- */
+/* The row that is being fetched is of no more use to its caller, who may free the memory that he gave for
+   it. */
 void mp_run_take_row(mp_session *session);
 
 /* Reads the current result to its end, and all that follow it. */

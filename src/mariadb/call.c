@@ -176,16 +176,15 @@ mp_status mp_call_run(mp_session *session, mp_status status, int64_t deadline_ns
 
 /* ---- what has been read ahead ---- */
 
-/* What libmariadb has read ahead and nobody has asked for yet. Once a send has failed there is no connection
-   any more, and of one that has no reply, such as the end of a prepared statement, nobody was told. */
+/* Once a send has failed there is no connection any more, and where that send had no reply, as the end of a
+   prepared statement has none, nobody was told. */
 bool mp_call_has_cached(const mp_session *session) {
   const MARIADB_PVIO *pvio = session->mysql->net.pvio;
   return pvio && pvio->cache && pvio->cache_pos < pvio->cache + pvio->cache_size;
 }
 
-/* Whether libmariadb holds the whole of the packet that it reads next: then a call cannot block. A
-   packet is three bytes of length, one of a number, and so many more (MariaDB knowledge base,
-   "Protocol Overview"). */
+/* A packet is three bytes of length, one of a number, and so many more (MariaDB knowledge base, "Protocol
+   Overview"). */
 bool mp_call_has_packet(const mp_session *session) {
   const MARIADB_PVIO *pvio = session->mysql->net.pvio;
   if (!pvio || !pvio->cache || !pvio->cache_pos || session->mysql->net.compress)
@@ -280,7 +279,7 @@ void mp_call_may_block_until(mp_session *session, int64_t until_ns) {
 
 /* ---- failing ---- */
 
-/* What a child process reads from a socket that it shares with its parent is lost to the parent. */
+/* A byte that a child process reads from a socket that it shares with its parent is lost to the parent. */
 bool mp_call_is_foreign(const mp_session *session) {
   return session->fork_generation != mp_fork_generation();
 }

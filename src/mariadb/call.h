@@ -8,7 +8,7 @@
 
 typedef mp_status mp_call_after(mp_session *session, mp_error *err);
 
-/* Those of the text protocol; a send is of session->text. */
+/* The calls of the text protocol; a send is of session->text. */
 extern const mp_call_kind mp_call_send, mp_call_reply, mp_call_row, mp_call_next_result, mp_call_ping;
 
 /* Names the call that is to be made next, once one of the events has come, 0: at once. Returns MP_WAIT. */
@@ -56,11 +56,12 @@ bool mp_call_wait_here(mp_session *session, int64_t deadline_ns); /* see driver.
 /* Brings what returned `status` to its end without leaving. */
 mp_status mp_call_run(mp_session *session, mp_status status, int64_t deadline_ns, mp_error *err);
 
-/* For loops over what the server sends without end: fails when time is up, or the session no longer wanted.
- */
+/* For loops over what the server sends without end: fails when time is up, or the session no longer
+   wanted. */
 mp_status mp_call_look(mp_session *session, int64_t deadline_ns, mp_error *err);
 
-/* What libmariadb has read ahead and nobody has asked for yet: anything, a whole packet, a whole row. */
+/* Bytes that libmariadb has read ahead and nobody has asked for yet: any; a whole packet, so that a call that
+   reads one cannot block; a whole row. */
 bool mp_call_has_cached(const mp_session *session);
 bool mp_call_has_packet(const mp_session *session);
 bool mp_call_has_row(const mp_session *session);
@@ -79,7 +80,7 @@ static inline void mp_call_expect_answer(mp_session *session) {
   session->call.answer_pending = true;
 }
 
-/* Whether the connection belongs to the parent process: then nothing may be read or written. */
+/* The connection belongs to the parent process: nothing may be read or written. */
 bool mp_call_is_foreign(const mp_session *session);
 mp_status mp_call_fail_foreign(mp_phase phase, mp_error *err);
 

@@ -1,6 +1,6 @@
-/* What is believed of the session's character set, by what the server has told: at the baseline, when it was
-   asked, and with the reply to a SET that names it. In between it is in doubt after each statement that may
-   have chosen another one. */
+/* The session's character set, as the server has told it: at the baseline, when it was asked, and with the
+   reply to a SET that names it. In between it is in doubt after each statement that may have chosen another
+   one. */
 #include "charset.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@ charset_belief mp_charset_of(const char *client, const char *connection) {
                           .utf8mb4 = is_utf8mb4(client) && is_utf8mb4(connection)};
 }
 
-/* What is more than one statement has several replies, or none that tells. */
+/* A text of more than one statement has several replies, or none that tells. */
 void mp_charset_before_statement(mp_session *session, mp_sql_effect effect, bool may_set_charset) {
   session->mode.charset.in_doubt |= may_set_charset;
   session->mode.charset_awaited = may_set_charset && effect == MP_EFFECT_WHOLE;

@@ -1,5 +1,6 @@
-/* Whether the session takes UTF-8 for what it is. libmariadb's own idea of the character set is not used: it
-   knows some by another name than the server does, and is told of a change by some statements only. */
+/* Tells whether the session takes UTF-8 for what it is. libmariadb's own idea of the character set is not
+   used: it knows some by another name than the server does, and is told of a change by some statements
+   only. */
 #ifndef MYPOOL_MARIADB_CHARSET_H
 #define MYPOOL_MARIADB_CHARSET_H
 

@@ -49,7 +49,7 @@ static void drop(mp_closing *closing) {
   closing->fd = -1;
 }
 
-/* Those whose place nobody took for a while. */
+/* Connections that ended a while ago, and that no new one has waited for. */
 static void drop_old(mariadb_driver *driver) {
   while (driver->closing_count > 0 && is_old(&driver->closing[0])) {
     drop(&driver->closing[0]);
@@ -67,8 +67,7 @@ static bool grow(mariadb_driver *driver) {
   return true;
 }
 
-/* Whether the server, not this side, ended the connection: libmariadb may have closed its
-   socket already. */
+/* The server, not this side, ended the connection: libmariadb may have closed its socket already. */
 static bool was_cut(const mp_session *session, int fd) {
   return fd < 0 || mysql_errno(session->mysql) != 0 || mp_socket_await_end(fd, 0, -1);
 }
@@ -181,7 +180,8 @@ static void drop_result(mp_session *session) {
   mysql_free_result(session->result);
 }
 
-/* What comes after the end of the program finds OpenSSL gone, and frees in vain. */
+/* Sessions that are closed after the end of the program find OpenSSL gone: nothing of libmariadb's is
+   freed. */
 void mp_session_close(mp_session *session) {
   if (session->helper)
     mp_helper_stop(session);

@@ -1,4 +1,4 @@
-/* What a column holds, as the server describes it. */
+/* The types of a column, as the server describes it. */
 #include "column.h"
 
 #include <string.h>

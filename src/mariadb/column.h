@@ -1,4 +1,4 @@
-/* What a column holds, as the server describes it. */
+/* The types of a column, as the server describes it. */
 #ifndef MYPOOL_MARIADB_COLUMN_H
 #define MYPOOL_MARIADB_COLUMN_H
 

@@ -41,8 +41,8 @@ static void end_all(mariadb_driver *first) {
       mp_closing_free(driver);
 }
 
-/* There only where libmariadb was built with OpenSSL. libmariadb starts it with the first handshake: too
-   late for us, so it registers its own function here. */
+/* libcrypto is there only where libmariadb was built with OpenSSL. libmariadb starts it with the first
+   handshake: too late for us, so OpenSSL registers its function for the end of the program here. */
 extern int OPENSSL_init_crypto(uint64_t options, const void *settings) __attribute__((weak));
 
 void mp_ending_watch(void) {

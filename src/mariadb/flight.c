@@ -207,8 +207,8 @@ static bool take_word(mp_scanner *scanner, const char *word) {
   return true;
 }
 
-/* Whether a statement begins that may have semicolons inside. Under sql_mode ORACLE that is also DECLARE, and
-   any BEGIN but that of a transaction. No server takes a label here. */
+/* A statement begins that may have semicolons inside. Under sql_mode ORACLE that is also DECLARE, and any
+   BEGIN but that of a transaction. No server takes a label here. */
 static bool is_compound(mp_scanner from) {
   static const char *const words[] = {"IF", "CASE", "LOOP", "WHILE", "REPEAT", "FOR", "DECLARE"};
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -221,9 +221,10 @@ static bool is_compound(mp_scanner from) {
   return from.at < from.end && *from.at != ';';
 }
 
-/* It may hold several statements, which this client refuses to send as one. Where a compound statement ends
-   only the server can tell: it is sent with all that follows. So is a text whose semicolons may be quoted or
-   not by all that is known: better that the server refuses it than that a piece of a string is run. */
+/* init_connect may hold several statements, which this client cannot send as one. Where a compound statement
+   ends only the server can tell: it is sent with all that follows. So is a text whose semicolons may be
+   quoted or not by all that is known: better that the server refuses it than that a piece of a string is
+   run. */
 static void add_init_connect(mp_session *session) {
   const char *text = session->base.init_connect, *end = text + strlen(text);
   if (text == end)
@@ -278,7 +279,8 @@ void mp_flight_add(mp_session *session, const char *sql, size_t length) {
   add_seal(session);
 }
 
-/* They may have chosen a database or a role, which the beginning of the flight must know. */
+/* The statements of on_connect may have chosen a database or a role, which the beginning of the flight must
+   know. */
 static void rebuild(mp_session *session) {
   drop_seal(session);
   mp_error ignored = {0};

@@ -45,9 +45,9 @@ static mp_greeting judge(const mp_session *session, const unsigned char *first, 
   return MP_GREETING_WITHOUT_TLS;
 }
 
-/* What cannot be looked at is libmariadb's to judge; so is why a connect failed, which a recv would
-   take away, and what ends too early. Once the server has begun to speak, what is left may be as short as it
-   likes. */
+/* A greeting that cannot be looked at is libmariadb's to judge; so is why a connect failed, which a recv
+   would take away, and one that ends too early. Once the server has begun to speak, the rest may be as short
+   as it likes. */
 mp_greeting mp_greeting_look(mp_session *session) {
   unsigned char first[LONGEST];
   int fd = mysql_get_socket(session->mysql);

@@ -12,7 +12,7 @@
 #include "os/socket.h"
 #include "program.h"
 
-/* Where the thread is with what nothing can interrupt. */
+/* The stages of the thread, by whether something can interrupt it. */
 enum { AT_WORK, UNINTERRUPTIBLE, HALTED /* for ever: the program has ended meanwhile */ };
 
 /* Between the two threads. Until `finished` the session belongs to the helper. */
@@ -160,8 +160,8 @@ void mp_helper_watch(mp_session *session) {
   pthread_mutex_unlock(&helper->lock);
 }
 
-/* A TLS handshake does not look at stop_wakeup. The wake-up is of this process: it was taken for the helper.
- */
+/* A TLS handshake does not look at stop_wakeup. The wake-up is of this process: it was taken for the
+   helper. */
 static void tell_to_stop(struct helper *helper) {
   mp_wakeup_notify(helper->stop_wakeup);
   pthread_mutex_lock(&helper->lock);

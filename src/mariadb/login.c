@@ -177,7 +177,7 @@ void mp_login_drop_password(mp_session *session) {
   session->login.password = NULL;
 }
 
-/* It may be a function of the program's that tells it. */
+/* A function of the program's may be what tells the password. */
 mp_status mp_login_ask_password(mp_session *session, mp_error *err) {
   const mp_server *server = &session->driver->server;
   mp_login_drop_password(session);

@@ -32,7 +32,7 @@ void mp_mode_drop(mp_session *session) {
   session->mode.told = false;
 }
 
-/* What a reset repeats will be read by the sql_mode of that day. */
+/* A statement that each reset repeats will be read by the sql_mode of that day. */
 mp_sql_mode mp_mode_of(const mp_session *session) {
   const baseline *base = &session->base;
   const charset_belief *charset = &session->mode.charset;
@@ -56,7 +56,8 @@ mp_sql_mode mp_mode_of(const mp_session *session) {
 
 /* ---- asking ---- */
 
-/* Of those that the server takes from clients, and by what it was seen to make of them. */
+/* The charsets are those that the server takes from clients, told apart by what it was seen to make of
+   them. */
 static mp_charset charset_of(const char *name) {
   static const struct {
     const char *name;

@@ -9,7 +9,7 @@
 /* So much goes into the buffer of any socket that is empty: sending it cannot block. */
 enum { MP_PACKETS_AT_ONCE = 16 * 1024 };
 
-/* Of the packet that begins there, its header included. */
+/* The size of the packet that begins there, its header included. */
 size_t mp_packet_size(const char *at);
 
 /* Sends these parts, each of whole packets: without TLS any cut of them will do, for they go in one system

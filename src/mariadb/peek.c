@@ -1,4 +1,4 @@
-/* Whether a session is alive, and whether it is at rest. */
+/* Tells whether a session is alive, and whether it is at rest. */
 #include "peek.h"
 
 #include "call.h"
@@ -41,9 +41,9 @@ bool mp_session_is_at_rest(const mp_session *session) {
   return mp_session_is_between_statements(session) && !mp_reset_is_pending(session);
 }
 
-/* What is in a transaction after the statement that a reset was sent with, the reset came too early for, or
-   too late: a prepared XA transaction it breaks unless the session ends. A failure tells no status: then that
-   from before counts. */
+/* A reset that was sent with a statement after which the session is in a transaction came too early, or too
+   late: it would break a prepared XA transaction, unless the session ends. A failure tells no status: then
+   that from before counts. */
 bool mp_session_is_being_reset(const mp_session *session) {
   return mp_session_is_between_statements(session) && mp_reset_is_pending(session) &&
          !(session->mysql->server_status & SERVER_STATUS_IN_TRANS);

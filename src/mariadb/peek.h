@@ -1,4 +1,4 @@
-/* Whether a session is alive, and whether it is at rest. No function waits. */
+/* Tells whether a session is alive, and whether it is at rest. No function waits. */
 #ifndef MYPOOL_MARIADB_PEEK_H
 #define MYPOOL_MARIADB_PEEK_H
 

@@ -33,7 +33,7 @@ static void prepared_free(prepared *statement) {
   free(statement);
 }
 
-/* Of what goes wrong while rows are fetched libmariadb tells at the connection only. */
+/* A failure while rows are fetched libmariadb tells at the connection only. */
 static mp_status stmt_fail(mp_session *session, const prepared *statement, mp_phase phase, mp_error *err) {
   MYSQL_STMT *stmt = statement->stmt;
   unsigned code = mysql_stmt_errno(stmt);

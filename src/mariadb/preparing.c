@@ -1,10 +1,9 @@
-/* What libmariadb believes of a prepared statement whatever is damaged.
-   Of the reply to a prepare it would believe the number of parameters, and the program would be told that it
-   had got that wrong. So what follows the first packet is looked at here: whether that packet was what it
-   should be, and whether as many parameters are described as it said. (MariaDB knowledge base,
-   "COM_STMT_PREPARE".) A reply to an execute may leave out its columns where they are as before ("Result Set
-   Packets", the metadata flag). libmariadb then copies those that it knows, also where it knows none or
-   another number. */
+/* Replies that libmariadb believes although they are damaged. Of the reply to a prepare it would believe the
+   number of parameters, and the program would be told that it had got that wrong. So the packets behind the
+   first one are looked at here: the first must have been what it should be, and as many parameters must be
+   described as it said (MariaDB knowledge base, "COM_STMT_PREPARE"). A reply to an execute may leave out its
+   columns where they are as before ("Result Set Packets", the metadata flag). libmariadb then copies those
+   that it knows, also where it knows none or another number. */
 #include "preparing.h"
 
 #include <errmsg.h>

@@ -9,7 +9,7 @@
    list of drivers at the end of the program, which nobody changes meanwhile. */
 void mp_program_watch(void (*end)(mariadb_driver *first));
 
-/* Whether the end of the program has come: then nothing is to be begun any more. */
+/* The end of the program has come: nothing is to be begun any more. */
 bool mp_program_has_ended(void);
 
 /* A driver is in the list from `add` to `remove`. The caller is the thread that its pool belongs to. */

@@ -66,7 +66,7 @@ static size_t decode(const char *text, unsigned char bytes[LONGEST_KEY]) {
 
 /* ---- the key ---- */
 
-/* What is left to read of an ASN.1 value in DER (ITU-T X.690). */
+/* The unread rest of an ASN.1 value in DER (ITU-T X.690). */
 typedef struct der {
   const unsigned char *at, *end;
 } der;

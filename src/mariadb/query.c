@@ -147,7 +147,7 @@ static mp_status after_send(mp_session *session, mp_error *err) {
 
 /* ---- sending ---- */
 
-/* What libmariadb would find out too late, or answer with a lost session. */
+/* Fails for what libmariadb would find out too late, or answer with a lost session. */
 static mp_status check_ready(mp_session *session, mp_sql_effect effect, size_t length, mp_error *err) {
   mp_tls_clear_errors(session);
   if (session->fork_generation != mp_fork_generation())
@@ -191,8 +191,8 @@ void mp_query_head(statement_head *head, const char *sql, size_t length) {
   memcpy(head->text, sql, head->length);
 }
 
-/* A short statement needs no resumable call, which costs a change of stacks. Under TLS no other may be used.
- */
+/* A short statement needs no resumable call, which costs a change of stacks. Under TLS no other may be
+   used. */
 static mp_status send(mp_session *session, mp_error *err) {
   if (session->driver->server.tls || !is_short(session->text.length))
     return mp_call_next(session, &mp_call_send, after_send);

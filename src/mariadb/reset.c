@@ -30,8 +30,8 @@ static bool is_in_transaction(const mp_session *session) {
   return session->mysql->server_status & SERVER_STATUS_IN_TRANS;
 }
 
-/* Of the part of the flight that is to be sent: as many packets as go at once, or a single one that is
- * longer. */
+/* The length of the next piece of the flight: as many packets as go at once, or a single one that is
+   longer. */
 static size_t next_piece(mp_session *session) {
   size_t left = session->flight.packets.length - session->reset.sent, length = 0;
   if (left <= MP_PACKETS_AT_ONCE) {
@@ -96,14 +96,14 @@ static bool may_have_no_row(const mp_session *session) {
          is_reading(session, session->flight.profiles_reply) || is_reading_seal(session);
 }
 
-/* Those to init_connect and what the user had run may be of any kind. */
+/* The replies to init_connect and to the statements of on_connect may be of any kind. */
 static bool may_be_anything(const mp_session *session) {
   return session->flight.seal_reply > 0 && session->reset.replies_pending > 1 &&
          session->flight.replies - session->reset.replies_pending >= session->flight.own_replies &&
          session->reset.replies_pending <= session->flight.replies;
 }
 
-/* Whether the result has the columns of the reply that is due. */
+/* The result has the columns of the reply that is due. */
 static bool is_due(const mp_session *session) {
   unsigned columns = mysql_field_count(session->mysql);
   if (may_be_anything(session))

@@ -68,14 +68,14 @@ typedef struct prepared {
   struct prepared *next;
 } prepared;
 
-/* Which text a session takes for what it is, by the character sets of client and connection: all of UTF-8, or
-   that without characters of four bytes, or only ASCII. */
+/* The text that a session takes for what it is, by the character sets of client and connection: all of UTF-8,
+   or that without characters of four bytes, or only ASCII. */
 typedef struct charset_belief {
   bool utf8, utf8mb4; /* utf8mb4 or utf8mb3; utf8mb4 */
   bool in_doubt;      /* a statement since may have chosen another one, without a word from the server */
 } charset_belief;
 
-/* What leads a used session back to where it was right after connect and init SQL. */
+/* The state of a session right after connect and init SQL, as far as something has to lead back to it. */
 typedef struct baseline {
   char *role;             /* in force after connect, on MySQL as SQL; NULL: none */
   char *init_connect;     /* the server's own init SQL for this account; "": none */
@@ -96,7 +96,7 @@ typedef struct baseline {
   bool is_mariadb;
 } baseline;
 
-/* What the session's server has said of how it reads SQL text. */
+/* The way in which the session reads SQL text, as its server has told it. */
 struct mode {
   bool strayed;       /* a status since the baseline was not by its sql_mode */
   bool untold;        /* the last reply had no status */

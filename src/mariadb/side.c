@@ -1,7 +1,7 @@
 /* A second connection to the server of a session, to stop its statement there. What it leads to may be
    another server, behind a balancer, say, where another program's connection has the number of the session's;
-   or a proxy may have given the session's thread to somebody else. So nothing is believed that is not proven.
- */
+   or a proxy may have given the session's thread to somebody else. So nothing is believed that is not
+   proven. */
 #include "side.h"
 
 #include <ctype.h>

@@ -8,8 +8,8 @@ mp_session *mp_side_open(mp_session *session, int64_t deadline_ns, mp_error *err
 
 enum { KILL_SIZE = 48 };
 
-/* What to say to the server to stop the statement; "" when none runs. Fails unless what runs is proven to be
-   the session's. */
+/* Writes the statement that makes the server stop the session's one; "" when none runs. Fails unless what
+   runs is proven to be the session's. */
 mp_status mp_side_find(mp_session *side, const mp_session *session, int64_t deadline_ns, char kill[KILL_SIZE],
                        mp_error *err);
 

@@ -169,7 +169,7 @@ static bool find_pem(const char *path, const char *kind, bool *found, bool *lock
   return readable;
 }
 
-/* Of a file that is not as it should be libmariadb may not even tell the name. */
+/* libmariadb may not even tell the name of a file that is not as it should be. */
 static bool blame_file(mp_error *err, const char *option, const char *path, const char *kind) {
   bool found = false, locked = false, readable = path && find_pem(path, kind, &found, &locked);
   if (!path || (found && !locked))
@@ -196,7 +196,7 @@ static bool was_cut(const char *message) {
   return number && atoi(number + 1) > 0;
 }
 
-/* What is wrong with the certificate, which 3.4 tells by bits, and 3.3 in words. */
+/* The faults of the certificate, which 3.4 tells by bits, and 3.3 in words. */
 static unsigned faults_of(const mp_session *session, const mp_error *err) {
   unsigned faults = 0;
   if (has_verification_callback())
@@ -266,7 +266,7 @@ mp_status mp_tls_explain(const mp_session *session, mp_error *err) {
    unless the queue is emptied before each call that may read, the next session that has to wait for its
    server would be told that it is lost. */
 
-/* There only where libmariadb was built with OpenSSL, and then it has been loaded. */
+/* The function is there only where libmariadb was built with OpenSSL, and then it has been loaded. */
 extern void ERR_clear_error(void) __attribute__((weak));
 
 void mp_tls_clear_errors(const mp_session *session) {

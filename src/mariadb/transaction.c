@@ -1,5 +1,5 @@
-/* Whether the transaction that somebody counts on is still there: the server may have undone it, a statement
-   in it may have ended it, and what follows would then commit by itself. */
+/* Knows whether the transaction that somebody counts on is still there: the server may have undone it, a
+   statement in it may have ended it, and what follows would then commit by itself. */
 #include "transaction.h"
 
 #include <mysqld_error.h>
@@ -126,7 +126,7 @@ void mp_transaction_spoil(mp_session *session) {
     t->ending = TRANSACTION_SPOILED;
 }
 
-/* Its helper may still ask for it. */
+/* The number stays: whoever has begun the transaction may still ask for it. */
 void mp_transaction_drop(mp_session *session) {
   transaction *t = &session->transaction;
   if (t->watched > 0 && t->ending == TRANSACTION_ENDED)

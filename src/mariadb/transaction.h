@@ -1,4 +1,4 @@
-/* Whether the transaction that somebody counts on is still there. */
+/* Knows whether the transaction that somebody counts on is still there. */
 #ifndef MYPOOL_MARIADB_TRANSACTION_H
 #define MYPOOL_MARIADB_TRANSACTION_H
 

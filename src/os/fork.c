@@ -42,8 +42,8 @@ static void await_helpers(void) {
     failed = pthread_cond_timedwait(&changed, &lock, &until);
 }
 
-/* The lock is held until the fork is over: of two threads that fork at once the second waits for the first.
- */
+/* The lock is held until the fork is over: of two threads that fork at once the second waits for the
+   first. */
 static void before_fork(void) {
   pthread_mutex_lock(&lock);
   while (forking)

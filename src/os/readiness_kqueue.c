@@ -34,9 +34,9 @@ static void change(int fd, struct kevent *changes, int count) {
   kevent(fd, changes, count, changes, count, &at_once);
 }
 
-/* What a filter has found stays in the queue, which is readable, until somebody fetches it, though the socket
-   may have been read empty since. Nobody fetches here, so each wait has filters of its own, which look
-   afresh. Both tell of the peer's end. */
+/* An event that a filter has found stays in the queue, which is readable, until somebody fetches it, though
+   the socket may have been read empty since. Nobody fetches here, so each wait has filters of its own, which
+   look afresh. Both tell of the peer's end. */
 void mp_readiness_arm(int fd, int socket, bool readable, bool writable) {
   struct kevent changes[4];
   int count = 0;

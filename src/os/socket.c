@@ -45,7 +45,7 @@ bool mp_socket_await_end(int fd, int timeout_ms, int stop_fd) {
 
 #else
 
-/* Where there is a kqueue poll says POLLHUP of the peer's end alone, also behind what has not been read, or
+/* On systems with a kqueue poll says POLLHUP of the peer's end alone, also behind what has not been read, or
    says it only once both directions have ended. A peek there leaves an error for whoever reads next. */
 mp_socket_state mp_socket_look(int fd) {
   struct pollfd socket = {.fd = fd, .events = POLLIN};

@@ -1,5 +1,5 @@
-/* What can be done with a socket, or told of it, behind the back of the library that uses it. None of these
-   waits but where it says so. */
+/* Does things to a socket, and looks at it, behind the back of the library that uses it. No function waits
+   but where its comment says so. */
 #ifndef MYPOOL_OS_SOCKET_H
 #define MYPOOL_OS_SOCKET_H
 

@@ -14,8 +14,8 @@ mp_pool *pool_check_enter(mp_pool *pool);
 void pool_check_leave(mp_pool **pool);
 
 /* At the beginning of each function of mypool.h that changes something: the pool is checked when it is left.
-   In the middle of another such function, which a driver's callback may be, the books need not be in order.
- */
+   In the middle of another such function, which a driver's callback may be, the books need not be in
+   order. */
 #define CHECK_WHEN_LEFT(pool)                                                                                \
   mp_pool *checked_pool __attribute__((cleanup(pool_check_leave), unused)) = pool_check_enter(pool)
 

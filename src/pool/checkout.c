@@ -309,7 +309,7 @@ static void return_slot(mp_pool *pool, mp_slot *slot) {
   }
 }
 
-/* Where it waited before it was handed a slot. */
+/* The loan has been handed a slot: it leaves the queue, or the slot on which it waited. */
 static void leave(mp_loan *loan) {
   mp_pool *pool = loan->pool;
   mp_slot *left = loan->left;

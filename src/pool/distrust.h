@@ -7,7 +7,7 @@
 /* A write on its session failed because the server may not write. */
 void distrust_begin(mp_pool *pool, mp_slot *slot);
 
-/* Whether a session should be opened before an idle one is lent. */
+/* A session should be opened before an idle one is lent. */
 bool distrust_needs_new(const mp_pool *pool);
 
 void distrust_before_open(mp_pool *pool);

@@ -3,8 +3,8 @@
 
 #include "time.h"
 
-/* Of the time that each has for itself: lifetimes end in another order than the sessions came here, and the
-   server's limits may differ. */
+/* The end of the time that an idle session has. Lifetimes end in another order than the sessions came here,
+   and the server's limits may differ. */
 static int64_t end_ns(const mp_slot *slot) {
   return earlier(slot->expires_ns, add_time(slot->released_ns, slot->idle_limit_ns));
 }

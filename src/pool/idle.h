@@ -25,8 +25,8 @@ static inline mp_slot *idle_newer(const mp_slot *slot) {
   return slot->newer;
 }
 
-/* The time of no idle session is over before this. It may be too early: look, and say again what is expected.
- */
+/* The time of no idle session is over before this. It may be too early: look, and say again what is
+   expected. */
 void idle_expect_nothing(mp_pool *pool);
 void idle_expect(mp_pool *pool, const mp_slot *slot);
 

@@ -4,7 +4,7 @@
 
 #include "pool.h"
 
-/* Whether its session is known to be dead. Where a send tells, nobody needs to look: false. */
+/* The loan's session is known to be dead. Where a send would tell, nobody looks: false. */
 bool loan_is_dead(const mp_loan *loan);
 
 /* A session, and no failure that ended it. */
@@ -12,12 +12,12 @@ static inline bool loan_has_session(const mp_loan *loan) {
   return loan->stage == LOAN_HELD && !loan->slot->lost;
 }
 
-/* It is about to get a session, for its checkout or for a retry. */
+/* The loan is about to get a session, for its checkout or for a retry. */
 static inline bool loan_is_acquiring(const mp_loan *loan) {
   return loan->stage > LOAN_NEW && loan->stage < LOAN_HELD;
 }
 
-/* It has no session from now on: what becomes of the slot is the caller's concern. */
+/* The loan has no session from now on: what becomes of the slot is the caller's concern. */
 void loan_spend(mp_loan *loan);
 
 /* An operation that sends a statement, or reads its result, is unfinished. */

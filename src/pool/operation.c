@@ -46,7 +46,7 @@ static mp_status fail_closed(mp_error *err) {
   return explain_closed(err);
 }
 
-/* What the server makes of the statement can no longer be learnt by this loan. */
+/* This loan can no longer learn what the server makes of the statement. */
 static mp_status time_out(mp_loan *loan, mp_error *err) {
   bool statement = loan_has_statement(loan), stopping = recover_begin(loan);
   loan->pool->stats.timeouts++;
@@ -64,7 +64,7 @@ static mp_status time_out(mp_loan *loan, mp_error *err) {
   return finish(loan, MP_FAILED);
 }
 
-/* Its session came too late for what was to be sent to it, and is as good as new. */
+/* The session came too late for what was to be sent to it, and is as good as new. */
 static mp_status time_out_unsent(mp_loan *loan, mp_error *err) {
   loan->pool->stats.timeouts++;
   loan->operation = OP_NONE;
@@ -72,7 +72,7 @@ static mp_status time_out_unsent(mp_loan *loan, mp_error *err) {
   return mp_fail(err, MP_ERR_TIMEOUT, 0, "no connection was ready in time");
 }
 
-/* What leaves no trace on the server. */
+/* Operations that leave no trace on the server. */
 static bool is_harmless(loan_operation operation) {
   return operation == OP_PING || operation == OP_RESET || operation == OP_PREPARE || operation == OP_ASK;
 }
@@ -83,8 +83,8 @@ static bool is_out_of_turn(const mp_error *err) {
   return err->phase == MP_PHASE_SEND && err->code == MP_CR_OUT_OF_SYNC;
 }
 
-/* What only the loan knows of a failure: of the earlier tries, of the session, and that a
-   ping does nothing. */
+/* Adds to a failure what only the loan knows: that an earlier try may have taken effect, that the session is
+   lost, and that a ping does nothing. */
 static mp_status report(mp_loan *loan, loan_operation operation, mp_status status, mp_error *err) {
   if (status != MP_FAILED)
     return status;
@@ -246,7 +246,7 @@ static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
   return progress(loan, status, wait, err);
 }
 
-/* What was refused inside of an open result leaves that result its deadline. */
+/* A statement that was refused inside of an open result leaves that result its deadline. */
 static mp_status start_by(mp_loan *loan, int64_t deadline_ns, mp_wait *wait, mp_error *err) {
   int64_t deadline_before_ns = loan->statement.deadline_ns;
   loan->deadline_ns = loan->statement.deadline_ns = deadline_ns;

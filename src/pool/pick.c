@@ -1,4 +1,4 @@
-/* Which idle session to lend: the newest that is ready. */
+/* Picks the idle session to lend: the newest that is ready. */
 #include "pick.h"
 
 #include "idle.h"
@@ -60,8 +60,8 @@ static bool is_promising(const mp_pool *pool, const mp_slot *slot, int64_t now_n
          pool->driver->peek(slot->session) == MP_READY;
 }
 
-/* Whether a checkout that waits for a slow reset may get another session without it: not before
-   those that wait in the queue, and not one whose reset was too slow already. */
+/* Nobody who waits in the queue is overtaken, and a session whose reset was too slow already does not
+   count. */
 bool pick_has_other(const mp_pool *pool, int64_t now_ns) {
   if (!queue_is_empty(pool))
     return false;

@@ -14,7 +14,7 @@ typedef enum slot_state {
   SLOT_STATES
 } slot_state;
 
-/* What is known of one server; server.c. */
+/* One server: is it up, when is the next attempt due, does it know resets; server.c. */
 struct server {
   mp_pool *pool;
   unsigned opening;    /* its slots in SLOT_OPENING; slot_move counts them */

@@ -11,8 +11,8 @@ static void pool_free(mp_pool *pool) {
   free(pool);
 }
 
-/* A closed pool has no use for what its driver keeps, also while there are handles of loans that have ended.
- */
+/* A closed pool has no use for what its driver keeps, also while there are handles of loans that have
+   ended. */
 void pool_free_unless_needed(mp_pool *pool) {
   if (pool->owned && pool->closed && pool->driver->close_spare) {
     pool->loans++; /* what is told of a descriptor may end the pool */

@@ -53,7 +53,7 @@ void queue_leave(mp_loan *loan) {
   loan->wakeup_fd = -1;
 }
 
-/* What the first in the queue could use now: its state tells how. */
+/* A slot that the first in the queue could use now: its state tells how. */
 static mp_slot *find_usable(mp_pool *pool) {
   return idle_newest(pool) ? idle_newest(pool) : slot_find_other(pool);
 }
@@ -77,7 +77,7 @@ static void serve(mp_pool *pool) {
     hand_over(pool->queue.first, slot);
 }
 
-/* Its wake-up is there already when something was there to be had. */
+/* The wake-up is notified already when something was there to be had. */
 mp_status queue_enter(mp_loan *loan, mp_error *err) {
   mp_pool *pool = loan->pool;
   loan->wakeup_fd = pool->driver->wakeup_take(pool->driver);

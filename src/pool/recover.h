@@ -7,7 +7,7 @@
 /* The loan has no session then; until the statement is stopped the session is nobody's. False: close it. */
 bool recover_begin(mp_loan *loan);
 
-/* What the driver answered when it was over. True: the session is as new; else it was closed. */
+/* Takes the driver's answer when the recovery is over. True: the session is as new; else it was closed. */
 bool recover_end(mp_pool *pool, mp_slot *slot, mp_status status);
 
 #endif

@@ -20,7 +20,7 @@ static bool may_be_lent_again(const mp_loan *loan, int64_t now_ns) {
   return !pool->closed && loan->operation == OP_NONE && slot_is_reusable(pool, slot, now_ns);
 }
 
-/* What is being reset already is not given back as it is. */
+/* A session that is being reset already is not given back as it is. */
 static bool is_ready_to_leave(mp_loan *loan, bool reset, int64_t now_ns) {
   const mp_driver *driver = loan->pool->driver;
   if (driver->is_at_rest(loan->slot->session))

@@ -15,10 +15,10 @@ typedef enum reset_answer {
   RESET_EXPIRED /* the deadline of the checkout has passed; the reset goes on */
 } reset_answer;
 
-/* Whether the reset may be sent together with the statement that is about to be. */
+/* The reset may be sent together with the statement that is about to be. */
 bool reset_may_go_along(const mp_loan *loan);
 
-/* It did, and the session is not one that can be given back with it. */
+/* The reset was sent together with a statement, and the session is not one that can be given back with it. */
 bool reset_has_gone_astray(const mp_loan *loan);
 
 /* At a release: sends the reset, unless the loan needs none, or it was sent before. False: the session must
@@ -43,7 +43,7 @@ static inline bool reset_is_put_aside(const mp_slot *slot) {
   return slot->reset.slow;
 }
 
-/* It is too early to take another session instead. */
+/* The reset was sent so recently that it is too early to take another session instead. */
 static inline bool reset_is_recent(const mp_slot *slot, int64_t now_ns) {
   return now_ns - slot->reset.sent_ns < RESET_SLOW_NS;
 }
@@ -53,7 +53,7 @@ static inline void reset_clear(mp_slot *slot) {
   slot->reset.pending = slot->reset.begun = slot->reset.partial = slot->reset.slow = false;
 }
 
-/* Whether the replies have had all the time they may take; fails for that. */
+/* The replies have had all the time that they may take; and the failure that tells so. */
 bool reset_is_late(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 mp_status reset_fail_late(mp_error *err);
 

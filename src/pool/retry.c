@@ -114,7 +114,7 @@ static mp_verdict judge_send(mp_error *err) {
   return (mp_verdict){.lost = true, .again = err->code == MP_CR_SERVER_GONE};
 }
 
-/* Of the errors that refuse a connect only these pass with time. */
+/* The errors that refuse a connect, and pass with time. */
 static bool may_pass(unsigned code) {
   switch (code) {
   case MP_ER_CON_COUNT:

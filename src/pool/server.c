@@ -1,9 +1,8 @@
-/* What is known of the server. While it is down: one attempt at a time, with growing, random pauses between.
-   When it is back: with each that succeeds, one more at a time.
-
-   Resets that fail: a server or proxy that knows none says so; then sessions are closed where they would have
-   been reset. Resets that fail for other reasons are sent all the same, and the pool's user is told. No such
-   verdict lasts: the server may be another one by now. */
+/* Knows one server, and decides by that. While it is down: one attempt at a time, with growing, random pauses
+   between. When it is back: with each that succeeds, one more at a time. Resets that fail: a server or proxy
+   that knows none says so; then sessions are closed where they would have been reset. Resets that fail for
+   other reasons are sent all the same, and the pool's user is told. No such verdict lasts: the server may be
+   another one by now. */
 #include "server.h"
 
 #include "time.h"
@@ -64,7 +63,8 @@ static bool is_refusal(const mp_slot *slot, const mp_error *err) {
   return err->code == MP_ER_UNKNOWN_COMMAND && strstr(err->message, "Unknown command") && !slot->was_reset;
 }
 
-/* What was not told yet has not happened for the user: that it worked meanwhile. */
+/* An event that was not told yet is taken back by a later one: that resets work again is not told behind the
+   news that they do not. */
 static void tell(mp_pool *pool, unsigned event) {
   pool->events = (pool->events & ~(unsigned)MP_EVENT_RESET_WORKS) | event;
 }

@@ -4,11 +4,11 @@
 
 #include "pool.h"
 
-/* Whether a session may be opened now, on any of them. */
+/* A session may be opened now, on one of them. */
 bool servers_may_open(const mp_pool *pool);
 
-/* Whether the last attempt failed on every one of them: until servers_retry_at_ns no other is made. The last
-   failure is servers_last_failure. */
+/* The last attempt failed on every one of them: until servers_retry_at_ns no other is made. The last failure
+   is servers_last_failure. */
 bool servers_are_down(const mp_pool *pool);
 int64_t servers_retry_at_ns(const mp_pool *pool);
 const mp_error *servers_last_failure(const mp_pool *pool);

@@ -11,22 +11,22 @@ void slot_move(mp_pool *pool, mp_slot *slot, slot_state state);
 /* One of this state without a loan, or NULL. */
 mp_slot *slot_find(mp_pool *pool, slot_state state);
 
-/* What there is to use besides idle sessions: a slot that is being opened or may be, or a recovery; or NULL.
- */
+/* A slot that could be used besides those of idle sessions: one that is being opened or may be, or a
+   recovery; or NULL. */
 mp_slot *slot_find_other(mp_pool *pool);
 
-/* Its session is new. */
+/* The slot has got a new session. */
 void slot_after_open(mp_pool *pool, mp_slot *slot);
 
-/* Its idle time begins now. */
+/* Makes the slot idle, from now on. */
 void slot_make_idle(mp_pool *pool, mp_slot *slot);
 
-/* Closes the session if there is one; the slot is empty then. slot_discard: counts it as one that was used.
- */
+/* Closes the session if there is one; the slot is empty then. slot_discard: counts it as one that was
+   used. */
 void slot_close(mp_pool *pool, mp_slot *slot);
 void slot_discard(mp_pool *pool, mp_slot *slot);
 
-/* Whether its lifetime is over, or it was evicted. */
+/* The lifetime of its session is over, or the session was evicted. */
 bool slot_has_expired(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 bool slot_is_reusable(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 

@@ -45,7 +45,7 @@ static void close_idle(mp_pool *pool, mp_slot *slot, int64_t now_ns) {
     sweep_close_outlived(pool, slot, now_ns);
 }
 
-/* Those that time has overtaken, and when to look again. */
+/* Closes the sessions whose time is over, and says when to look again. */
 static void close_ended(mp_pool *pool, int64_t now_ns) {
   idle_expect_nothing(pool);
   for (mp_slot *slot = idle_oldest(pool), *newer; slot; slot = newer) {

@@ -4,7 +4,7 @@
 
 #include "pool.h"
 
-/* Whether its lifetime is over, or the time that its server leaves an idle session. */
+/* The lifetime of its session is over, or the time that its server leaves an idle session. */
 bool sweep_has_ended(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 
 void sweep_close_dead(mp_pool *pool, mp_slot *slot);

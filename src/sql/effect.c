@@ -22,7 +22,7 @@ static const char *skip_blank(const char *at, const char *end) {
   return scanner.at;
 }
 
-/* Where the first word begins: most statements begin with it. */
+/* The first word, with which most statements begin; others begin with blanks or parentheses. */
 static const char *first_word(const char *at, const char *end) {
   if (at < end && is_letter(*at))
     return at;
@@ -65,15 +65,15 @@ static mp_sql_effect of_commit(const char *at, const char *end) {
   return MP_EFFECT_ENDS;
 }
 
-/* What follows SET STATEMENT … FOR may be anything. */
+/* Any statement may follow SET STATEMENT … FOR. */
 static mp_sql_effect of_set(const char *at, const char *end) {
   return take_word(&at, end, "STATEMENT", 9) ? MP_EFFECT_PARTIAL : MP_EFFECT_WHOLE;
 }
 
 /* ---- the list ---- */
 
-/* The most frequent come first. A word without a function is that of a statement which is undone as a whole.
- */
+/* The most frequent come first. A word without a function is that of a statement which is undone as a
+   whole. */
 static const struct {
   const char *word;
   size_t length;

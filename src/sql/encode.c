@@ -121,8 +121,8 @@ static char free_sign(const char *bytes, size_t length) {
 }
 
 /* Text with a backslash, right whether the server escapes or not: of '\\\\' one backslash is left in either
-   case, which takes the place of a sign. It is of the connection's collation and as coercible as a literal.
- */
+   case, which takes the place of a sign. It is of the connection's collation and as coercible as a
+   literal. */
 static void add_replaced(mp_buffer *out, const char *bytes, size_t length, char sign) {
   size_t start = out->length;
   add(out, "REPLACE(");

@@ -98,7 +98,7 @@ static bool is_routine(const walk *self) {
   return false;
 }
 
-/* What a routine is made of does not run when it is made. */
+/* The statements of a routine do not run when it is made. */
 static bool has_get_lock(walk self) {
   bool defines = is_at_word(&self, "CREATE") || is_at_word(&self, "ALTER");
   bool named = false;

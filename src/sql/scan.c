@@ -18,8 +18,8 @@ static bool is_high(char c) {
   return (unsigned char)c >= 0x80;
 }
 
-/* Whether two bytes, the first of them above 0x7F, are one character. Those of other charsets, and longer
-   ones, hold no ASCII that matters here. */
+/* Two bytes, the first of them above 0x7F, are one character. Those of other charsets, and longer ones, hold
+   no ASCII that matters here. */
 static bool is_pair(mp_charset charset, char lead, char trail) {
   unsigned char a = (unsigned char)lead, b = (unsigned char)trail;
   bool low = b >= 0x40 && b <= 0x7E;
@@ -41,7 +41,7 @@ static void skip_rest(mp_scanner *scanner) {
     scanner->at++;
 }
 
-/* Behind a back-tick: whether another charset may have taken it for part of a character. */
+/* Behind a back-tick: another charset may have taken it for part of a character. */
 static bool is_behind_high(const mp_scanner *scanner) {
   return scanner->at - scanner->sql > 1 && is_high(scanner->at[-2]);
 }
@@ -105,7 +105,7 @@ static void skip_version(mp_scanner *scanner) {
   }
 }
 
-/* What an executable comment holds is SQL: go into it. */
+/* The text of an executable comment is SQL: go into it. */
 static void enter_executable(mp_scanner *scanner) {
   scanner->doubtful = true;
   if (scanner->reading.skips_versions && !scanner->in_executable_comment)
@@ -250,7 +250,7 @@ static bool is_one_of(const char *word, size_t length, const char *const *words)
 
 typedef enum number_position { ELSEWHERE, BEHIND_LIMIT, BEHIND_COUNT, WHOLE_NUMBER } number_position;
 
-/* Where the text stands behind a token. LIMIT takes two numbers, with a comma between them. */
+/* The position behind a token. LIMIT takes two numbers, with a comma between them. */
 static number_position position_behind(number_position before, const char *token, size_t word) {
   static const char *const limit[] = {"LIMIT", NULL}, *const others[] = {"OFFSET", "EXAMINED", "FIRST",
                                                                          "NEXT", NULL};
