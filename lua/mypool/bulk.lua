@@ -172,8 +172,8 @@ end
 
 -- ---- with it ----
 
--- Whether nothing ran, as this statement cannot be had for many rows at once: libmariadb refuses that where the server
--- does not know it, the server for this statement, or while its binlog_format is STATEMENT.
+-- True when nothing ran, as this statement cannot be had for many rows at once: libmariadb refuses that where the
+-- server does not know it, the server for this statement, or while its binlog_format is STATEMENT.
 local function is_refused(statement, err)
   local errno = err.errno
   if statement.bound then

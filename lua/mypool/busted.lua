@@ -49,7 +49,7 @@ local function roll_back(tx)
   end
 end
 
--- What stands in for the pool. The transaction is not the test's to end, nor the connection.
+-- An object in the place of the pool. The transaction is not the test's to end, nor the connection.
 local function stand_in(current)
   local db = {}
   for name, method in pairs(Transaction) do

@@ -1,5 +1,5 @@
--- What must end also when its coroutine is closed in the middle: it stands in a <close> variable. For Lua 5.4
--- and later; to LuaJIT, which knows no such variable, this is not shown.
+-- Operations and loans that must end also when their coroutine is closed in the middle: they stand in a <close>
+-- variable. For Lua 5.4 and later; to LuaJIT, which knows no such variable, this file is not shown.
 
 local core = require "mypool.core"
 core.internal()

@@ -1,4 +1,4 @@
--- What a connection can do. Every function that talks to the server returns nil, error, errno,
+-- The methods of a connection. Every function that talks to the server returns nil, error, errno,
 -- sqlstate when the server or the network failed, and raises for a mistake of the caller's.
 
 local core = require "mypool.core"

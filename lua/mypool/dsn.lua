@@ -62,7 +62,7 @@ local function add_query(options, query)
   end
 end
 
--- What is written tls_ca is the field ca of the option tls.
+-- The option that a DSN has as tls_ca is the field ca of the option tls.
 local function gather_tls(options)
   local tls
   for name, value in pairs(options) do

@@ -1,4 +1,4 @@
--- What a function returns that has failed: nil, error, errno, sqlstate; under LuaJIT, whose assert raises the last of
+-- The values of a function that has failed: nil, error, errno, sqlstate; under LuaJIT, whose assert raises the last of
 -- its arguments, nil and the error. Between the functions of mypool a failure travels as nil and an error.
 
 local core = require "mypool.core"
@@ -7,12 +7,12 @@ core.internal()
 
 local failure = {}
 
--- What a function of the program's returned behind nil, when it is more than an error.
+-- Values that a function of the program's returned behind nil, when they are more than an error.
 local Returned = {}
 
 local unpack = table.unpack or unpack -- luacheck: ignore
 
--- What a function of the program's returned behind nil, as one value that travels.
+-- Packs what a function of the program's returned behind nil into one value that travels.
 function failure.of_program(err, ...)
   if select("#", ...) == 0 or is_error(err) then
     return err
@@ -20,7 +20,7 @@ function failure.of_program(err, ...)
   return setmetatable({ n = 1 + select("#", ...), err, ... }, Returned)
 end
 
--- What a public function returns for the error.
+-- The values of a public function that fails with the error.
 function failure.values(err)
   if type(err) == "table" and getmetatable(err) == Returned then
     return nil, unpack(err, 1, err.n)

@@ -1,4 +1,4 @@
--- What a pool does for its user at a checkout: on_connect for a new session, on_event for what is
+-- Functions that a pool calls for its user at a checkout: on_connect for a new session, on_event for what is
 -- worth knowing, the audit for those who want to see that sessions are clean.
 
 local core = require "mypool.core"
@@ -111,7 +111,7 @@ end
 
 -- ---- the audit ----
 
--- What a session can tell of itself for the price of one round trip. Not there: temporary tables
+-- The questions of the audit, for the price of one round trip. Not there: temporary tables
 -- and locks, which MariaDB shows to nobody or only by name.
 local common = {
   "DATABASE()",
@@ -130,8 +130,8 @@ local common = {
   "LAST_INSERT_ID()",
 }
 
--- What only some servers know, MariaDB, MySQL 8 and later, and MySQL before: they are asked in turn, until one of
--- these questions is understood.
+-- Variables that only some servers know, MariaDB, MySQL 8 and later, and MySQL before: they are asked for in turn,
+-- until one of these questions is understood.
 local special = {
   { "CURRENT_ROLE()", "@@tx_isolation", "@@tx_read_only", "@@in_transaction", "@@max_statement_time" },
   { "CURRENT_ROLE()", "@@transaction_isolation", "@@transaction_read_only", "@@max_execution_time" },

@@ -1,4 +1,4 @@
--- Whether a value is an error of mypool's.
+-- True for an error of mypool's.
 
 local core = require "mypool.core"
 core.internal()

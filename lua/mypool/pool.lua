@@ -1,4 +1,4 @@
--- What a pool can do beyond checkout: the methods of a connection, on one that is taken for the
+-- The methods of a pool beyond checkout: the methods of a connection, on one that is taken for the
 -- call and given back after it.
 
 local core = require "mypool.core"

@@ -1,4 +1,4 @@
--- What must end whatever ends the function that uses it, also when its coroutine is closed.
+-- Things that must end whatever ends the function that uses them, also when its coroutine is closed.
 
 local core = require "mypool.core"
 core.internal()
@@ -7,7 +7,7 @@ local scope = {}
 
 local running, isyieldable = coroutine.running, coroutine.isyieldable -- luacheck: ignore
 
--- Whether an operation of `conn` may wait here. In a coroutine that is being closed nothing can: no scheduler will
+-- True when an operation of `conn` may wait here. In a coroutine that is being closed nothing can: no scheduler will
 -- resume it.
 function scope.may_wait(conn)
   local co, is_main = running()

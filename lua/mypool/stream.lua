@@ -66,7 +66,7 @@ function Stream:close()
   close(self, false)
 end
 
--- What the loop calls.
+-- The end of the loop calls this.
 function metatable.__close(self, failure)
   must_be_stream(self, "close")
   close(self, failure ~= nil)
@@ -102,7 +102,7 @@ function Stream:next()
   return fetch_more(self)
 end
 
--- What `for` needs: an iterator, its state, its first value, what to close. `columns`: how many the
+-- Returns what `for` needs: an iterator, its state, its first value, what to close. `columns`: how many the
 -- rows have; nil, when the statement failed.
 return function(conn, columns, ...)
   if not columns then

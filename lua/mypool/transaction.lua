@@ -154,7 +154,7 @@ for _, name in ipairs { "query", "one", "value", "rows", "prepare", "execute_man
   end
 end
 
--- What could not be rolled back must not be gone on with.
+-- A transaction that could not be rolled back must not be gone on with.
 local function roll_back(conn, sql, last)
   local ok, err = send(conn, sql, last)
   if not ok and not err.fatal then
@@ -185,7 +185,7 @@ end
 
 -- ---- COMMIT ----
 
--- Whether the COMMIT took effect cannot be known: the reply was lost.
+-- When the reply to a COMMIT is lost nobody can know whether it took effect.
 local function send_commit(self)
   local ok, err = send(self.conn, "COMMIT", self.last)
   if not ok and err.executed == "unknown" then
@@ -195,7 +195,7 @@ local function send_commit(self)
   return ok, err
 end
 
--- Where the transaction has ended before, ROLLBACK makes the session usable again.
+-- After a transaction that had ended before its COMMIT, ROLLBACK makes the session usable again.
 local function commit_all(self)
   local conn = self.conn
   local ok, err = core.watches(conn, self.number)
@@ -286,7 +286,8 @@ function Transaction:begin()
   return failure.values(err)
 end
 
--- What is still open when it goes out of scope is rolled back: with the session, where that cannot be waited for.
+-- A transaction that is still open when it goes out of scope is rolled back: with the session, where that cannot be
+-- waited for.
 function metatable.__close(self)
   if state_of(self) ~= "open" then
     return
@@ -335,8 +336,8 @@ local function commit(tx, ...)
   return failed(tx, tx.failure)
 end
 
--- That something was committed outweighs why it was to be undone. Where it only could not be rolled back, a
--- connection of its own does that at its release; any other accepts nothing but ROLLBACK.
+-- The news that something was committed outweighs the reason why it was to be undone. Where it only could not be
+-- rolled back, a connection of its own does that at its release; any other accepts nothing but ROLLBACK.
 local function undo(tx, values)
   if state_of(tx) == "open" then
     tx:rollback()
@@ -375,7 +376,7 @@ local function perform(tx, fn)
   return after_run(tx, pcall(fn, tx))
 end
 
--- What is raised on the way to the function, by the wait function, must not lose the connection.
+-- An error that is raised on the way to the function, by the wait function, must not lose the connection.
 local function started(self, ok, tx, ...)
   if not ok then
     give_back(self)
@@ -422,7 +423,7 @@ local function arguments(...)
   return given or {}, fn
 end
 
--- Where nothing at all is retried, a function is not run again either, unless its own option says so.
+-- In a pool that retries nothing at all, a function is not run again either, unless its own option says so.
 local function retries_of(owner, given)
   return given.retries or (core.retries(owner) > 0 and 2 or 0)
 end

@@ -3,7 +3,7 @@
    keeps its turn, and has the rest of its time for what comes back. */
 #include "collect.h"
 
-/* One in a greater hurry must have some time left, too. */
+/* A checkout of less than two seconds must have some time left for what comes back, too. */
 void collect_later(connection *conn, int64_t timeout_ns) {
   int64_t after_ns = timeout_ns / 2 < MP_SECOND ? timeout_ns / 2 : MP_SECOND;
   conn->call.collect_at_ns = mp_loan_now(conn->loan) + after_ns;

@@ -42,7 +42,7 @@ local function resumed_by_auxlib(co)
   return value
 end
 
--- Whether all between the controller and the coroutine that runs pass on what it yields.
+-- True when all between the controller and the coroutine that runs pass on what it yields.
 local function is_passed_on(controller)
   local co, last = find_resumed(controller), coroutine.running()
   if not co then
@@ -71,7 +71,7 @@ local function refuse()
   core.raise "mypool cannot wait here: inside of string.gsub, table.sort, require or another C function"
 end
 
--- Whether this coroutine was resumed by the controller it has waited in. `directly`: by itself.
+-- True when this coroutine was resumed by the controller it has waited in. `directly`: by itself.
 local function was_resumed(controller, directly)
   local now, still = running()
   return now == controller and (still or not directly and is_passed_on(now))
