@@ -1,11 +1,9 @@
 -- The programs that are compared: name → the command that starts one on a server. A program is
 -- described in child.lua; contenders/ holds them.
 
-local contenders = {}
+local quote = require "spec.support.quote"
 
-local function quote(text)
-  return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
-end
+local contenders = {}
 
 local function command(program, ...)
   local words = { program }

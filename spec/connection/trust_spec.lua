@@ -8,6 +8,7 @@ local relay = require "spec.servers.relay"
 local scheduler = require "spec.support.scheduler"
 local scripted_server = require "spec.servers.scripted_server"
 local server = require "spec.servers.server"
+local source_of = require "spec.support.source_of"
 local tls = require "spec.servers.tls"
 
 local mysql = "mysql-9.7"
@@ -28,18 +29,6 @@ teardown(function()
 end)
 
 after_each(pools.close)
-
--- A value as Lua reads it.
-local function source_of(value)
-  if type(value) ~= "table" then
-    return ("%q"):format(value)
-  end
-  local fields = {}
-  for name, field in pairs(value) do
-    fields[#fields + 1] = ("[%q] = %s"):format(name, source_of(field))
-  end
-  return "{ " .. table.concat(fields, ", ") .. " }"
-end
 
 -- Options that lead through the relay, which hears what is sent. `localhost` is a name, of which the certificates of
 -- these servers know nothing.

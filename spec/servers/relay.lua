@@ -10,15 +10,13 @@
 -- kinds of cut are "fin", "rst" and "hold" (a black hole). Bytes are plain Lua strings. A method that
 -- returns a table returns the numbers of the answer.
 
+local quote = require "spec.support.quote"
+
 local relay = {}
 relay.__index = relay
 
 local folder = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" or "."
 local program = folder .. "/../../build/spec/relay"
-
-local function quoted(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
 
 local function target_of(server)
   if type(server) == "string" then
@@ -48,7 +46,7 @@ end
 -- io.popen gives one direction only. The other is a pipe that the program makes and names, so that no file
 -- has to be made and removed; "exec" makes the program our child, which it needs to end with us.
 local function spawn(target, place)
-  local command = ("exec %s --pipe %s %s 2>&1"):format(quoted(program), quoted(target), place)
+  local command = ("exec %s --pipe %s %s 2>&1"):format(quote(program), quote(target), place)
   local answers = assert(io.popen(command))
   local first, second = answers:read(), answers:read()
   local path, pid = (first or ""):match "^control (/proc/(%d+)/.*)"

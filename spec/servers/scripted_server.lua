@@ -40,7 +40,9 @@
 
 local cqueues = require "cqueues"
 local socket = require "cqueues.socket"
+local quote = require "spec.support.quote"
 local settings = require "spec.servers.settings"
+local source_of = require "spec.support.source_of"
 
 -- ---- packets (MariaDB knowledge base, "Clientserver Protocol") ----
 
@@ -408,28 +410,12 @@ end
 
 metatable.__gc = methods.stop
 
-local function quoted(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
--- A table of what Lua can write, and such tables, as Lua reads it.
-local function source_of(value)
-  if type(value) ~= "table" then
-    return ("%q"):format(value)
-  end
-  local fields = {}
-  for name, field in pairs(value) do
-    fields[#fields + 1] = ("[%q] = %s"):format(name, source_of(field))
-  end
-  return "{ " .. table.concat(fields, ", ") .. " }"
-end
-
 local function start(script)
   local program = "require 'spec.servers.scripted_server'.serve " .. source_of(script)
   local pipe = assert(io.popen(("LUA_PATH=%s LUA_CPATH=%s exec ${LUA:-lua5.4} -e %s 2>&1"):format(
-    quoted(package.path),
-    quoted(package.cpath),
-    quoted(program)
+    quote(package.path),
+    quote(package.cpath),
+    quote(program)
   )))
   local first = pipe:read() or "nothing"
   local port, pid = first:match "^(%d+) (%d+)$"

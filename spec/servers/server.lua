@@ -9,15 +9,12 @@
 
 local dialect = require "spec.servers.dialect"
 local eventually = require "spec.support.eventually"
+local quote = require "spec.support.quote"
 local tls = require "spec.servers.tls"
 
 local execute, popen = os.execute, io.popen
 
 local folder = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" or "."
-
-local function quote(text)
-  return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
-end
 
 -- Runs a command; returns what it prints, and raises what it prints when it fails.
 local function output(command)

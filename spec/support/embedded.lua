@@ -1,9 +1,7 @@
 -- The programs of build/spec that embed Lua, with the mypool under test. Under sanitizers they are asked for leaks,
 -- which a program in lua5.4 cannot be: these end all that they began.
 
-local function quote(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
+local quote = require "spec.support.quote"
 
 local folder = assert(package.searchpath("mypool.core", package.cpath)):match "^(.*)/mypool/core%.so$"
 

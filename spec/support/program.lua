@@ -1,8 +1,6 @@
 -- Lua programs in processes of their own, with the mypool under test and with warnings on.
 
-local function quote(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
+local quote = require "spec.support.quote"
 
 -- Under sanitizers a child that loads mypool needs them as well. It may end as it likes, so it is not asked
 -- for leaks.
