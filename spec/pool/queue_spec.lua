@@ -336,7 +336,9 @@ describe("a connection that was forgotten", function()
       served[#served + 1] = "first"
       sleep(0.05)
     end, function()
-      sleep(0.05)
+      repeat
+        sleep(0.01)
+      until pool:stats().waiting == 1 or #served > 0
       local conn <close> = assert(pool:checkout())
       assert.equal(8, (conn:value "SELECT 8"))
       served[#served + 1] = "second"
