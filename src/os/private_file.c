@@ -2,10 +2,11 @@
    is taken away at once. */
 #include "os/private_file.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "os/descriptor.h"
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -19,7 +20,7 @@ static int make(void) {
   int fd = mkstemp(name);
   if (fd >= 0) {
     unlink(name);
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    mp_descriptor_close_on_exec(fd);
   }
   return fd;
 }
