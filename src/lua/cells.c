@@ -82,7 +82,7 @@ bool push_binary(lua_State *L, mp_type type, const mp_value *value) {
   }
 }
 
-/* number(text): what it says, read as SQL would; nil for what is no number. */
+/* number(text): the number that the text is, read as SQL would; nil for what is no number. */
 static int core_number(lua_State *L) {
   size_t length;
   double number;

@@ -29,7 +29,7 @@ bool is_class(lua_State *L, int index, const char *class) {
   return same;
 }
 
-/* By what it holds: a metatable can be changed, by the debug library. */
+/* A userdata is known by the class that it holds: its metatable can be changed, by the debug library. */
 void *test_class(lua_State *L, int index, const char *class) {
   if (lua_type(L, index) != LUA_TUSERDATA || lua_rawlen(L, index) < sizeof(leftover))
     return NULL;

@@ -15,9 +15,9 @@ int collector_stop(lua_State *L, pool_data *pool, bool begins) {
   return lua_gc(L, LUA_GCCOUNT, 0);
 }
 
-/* Under a scheduler it goes on again and again, between two parts of a result, and takes a large step each
-   time as soon as anything is allocated. These versions take a step of a negative size for a credit (measured
-   under cqueues: a million rows in 0.4 seconds of CPU, not 2). */
+/* Under a scheduler the collector goes on again and again, between two parts of a result, and takes a large
+   step each time as soon as anything is allocated. These versions take a step of a negative size for a credit
+   (measured under cqueues: a million rows in 0.4 seconds of CPU, not 2). */
 static void let_it_wait(lua_State *L) {
 #if LUA_VERSION_NUM == 503 || LUA_VERSION_NUM == 504
   const int credit_kb = 256;

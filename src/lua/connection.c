@@ -41,7 +41,7 @@ static bool is_in_hand(lua_State *L, connection *conn) {
   return conn->call.in_hand;
 }
 
-/* A converter is called in the middle of a result; a finalizer may be. */
+/* Raises in the middle of a call: a converter runs there, and a finalizer may. */
 static void check_outside_call(lua_State *L, connection *conn, const char *function) {
   if (conn->call.in_converter)
     raise(L, "bad call of '%s' (a converter cannot use the connection of its value)", function);
@@ -125,7 +125,7 @@ void connection_give_back(lua_State *L, connection *conn, bool reset) {
   spare_leave(L, conn);
 }
 
-/* Nobody else has the handle of a checkout. */
+/* A handle that is still being checked out nobody else has: it ends. */
 void connection_abandon(lua_State *L, connection *conn) {
   bool is_useless = conn->activity == CHECKING_OUT || conn->call.release_pending;
   conn->pool->L = L;

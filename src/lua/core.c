@@ -29,7 +29,7 @@ static void check_library(lua_State *L) {
                version);
 }
 
-/* Each adds its classes and functions to the table on top of the stack. */
+/* Functions that add classes and functions to the table on top of the stack. */
 static void (*const parts[])(lua_State *) = {
     error_open,        parameters_open, types_open, cells_open,  place_open,
     poll_wait_open,    connection_open, guard_open, pool_open,   operation_open,
@@ -38,8 +38,8 @@ static void (*const parts[])(lua_State *) = {
 
 __attribute__((visibility("default"))) int luaopen_mypool_core(lua_State *L);
 
-/* One that is loaded again, as busted does for each file, gets the same: what it made before keeps its
-   classes, and so its finalizers. */
+/* A module that is loaded again, as busted does for each file, gets the same table: what it made before keeps
+   its classes, and so its finalizers. */
 int luaopen_mypool_core(lua_State *L) {
   lua_rawgetp(L, LUA_REGISTRYINDEX, module);
   if (lua_istable(L, -1))

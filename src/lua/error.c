@@ -30,9 +30,9 @@ static void push_error(lua_State *L, const mp_error *err) {
   lua_setmetatable(L, -2);
 }
 
-/* Behind nil and an error of ours, on top of the stack. LuaJIT's assert raises the last of its arguments
-   unless the second is a string: so that assert(db:query(…)) raises the error they are all that is returned
-   there. */
+/* Completes what a failed function returns, behind nil and an error of ours on top of the stack. LuaJIT's
+   assert raises the last of its arguments unless the second is a string: so that assert(db:query(…)) raises
+   the error they are all that is returned there. */
 static int complete(lua_State *L) {
 #if LUA_VERSION_NUM < 502
   (void)L;
@@ -86,7 +86,7 @@ static const luaL_Reg metamethods[] = {
     {NULL, NULL},
 };
 
-/* By which the Lua side decides something. */
+/* The numbers of errors by which the Lua side decides something. */
 static const constant errnos[] = {
     {"PACKET_TOO_LARGE", MP_ER_PACKET_TOO_LARGE},
     {"UNKNOWN_VARIABLE", MP_ER_UNKNOWN_VARIABLE},

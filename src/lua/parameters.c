@@ -21,7 +21,7 @@ typedef struct encoder {
 /* `depth`: how many lists the value stands in. */
 static void encode(encoder *to, int index, int depth);
 
-/* Elsewhere a whole float stays a float: 10/4 and 10e0/4 differ. */
+/* A whole float is written as an integer only where SQL takes nothing else: 10/4 and 10e0/4 differ. */
 static bool is_count(encoder *to, double number) {
   return number == trunc(number) && fabs(number) < 0x1p63 && mp_scanner_needs_whole(to->scanner);
 }
@@ -87,13 +87,14 @@ static void encode_list(encoder *to, int index, int depth) {
     mp_buffer_add(to->out, ")", 1);
 }
 
-/* NULL for anything else. A number would be turned into a string, and that may run finalizers: here they
-   would find the connection in the middle of a statement. */
+/* The string at this index, NULL for anything else. A number would be turned into a string, and that may run
+   finalizers: here they would find the connection in the middle of a statement. */
 static const char *string_at(lua_State *L, int index, size_t *length) {
   return lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, length) : NULL;
 }
 
-/* A comment that turns out not to be executed ends at the first of these, quoted or not. */
+/* The bytes have the end of a comment in them: one that turns out not to be executed ends at the first of
+   these, quoted or not. */
 static bool has_end_of_comment(const char *bytes, size_t length) {
   return length > 1 && memmem(bytes, length, "*/", 2);
 }
@@ -178,7 +179,8 @@ static void encode(encoder *to, int index, int depth) {
 
 /* ---- the statement ---- */
 
-/* Next to these a value stays a token of its own. A blank behind two dashes would begin a comment. */
+/* Next to these characters a value stays a token of its own. A blank behind two dashes would begin a
+   comment. */
 static bool is_separator(char c) {
   return strchr(" \t\r\n(),=-", c) != NULL;
 }

@@ -240,7 +240,7 @@ static const constant event_bits[] = {
 };
 
 /* events(pool): the core.event_bits of what happened since the last call, and why the last reset failed that
- * did. */
+   did. */
 static int core_events(lua_State *L) {
   mp_pool *pool = check_pool(L, 1, "events")->pool;
   lua_pushinteger(L, mp_pool_take_events(pool));

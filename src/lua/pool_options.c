@@ -10,7 +10,8 @@
 
 enum { OPTIONS = 1, NEW_POOL, KEPT_STRINGS };
 
-/* Lives as long as the table of kept strings, whatever becomes of the options. */
+/* The string on top of the stack, which is taken; it lives as long as the table of kept strings, whatever
+   becomes of the options. */
 static const char *take_string(lua_State *L) {
   const char *text = lua_isnil(L, -1) ? NULL : luaL_checkstring(L, -1);
   keep_string(L, KEPT_STRINGS);
@@ -44,7 +45,7 @@ static bool flag_option(lua_State *L, const char *name, bool absent) {
   return flag;
 }
 
-/* 0: none is given. */
+/* A size in bytes; 0: none is given. */
 static uint64_t size_option(lua_State *L, const char *name) {
   lua_getfield(L, OPTIONS, name);
   uint64_t bytes = (uint64_t)lua_tonumber(L, -1);

@@ -110,7 +110,7 @@ static mp_status ask_first(lua_State *L, connection *conn, const mp_query_option
   return mp_loan_ask(conn->loan, options, wait, err);
 }
 
-/* Leaves on the stack, which begins with the connection, what was kept. */
+/* Pushes the text and the parameters that were kept, behind the table of them. */
 static void restore_statement(lua_State *L, const connection *conn) {
   lua_getiuservalue(L, 1, CONNECTION_SQL);
   int kept = lua_gettop(L);

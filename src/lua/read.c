@@ -58,7 +58,7 @@ static int read_many(lua_State *L) {
   return 0;
 }
 
-/* The collector rests. Whatever is raised meanwhile, it must go on. */
+/* Reads all further rows while the collector rests. Whatever is raised meanwhile, it must go on. */
 static void read_all(lua_State *L, int self, reading *from, int result) {
   int count = lua_gettop(L) - result + 1;
   luaL_checkstack(L, count + 8, "too many columns");

@@ -54,7 +54,7 @@ static void keep_names(lua_State *L, int self, connection *conn) {
 /* The upvalues of result_index, the __index of a metatable. */
 enum { NAMES = 1, COLUMN_COUNT, WARNING_COUNT, AFFECTED_ROWS, INSERT_ID, INFO, HELD = INFO };
 
-/* An array of its own for whoever asks: from the names, or from the types behind them. */
+/* Pushes an array of its own for whoever asks: of the names, or of the types behind them. */
 static int push_array_of(lua_State *L, int offset) {
   int count = (int)lua_tointeger(L, lua_upvalueindex(COLUMN_COUNT));
   if (count == 0)
@@ -139,7 +139,7 @@ static void attach_summary(lua_State *L, int self, connection *conn, const mp_su
   conn->result.warnings = summary->warning_count;
 }
 
-/* For the names and the converters of the columns, and what stands on them. */
+/* Makes room on the stack for the names and the converters of the columns, and what stands on them. */
 void result_check_room(lua_State *L, const connection *conn) {
   luaL_checkstack(L, 2 * (int)conn->result.columns + 16, "too many columns");
 }
@@ -169,7 +169,7 @@ void result_begin(lua_State *L, int self, connection *conn) {
   attach_summary(L, self, conn, &summary);
 }
 
-/* How many warnings there were is known behind the last row. */
+/* The number of warnings is known behind the last row only. */
 void result_update_warnings(lua_State *L, int self, connection *conn) {
   mp_summary summary;
   mp_loan_summary(conn->loan, &summary);

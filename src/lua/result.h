@@ -13,7 +13,7 @@ static inline bool result_has_row(const connection *conn) {
   return conn->result.row.cells || conn->result.row.values;
 }
 
-/* For the names and the converters of the columns, and what stands on them. */
+/* Makes room on the stack for the names and the converters of the columns, and what stands on them. */
 void result_check_room(lua_State *L, const connection *conn);
 
 /* Looks at what the reply announced. */

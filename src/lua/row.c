@@ -10,7 +10,7 @@ static void push_of_pool(lua_State *L, int self, int value) {
   lua_replace(L, -2);
 }
 
-/* A single value needs none: then there are nils. */
+/* A single value needs no names: then nils stand for them. */
 static void push_names(lua_State *L, int self, connection *conn) {
   if (conn->result.form.shape == SHAPE_VALUE) {
     lua_settop(L, lua_gettop(L) + (int)conn->result.columns);

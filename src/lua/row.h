@@ -12,7 +12,7 @@ void row_push(lua_State *L, connection *conn, const mp_row *row, int null);
 /* Puts the row, or as much of it as the shape asks for, where the result stands, with the names behind it. */
 void row_keep(lua_State *L, connection *conn, const mp_row *row, int result);
 
-/* In bytes, as max_result_bytes counts them. */
+/* The size of the row in bytes, as max_result_bytes counts them. */
 uint64_t row_size(const connection *conn, const mp_row *row);
 
 #endif

@@ -123,7 +123,8 @@ static void read_hex(mp_buffer *value, const char *at, const char *end) {
   }
 }
 
-/* `end` is behind the closing quote, or further; of two quotes, or two backslashes, one counts. */
+/* Reads a literal in quotes; `end` is behind the closing one, or further. Of two quotes, or two backslashes,
+   one counts. */
 static const char *read_quoted(mp_buffer *value, const char *at, const char *end) {
   for (; at < end; at++) {
     bool doubled = (*at == '\'' || *at == '\\') && at + 1 < end && at[1] == *at;
@@ -135,7 +136,7 @@ static const char *read_quoted(mp_buffer *value, const char *at, const char *end
   return at;
 }
 
-/* REPLACE('text','sign',…) */
+/* Reads REPLACE('text','sign',…). */
 static void read_replaced(mp_buffer *value, const char *at, const char *end) {
   const char *sign = read_quoted(value, at, end) + 3;
   for (size_t i = 0; sign < end && !value->failed && i < value->length; i++)

@@ -5,7 +5,7 @@
 
 #include "scrub.h"
 
-/* More than that is for a statement that is not like others. */
+/* A larger buffer was for a statement that is not like others: it is not left. */
 enum { LARGEST = 4096 };
 
 static void list(connection *conn, mp_buffer *of[SPARE_BUFFERS]) {
@@ -16,7 +16,7 @@ static void list(connection *conn, mp_buffer *of[SPARE_BUFFERS]) {
   of[4] = &conn->result.described_before;
 }
 
-/* `to` holds nothing. */
+/* Moves the bytes to an empty buffer. */
 static void move(mp_buffer *from, mp_buffer *to) {
   if (!from->data)
     return;

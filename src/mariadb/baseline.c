@@ -13,8 +13,8 @@
 #include "mode.h"
 #include "version.h"
 
-/* First what init SQL may change, which is asked once more when that has run; then what holds as long as the
-   session. */
+/* The columns of the question: first the state that init SQL may change, which is asked for once more when
+   that has run; then facts that hold as long as the session. */
 #define STATE                                                                                                \
   "SELECT @@sql_mode, @@autocommit, @@character_set_client, @@wait_timeout, @@character_set_connection, "
 #define SERVER ", @@init_connect, @@max_allowed_packet, @@collation_connection, CONNECTION_ID(), "
@@ -127,12 +127,14 @@ static mp_status take_state(mp_session *session, mp_error *err) {
   return base->charset_client ? MP_DONE : mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
 }
 
-/* MySQL has a word for it, and gives the names of roles as SQL (manual, CURRENT_ROLE). */
+/* No role is in force: MySQL has a word for that, and gives the names of roles as SQL (manual,
+   CURRENT_ROLE). */
 static bool is_none(const baseline *base, const char *role) {
   return !base->is_mariadb && role && strcmp(role, "NONE") == 0;
 }
 
-/* "" where init_connect has chosen another charset, which the reset will do again. */
+/* The collation that the user has asked for; "" where init_connect has chosen another charset, which the
+   reset will do again. */
 static const char *collation_as_asked(const mp_session *session) {
   char **cells = session->row;
   return is_charset(session->driver->server.charset, cells[CONNECTION_CHARSET]) ? cells[COLLATION] : "";
@@ -252,8 +254,8 @@ mp_status mp_baseline_record_state(mp_session *session, int64_t deadline_ns, mp_
   return take_state(session, err) == MP_DONE ? mp_run_end(session, deadline_ns, err) : MP_FAILED;
 }
 
-/* Each call that a session is lent for alone would be undone at its end: the program must have asked for
- * that. */
+/* Without autocommit each call that a session is lent for alone would be undone at its end: the program must
+   have asked for that. */
 mp_status mp_baseline_check(const mp_session *session, mp_error *err) {
   unsigned status = session->mysql->server_status;
   if (session->driver->server.autocommit_off)

@@ -58,7 +58,7 @@ static uint64_t string_length(const unsigned char *at) {
   return prefix ? little_endian(at + 1, prefix) : *at;
 }
 
-/* ... then so many bytes. */
+/* Reads a length as above, then so many bytes. */
 static void read_string(mp_value *value, const unsigned char *at) {
   *value = (mp_value){
       .kind = MP_VALUE_STRING,
@@ -69,7 +69,7 @@ static void read_string(mp_value *value, const unsigned char *at) {
 
 enum { LONGEST_TIME = 40, LONGEST_PACKED = 12 };
 
-/* At least so many digits; printf would take longer than all the rest of a row. */
+/* Appends the number with at least so many digits; printf would take longer than all the rest of a row. */
 static char *add_number(char *at, uint64_t number, int digits) {
   char reversed[24];
   if (digits == 2 && number < 100) {
@@ -150,7 +150,7 @@ static size_t read_time(mp_value *value, const MYSQL_FIELD *field, const unsigne
    libmariadb does not see all that is wrong with them. What it does not see may be taken for a value, but not
    from beyond its buffer. */
 
-/* 0 for what tells its length itself. */
+/* The size of a value of this type; 0 where the value begins with its length. */
 static size_t fixed_size(const MYSQL_FIELD *field) {
   switch (field->type) {
   case MYSQL_TYPE_TINY:

@@ -66,7 +66,7 @@ const mp_call_kind mp_call_ping = {ping_start, ping_cont};
 
 /* ---- one after the other ---- */
 
-/* The call that was named last: what it is to wait for, 0: it is over. */
+/* Makes the call that was named last. Returns the events that it waits for; 0: it is over. */
 static int make(mp_session *session) {
   if (session->call.events)
     return session->call.events;
@@ -134,7 +134,7 @@ static bool wait_in_place(mp_session *session, int events, int64_t deadline_ns) 
   return fds[1].revents == 0;
 }
 
-/* Once time is up nothing counts that comes, or a server that sends without end would never be left. */
+/* Bytes that come once time is up do not count: else a server that sends without end would never be left. */
 bool mp_call_poll(const mp_session *session, int events, int64_t deadline_ns) {
   struct pollfd socket = {.fd = mysql_get_socket(session->mysql), .events = poll_events(events)};
   int64_t ms = -1;
@@ -164,7 +164,7 @@ mp_status mp_call_look(mp_session *session, int64_t deadline_ns, mp_error *err) 
   return wait_in_place(session, MYSQL_WAIT_WRITE, deadline_ns) ? MP_DONE : fail_late(err);
 }
 
-/* Brings what returned `status` to its end without leaving. */
+/* Also on a helper thread, where the wait ends when the session is no longer wanted. */
 mp_status mp_call_run(mp_session *session, mp_status status, int64_t deadline_ns, mp_error *err) {
   while (status == MP_WAIT) {
     if (!wait_in_place(session, session->call.events, deadline_ns))

@@ -42,7 +42,7 @@ static inline bool mp_call_is_in_progress(const mp_session *session) {
   return session->call.kind != NULL;
 }
 
-/* ... and still has to write: what it writes must stay. */
+/* The call in progress still has to write: what it writes must stay. */
 static inline bool mp_call_needs_to_write(const mp_session *session) {
   return session->call.kind && (session->call.events & MYSQL_WAIT_WRITE);
 }

@@ -44,7 +44,7 @@ static void keep(char kept[32], const char *value, size_t length) {
     memcpy(kept, value, length);
 }
 
-/* Names and values in turn. */
+/* Reads what the server has told with its reply: names of variables and their values in turn. */
 static void read_told(MYSQL *mysql, charset_names *told) {
   const char *name, *value;
   size_t length, size;

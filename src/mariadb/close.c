@@ -21,7 +21,7 @@
 /* A server that is stopped, or far away, must not keep a new connection waiting. */
 static const int64_t longest_wait_ns = 100 * MP_MILLISECOND;
 
-/* ... but may take so long over what it was sent before its farewell: until it has read that, the socket has
+/* A server may take so long over what it was sent before its farewell: until it has read that, the socket has
    to stay open. */
 static const int64_t farewell_ns = 300 * MP_MILLISECOND;
 
@@ -127,7 +127,7 @@ void mp_closing_free(mariadb_driver *driver) {
    whose COM_QUIT is followed by a RST, which is what closing a socket over unread bytes comes to, and what
    answers those that arrive later. */
 
-/* Behind an unfinished exchange it would be of no use, and where there is no room it would block. */
+/* COM_QUIT would be of no use behind an unfinished exchange, and block where there is no room. */
 static bool may_say_quit(const mp_session *session) {
   return session->mysql->net.pvio && mp_session_is_between_statements(session) &&
          !mp_reset_is_half_sent(session) && mp_socket_has_room(mysql_get_socket(session->mysql));

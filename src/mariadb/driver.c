@@ -41,7 +41,7 @@ static bool is_in_transaction(const mp_session *session) {
   return session->mysql->server_status & SERVER_STATUS_IN_TRANS;
 }
 
-/* FNV-1a of what identifies it. */
+/* A hash (FNV-1a) of what identifies the server. */
 static uint64_t server_of(const mp_session *session) {
   uint64_t hash = UINT64_C(0xcbf29ce484222325);
   for (const char *at = session->base.identity; *at; at++)
@@ -97,8 +97,8 @@ static void free_driver(mp_driver *self) {
   free(driver);
 }
 
-/* A scheduler that is not told of it may still have a descriptor in its books, and stumble. It was never
-   given those of sockets. */
+/* A scheduler that is not told when a poll set is closed may still have its descriptor in its books, and
+   stumble. Those of sockets it was never given. */
 static void close_spare(mp_driver *self) {
   mariadb_driver *driver = (mariadb_driver *)self;
   driver->no_more_sessions = true;

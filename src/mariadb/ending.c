@@ -28,7 +28,7 @@ static void quit_all(mariadb_driver *driver) {
     mp_session_quit(session);
 }
 
-/* All have said it before the first is waited for: they are on their way together. */
+/* All sessions say farewell before the first is waited for: so the farewells are on their way together. */
 static void end_all(mariadb_driver *first) {
   for (mariadb_driver *driver = first; driver; driver = driver->next)
     if (is_of_this_process(driver))

@@ -35,8 +35,8 @@ const char *mp_flight_read_only(const mp_session *session) {
   return renamed ? "@@transaction_read_only" : "@@tx_read_only";
 }
 
-/* Once the user's SQL has run. It may have chosen a database, and a role even where the server
-   counts none: then the role is restored in any case. */
+/* init SQL and on_connect may have chosen a database, and a role even where the server counts none: then the
+   role is restored in any case. */
 void mp_flight_after_user_sql(baseline *base, const MYSQL *mysql, bool user_sql) {
   free(base->database);
   base->database = mysql->db && *mysql->db ? strdup(mysql->db) : NULL;
@@ -113,7 +113,8 @@ static bool needs_names_again(const mp_session *session) {
   return session->driver->server.collation && *session->base.init_connect;
 }
 
-/* Seen with 10.5, and no more with 10.11. The server makes the numbers, each time others. */
+/* A reset leaves the seeds of RAND() (seen with 10.5, no more with 10.11). The server makes the new ones,
+   each time others. */
 static void add_seeds(mp_session *session) {
   if (session->base.is_mariadb && mp_server_version(session->mysql) < 101100)
     add_query(session, "SET rand_seed1 = CRC32(SHA1(UUID())), rand_seed2 = CRC32(MD5(UUID()))");
@@ -134,10 +135,11 @@ static void add_role(mp_session *session) {
   add_built(session, &sql);
 }
 
-/* A database where there was none, for no command takes it away; the client's own idea of it is no proof, as
-   a borrower may have switched the tracking off. A role of an account that had none to choose: it may have
-   been granted one since. On MySQL roles are always restored, where there are any. And a server that lets
-   transactions write which it did not let before, or no more: a failover. */
+/* The guard is a statement without rows unless something is left that no command takes away: a database where
+   there was none; the client's own idea of it is no proof, as a borrower may have switched the tracking off.
+   A role of an account that had none to choose: it may have been granted one since. On MySQL roles are always
+   restored, where there are any. And a server that lets transactions write which it did not let before, or no
+   more: a failover. */
 static void add_guard(mp_session *session) {
   const baseline *base = &session->base;
   bool role = base->is_mariadb && !base->has_roles, database = !base->database;
@@ -151,7 +153,7 @@ static void add_guard(mp_session *session) {
   add_built(session, &sql);
 }
 
-/* The texts of the last borrower's statements, if it had them profiled. */
+/* SHOW PROFILES: the texts of the last borrower's statements, if it had them profiled. */
 static void add_profiles(mp_session *session) {
   session->flight.profiles_reply = session->flight.replies;
   add_query(session, "SHOW PROFILES");
@@ -174,7 +176,7 @@ static void add_database(mp_session *session) {
     add_packet(session, COM_INIT_DB, database, strlen(database));
 }
 
-/* The reply to it ends the flight: see above. */
+/* The reply to the seal ends the flight: see above. */
 static void add_seal(mp_session *session) {
   session->flight.seal_reply = session->flight.replies;
   session->flight.seal_length = session->flight.packets.length;

@@ -19,7 +19,7 @@ enum {
   BEFORE_CAPABILITIES = 14 /* bytes from the end of the version to their lower half */
 };
 
-/* How much of what the server says first must be there: of a greeting where TLS is wanted, all. */
+/* The number of bytes that must be there: of a greeting where TLS is wanted, all. */
 static size_t bytes_needed(const mp_session *session, const unsigned char *first, size_t length) {
   if (length < GREETING_NEEDED || !session->driver->server.tls || first[PACKET_HEADER] == 0xff)
     return GREETING_NEEDED;

@@ -115,7 +115,7 @@ mp_status mp_helper_start(mp_session *session, mp_helper_work work, int64_t dead
   return MP_WAIT;
 }
 
-/* A wake-up is over with this; the end of the work notifies after it has said so. */
+/* Clears the wake-up while the work goes on; the end of the work notifies after it has said so. */
 static bool has_finished(mp_session *session) {
   struct helper *helper = session->helper;
   if (!atomic_load(&helper->finished))
@@ -147,8 +147,8 @@ static struct helper *helper_of(const mp_session *session) {
   return session->helper || !session->stop_with ? session->helper : session->stop_with->helper;
 }
 
-/* A descriptor of our own, for libmariadb may close its one at any time, and the kernel give its
-   number to another file. */
+/* Keeps a descriptor of our own: libmariadb may close its one at any time, and the kernel give its number to
+   another file. */
 void mp_helper_watch(mp_session *session) {
   struct helper *helper = helper_of(session);
   if (!helper)

@@ -15,7 +15,7 @@
 #include "public_key.h"
 #include "tls.h"
 
-/* 13.5 KiB were the most that was ever seen in use. */
+/* The stack of resumable calls during a login, of which 13.5 KiB were the most that was ever seen in use. */
 static const size_t context_stack = 64 * 1024;
 
 /* Plugins that send the password, or something as good, in clear are not among them; those
@@ -169,7 +169,8 @@ mp_status mp_login(mp_session *session, int64_t deadline_ns, mp_error *err) {
 
 /* ---- the password ---- */
 
-/* Leaves no trace in freed memory: what is volatile the compiler does not leave out. */
+/* Wipes the password from memory before it is freed: writes to what is volatile the compiler does not leave
+   out. */
 void mp_login_drop_password(mp_session *session) {
   for (volatile char *at = session->login.password; at && *at; at++)
     *at = 0;

@@ -23,9 +23,9 @@ mp_liveness mp_session_peek(mp_session *session) {
   return mp_reset_is_pending(session) ? MP_READY : MP_DEAD;
 }
 
-/* A unix socket has no network behind which the server could be gone already (measured: a send after
-   a timeout of the server, a KILL, a restart and a crash fails with 2006). What has been read ahead and
-   nobody asked for the look finds, not the send. */
+/* A unix socket has no network behind which the server could be gone already (measured: a send after a
+   timeout of the server, a KILL, a restart and a crash fails with 2006). Bytes that were read ahead and that
+   nobody asked for only a look finds. */
 bool mp_session_needs_peek(const mp_session *session) {
   return session->address.socket == NULL || session->fork_generation != mp_fork_generation() ||
          mp_call_has_cached(session);

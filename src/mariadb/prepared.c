@@ -221,7 +221,8 @@ static mp_status send(mp_session *session, prepared *statement, mp_sql_effect ef
   return mp_call_next(session, &execute, after_execute);
 }
 
-/* The server would take it for text in the session's charset, and store other characters without a word. */
+/* Text that the session's charset does not have the server would take for other characters, and store those
+   without a word. */
 static mp_status check_texts(const mp_session *session, const mp_value *values, size_t count, mp_error *err) {
   mp_sql_mode mode = mp_mode_of(session);
   for (size_t i = 0; !mode.utf8mb4 && i < count; i++)

@@ -17,7 +17,8 @@ const MYSQL_FIELD *mp_prepared_field(const mp_session *session, unsigned index);
 void mp_prepared_close(mp_session *session, uint64_t id);
 void mp_prepared_end(mp_session *session); /* of all, with the loan */
 
-/* The results of one have not been read to their end, or it is in the rows of one of them. */
+/* A statement is executed: its results have not been read to their end; and it is in the rows of one of
+   them. */
 static inline bool mp_prepared_is_executing(const mp_session *session) {
   return session->prepared.executing != NULL;
 }

@@ -33,7 +33,7 @@ static bool has_ok(const MYSQL *mysql) {
   return mysql->net.read_pos && mysql->net.read_pos[0] == 0;
 }
 
-/* Nothing of their descriptions is of use but how many there are. */
+/* Passes over the descriptions of the parameters: nothing of them is of use but how many there are. */
 static my_bool pass_parameters(MYSQL_STMT *stmt) {
   MYSQL *mysql = stmt->mysql;
   if (!has_ok(mysql))
@@ -67,7 +67,7 @@ static int read_first_reply(MYSQL *mysql) {
   return status ? status : check_columns(mysql, session->prepared.executing->stmt->field_count);
 }
 
-/* Also that to a text, whose columns are never left out, either. */
+/* Reads the reply behind a result, also that to a text statement: columns are never left out there. */
 static int read_next_reply(MYSQL *mysql) {
   int status = session_of(mysql)->preparing.ordinary->db_read_query_result(mysql);
   return status ? status : check_columns(mysql, 0);

@@ -147,7 +147,7 @@ mp_status mp_public_key_set(MYSQL *mysql, const char *path, int *fd, mp_error *e
   return MP_DONE;
 }
 
-/* Nothing else frees the name that libmariadb has copied. */
+/* Frees the name that libmariadb has copied, which nothing else does. */
 void mp_public_key_drop(MYSQL *mysql, int fd) {
   if (fd < 0)
     return;
@@ -155,7 +155,8 @@ void mp_public_key_drop(MYSQL *mysql, int fd) {
   close(fd);
 }
 
-/* A key that is too short for the password fails in libmariadb, one of another server there. */
+/* A key that is too short for the password fails in libmariadb, one that is another server's at the
+   server. */
 void mp_public_key_explain(const mp_server *server, mp_error *err) {
   size_t length = strlen(err->message);
   if (!server->public_key)

@@ -34,8 +34,8 @@ static mp_status after_ping_for_status(mp_session *session, mp_error *err) {
   return MP_FAILED;
 }
 
-/* An error packet has no status. A ping changes nothing, not even the warnings that the program may want to
- * see. */
+/* Asks by a ping what became of the transaction, for an error packet has no status. A ping changes nothing,
+   not even the warnings that the program may want to see. */
 static mp_status ask(mp_session *session, mp_error *err) {
   session->text.failure = *err;
   *err = (mp_error){0};
@@ -123,7 +123,7 @@ static mp_status send_flight(mp_session *session, mp_error *err) {
   return await_reply(session);
 }
 
-/* As mysql_send_query does, which knows nothing of what is to follow. */
+/* Does as mysql_send_query would, which knows nothing of what is to follow. */
 static mp_status send_with_flight(mp_session *session, mp_error *err) {
   MYSQL *mysql = session->mysql;
   size_t size = session->text.length + 1;

@@ -94,8 +94,8 @@ static mp_status recover(mp_session *session, int64_t deadline_ns, mp_error *err
   return status;
 }
 
-/* Until it is sent, or while it is recorded, the statement is read where the caller keeps it, who
-   is about to free it. */
+/* The statement is still read where the caller keeps it, who is about to free it: until it is sent, and while
+   it is recorded. */
 static bool needs_statement(const mp_session *session) {
   return mp_flight_is_recording(session) || mp_call_needs_to_write(session);
 }

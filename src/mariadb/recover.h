@@ -1,5 +1,4 @@
-/* A session whose caller's time is up: its statement is stopped, its replies are read, and it is
- * reset. */
+/* A session whose caller's time is up: its statement is stopped, its replies are read, and it is reset. */
 #ifndef MYPOOL_MARIADB_RECOVER_H
 #define MYPOOL_MARIADB_RECOVER_H
 

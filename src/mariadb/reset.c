@@ -139,7 +139,7 @@ static mp_status await_reply(mp_session *session) {
    It is sent piece by piece, each behind the replies to the one before: so the server never waits for
    somebody to read its replies while the client waits for it to read. */
 
-/* A statement that fits into no socket: only those of the pool's user are as long. */
+/* Sends a statement that fits into no socket: only those of the pool's user are as long. */
 static int long_start(mp_session *session) {
   const char *packet = session->flight.packets.data + session->reset.sent;
   size_t length = mp_packet_size(packet);
@@ -176,8 +176,8 @@ static mp_status end_reply(mp_session *session, mp_error *err) {
   return mp_session_has_more(session) ? fail_shifted(err) : MP_DONE;
 }
 
-/* Leaves the word to whoever minds the time, and comes back at once: a socket may nearly always be
-   written to. */
+/* A wait for this lets others look at the clock, and ends at once: a socket may nearly always be written
+   to. */
 static const int pause_events = MYSQL_WAIT_WRITE;
 
 /* An init SQL may be a CALL with several results, without end maybe. */

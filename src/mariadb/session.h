@@ -14,7 +14,7 @@
 #include "os/pollset.h"
 #include "os/wakeup.h"
 
-/* Earlier ones lack what the login is restricted with, and errors of TLS that can be told apart. */
+/* Earlier versions lack what the login is restricted with, and errors of TLS that can be told apart. */
 #define OLDEST_CONNECTOR_C 30300
 #if !defined MARIADB_PACKAGE_VERSION_ID || MARIADB_PACKAGE_VERSION_ID < OLDEST_CONNECTOR_C
 #error "mypool needs the headers of MariaDB Connector/C 3.3 or later (Debian: libmariadb-dev)"

@@ -52,13 +52,13 @@ mp_session *mp_side_open(mp_session *session, int64_t deadline_ns, mp_error *err
 
 /* ---- the statement there ---- */
 
-/* The server does not keep these at either end of a statement. */
+/* Characters that the server does not keep at either end of a statement. */
 static bool is_dropped(char byte) {
   return byte == ';' || isspace((unsigned char)byte);
 }
 
-/* So far the server shows the text as it was sent: MySQL converts it, and the values of a prepared statement
-   may stand in the place of its question marks. */
+/* Up to the first character for which this is false the server shows the text as it was sent: MySQL converts
+   it, and the values of a prepared statement may stand in the place of its question marks. */
 static bool is_kept(const mp_session *session, char byte) {
   return (byte != '?' || !session->executed) && (session->base.is_mariadb || (unsigned char)byte < 0x80);
 }
@@ -75,7 +75,7 @@ static bool has_head(const mp_session *session, const char *info, size_t info_le
   return info_length >= end - first && memcmp(info, head->text + first, end - first) == 0;
 }
 
-/* 0 for a unix socket; so for the server, which shows no port then. */
+/* The session's own port. 0 for a unix socket, of which the server shows no port either. */
 static unsigned own_port(const mp_session *session) {
   struct sockaddr_storage own = {0};
   socklen_t length = sizeof own;

@@ -146,7 +146,7 @@ mp_status mp_tls_check(mp_session *session, mp_error *err) {
    libmariadb gives one number to all that TLS may refuse, and to a connection that is cut in the middle
    of its handshake. Only that may be tried again: it becomes a lost connection here. */
 
-/* For better words than libmariadb's. */
+/* Empties *err for better words than libmariadb's. */
 static mp_error *clear(mp_error *err) {
   *err = (mp_error){.phase = err->phase};
   return err;

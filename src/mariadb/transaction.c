@@ -58,7 +58,7 @@ bool mp_transaction_is_in_doubt(const mp_session *session) {
   return t->before && may_end && t->ending == TRANSACTION_LASTS;
 }
 
-/* Why nothing more can be added to it. What has ended it is the last statement that was sent. */
+/* Writes why nothing more can be added to the transaction. The last statement that was sent has ended it. */
 static void explain(const mp_session *session, char *text, size_t size) {
   const transaction *t = &session->transaction;
   char word[16];

@@ -8,7 +8,7 @@
 
 #include "os/descriptor.h"
 
-/* None of them has a way to ask for it at once. */
+/* A queue cannot be made closed on exec in one call on any of them. */
 int mp_readiness_open(void) {
   int fd = kqueue();
   if (fd >= 0)

@@ -12,7 +12,7 @@
 #include "slots.h"
 #include "time.h"
 
-/* By number. */
+/* The invariants in words, by their numbers. */
 static const char *const invariants[] = {
     [1] = "each state's count is the number of slots in it; together they are max_size",
     [2] = "an EMPTY slot has neither session nor loan",
@@ -145,7 +145,8 @@ mp_pool *pool_check_enter(mp_pool *pool) {
   return pool;
 }
 
-/* Looked at after each call, ten thousand that wait would cost as many squared. */
+/* A long queue is not looked at after each call: for ten thousand loans that wait that would be ten thousand
+   squared. */
 static bool is_look_due(mp_pool *pool) {
   if (pool->queue.count > 100 && ++pool->check.unchecked < pool->queue.count)
     return false;

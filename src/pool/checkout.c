@@ -26,7 +26,8 @@ static mp_status wait_on_session(mp_loan *loan, int64_t until_ns, mp_wait *wait)
   return MP_WAIT;
 }
 
-/* Without a session: a handle whose first statement was to be retried stays a loan. */
+/* The loan ends its acquiring without a session. One whose first statement was to be retried stays a loan,
+   spent. */
 static void end_empty_handed(mp_loan *loan) {
   loan_spend(loan);
   if (loan->operation == OP_CHECKOUT)
@@ -54,9 +55,9 @@ static mp_status hold(mp_loan *loan, int64_t now_ns) {
   return MP_DONE;
 }
 
-/* The session failed before anything of the caller's was sent: take another. What is returned
-   here is not the last word, seek_on goes on. That a server which knows no reset was asked once
-   more is not the caller's trouble. */
+/* The session failed before anything of the caller's was sent: seek_on seeks another, also where there are no
+   retries if the reset was sent only to ask whether the server knows resets by now: that is not the caller's
+   trouble. */
 static mp_status replace(mp_loan *loan, mp_error *err) {
   mp_pool *pool = loan->pool;
   bool resets = !server_has_refused_resets(loan->slot->server);

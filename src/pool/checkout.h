@@ -5,7 +5,7 @@
 #include "pool.h"
 
 /* Gets a session: an idle one, a new one, or by waiting. Serves the checkout and the retry of a first
- * statement. */
+   statement. */
 mp_status acquire(mp_loan *loan, mp_wait *wait, mp_error *err);
 mp_status acquire_step(mp_loan *loan, mp_wait *wait, mp_error *err);
 

@@ -6,7 +6,8 @@
 #include "sweep.h"
 #include "time.h"
 
-/* A server that was written to for so long is met anew when it is met again. */
+/* For so long a server that may not write is remembered: each further write that fails on it counts as the
+   same failover. */
 static const int64_t memory_ns = 60 * MP_SECOND;
 
 static uint64_t server_of(const mp_pool *pool, const mp_slot *slot) {
@@ -18,8 +19,9 @@ static bool is_known(const mp_pool *pool, uint64_t server) {
   return d->until_ns > pool_now(pool) && d->server == server;
 }
 
-/* As long as the server stays so, not more than this one is given up for each write that fails: readers need
-   the others. The next checkout opens one in its place, to see where that leads. */
+/* The first write that fails on a server retires all sessions. Each further one gives up its own alone:
+   readers need the others. The next checkout opens a session in its place, to see where the address leads by
+   then. */
 void distrust_begin(mp_pool *pool, mp_slot *slot) {
   distrust *d = &pool->distrust;
   uint64_t server = server_of(pool, slot);

@@ -77,8 +77,8 @@ static bool is_harmless(loan_operation operation) {
   return operation == OP_PING || operation == OP_RESET || operation == OP_PREPARE || operation == OP_ASK;
 }
 
-/* Refused before anything was sent, for the result of an earlier statement is open: statements
-   are refused by the driver. */
+/* The call came too early: the result of an earlier statement is open. Nothing was sent; of statements the
+   driver finds that out. */
 static bool is_out_of_turn(const mp_error *err) {
   return err->phase == MP_PHASE_SEND && err->code == MP_CR_OUT_OF_SYNC;
 }
@@ -224,7 +224,7 @@ static mp_status call_driver(mp_loan *loan, mp_error *err) {
   }
 }
 
-/* A look before the send: what is dead already never got the statement. */
+/* Looks at the session before it sends: one that is dead already never gets the statement. */
 static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_driver *driver = loan->pool->driver;
   mp_session *session = loan->slot->session;
@@ -282,7 +282,7 @@ static int64_t statement_deadline(const mp_loan *loan, int64_t timeout_ns) {
   return deadline_in(loan, timeout_ns > 0 ? timeout_ns : loan->pool->config.query_timeout_ns);
 }
 
-/* To ask first takes of the statement's own time. */
+/* A question to the session takes its time from that of the statement behind it. */
 static int64_t deadline_by(const mp_loan *loan, const mp_query_options *options) {
   return options->asked ? loan->statement.deadline_ns : statement_deadline(loan, options->timeout_ns);
 }
@@ -350,7 +350,8 @@ static mp_status begin_reading(mp_loan *loan, loan_operation operation, mp_error
   return MP_DONE;
 }
 
-/* While rows keep coming nothing waits: the time limit would not be met, and others not have their turn. */
+/* Rows that keep coming end no wait: so the clock is looked at after so many of them, for the time limit and
+   for the turn of other coroutines. */
 enum { LOOK_AFTER_ROWS = 200 };
 static const int64_t turn_ns = 4 * MP_MILLISECOND;
 
@@ -372,7 +373,7 @@ static mp_status let_others_run(mp_loan *loan, int64_t now_ns, mp_wait *wait) {
   return MP_WAIT;
 }
 
-/* MP_DONE: go on reading. */
+/* Looks at the clock. MP_DONE: go on reading. */
 static mp_status look(mp_loan *loan, mp_wait *wait, mp_error *err) {
   int64_t now_ns = pool_now(loan->pool);
   loan->reading.unlooked = 0;

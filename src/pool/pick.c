@@ -16,9 +16,9 @@ typedef enum idle_finding {
   FOUND_DEAD     /* and closed */
 } idle_finding;
 
-/* A session without pending replies, whose death the first statement finds before it is too late, is not
-   looked at: that would be half the cost of a checkout. With on_connect it is too late then, for only a
-   checkout can show it the session that takes its place. */
+/* The look is half the cost of a checkout. It is saved where no replies are pending and the first statement,
+   if it finds the session dead, may move to another. With on_connect it may not: only a checkout can show
+   on_connect a new session. */
 static mp_liveness liveness_of(const mp_pool *pool, const mp_slot *slot) {
   bool replaceable = pool->config.retries > 0 && !pool->config.hooked;
   if (!reset_is_pending(slot) && replaceable && !pool->driver->needs_peek(slot->session))
@@ -73,8 +73,8 @@ bool pick_has_other(const mp_pool *pool, int64_t now_ns) {
   return false;
 }
 
-/* The newest whose replies are there; else the one whose reset was sent first, rather not one of
-   the slow. Each is looked at once: what was found alive here cannot be closed by a second look. */
+/* Picks the newest session whose replies are there; else the one whose reset was sent first, a slow one last.
+   Looks at each once: a second look might close what the first has found alive. */
 mp_slot *pick_idle(mp_pool *pool, int64_t now_ns) {
   bool death = false;
   mp_slot *found = NULL, *pending = NULL;

@@ -6,8 +6,8 @@
 #include "servers.h"
 #include "slots.h"
 
-/* In the order of the checkouts: who comes back, because what it was given proved of no use,
-   has its old turn again. */
+/* Puts the loan in line by its ticket: one that comes back, because what it was handed proved of no use, has
+   its old turn again. */
 static void link_loan(mp_pool *pool, mp_loan *loan) {
   mp_loan *before = pool->queue.last;
   while (before && before->turn.ticket > loan->turn.ticket)
@@ -104,7 +104,7 @@ static bool may_be_reassigned(const mp_pool *pool, const mp_slot *slot) {
   return loan && loan->parked && loan->slot == slot && loan->tries <= pool->config.retries;
 }
 
-/* The one that came first. */
+/* The parked loan that came first. */
 static mp_loan *find_parked(const mp_pool *pool) {
   mp_loan *found = NULL;
   unsigned count = pool->counts[SLOT_OPENING] + pool->counts[SLOT_RECOVERING];

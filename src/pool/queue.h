@@ -11,7 +11,7 @@ mp_status queue_enter(mp_loan *loan, mp_error *err);
 /* Takes the loan out of line, if it still is in it, and gives its wake-up back. */
 void queue_leave(mp_loan *loan);
 
-/* Woken: true when the loan was handed a slot. */
+/* The loan was woken: true when it was handed a slot. */
 bool queue_try(mp_loan *loan);
 
 static inline bool queue_is_empty(const mp_pool *pool) {

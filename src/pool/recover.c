@@ -7,8 +7,7 @@
 #include "slots.h"
 #include "time.h"
 
-/* The statement is stopped on the server, behind the back of the loan: until that is done the
-   session is nobody's. */
+/* While the statement is being stopped the session is nobody's. */
 bool recover_begin(mp_loan *loan) {
   mp_pool *pool = loan->pool;
   mp_slot *slot = loan->slot;

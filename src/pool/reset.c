@@ -7,7 +7,8 @@
 
 /* ---- sent ---- */
 
-/* Nobody knows yet whether the session will be as good as now; but it will hardly be another. */
+/* Only the release decides whether the session is lent again: it is more than likely when nothing speaks
+   against it now. */
 bool reset_may_go_along(const mp_loan *loan) {
   const mp_slot *slot = loan->slot;
   return loan->statement.last && loan->pool->config.reset && loan->pool->config.reset_together &&
@@ -65,7 +66,8 @@ mp_status reset_fail_late(mp_error *err) {
   return mp_fail(err, MP_ERR_TIMEOUT, 0, "the server did not answer a reset in time");
 }
 
-/* Put aside with a part of its replies there, it would be the first to be found again, for ever. */
+/* A session that has a part of its replies is not put aside: the checkout would find it first again, for
+   ever. */
 static bool is_slow(const mp_loan *loan, int64_t now_ns) {
   return !reset_is_recent(loan->slot, now_ns) && loan->pool->driver->peek(loan->slot->session) != MP_READY;
 }

@@ -43,8 +43,8 @@ static const retry_rule rules[] = {
 static const retry_rule other_server_error = {0, MP_ERR_SERVER, MP_EXECUTED_NO, false, false, false};
 static const retry_rule client_error = {0, MP_ERR_LOST, MP_EXECUTED_UNKNOWN, false, true, false};
 
-/* From 6000 on they are the server's again: of newer MySQL servers, and of programs that give their SIGNAL a
-   number. */
+/* Numbers from 6000 on are the server's again: of newer MySQL servers, and of programs that give their SIGNAL
+   a number. */
 static bool is_from_client(unsigned code) {
   return code == 0 || (code >= 2000 && code < 3000) || (code >= 5000 && code < 6000);
 }
@@ -80,7 +80,7 @@ bool mp_transaction_may_run_again(unsigned code, bool elsewhere) {
   return rule->retryable && !rule->lost && (elsewhere || !rule->retire);
 }
 
-/* The driver says so of a statement that the server does not undo as a whole. */
+/* The driver marks the failure of a statement that the server does not undo as a whole. */
 static bool may_be_partial(const mp_error *err) {
   return err->executed == MP_EXECUTED_UNKNOWN;
 }

@@ -8,7 +8,7 @@
    idle or recovering has no loan. */
 void slot_move(mp_pool *pool, mp_slot *slot, slot_state state);
 
-/* One of this state without a loan, or NULL. */
+/* A slot in this state without a loan, or NULL. */
 mp_slot *slot_find(mp_pool *pool, slot_state state);
 
 /* A slot that could be used besides those of idle sessions: one that is being opened or may be, or a

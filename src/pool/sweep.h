@@ -10,10 +10,11 @@ bool sweep_has_ended(const mp_pool *pool, const mp_slot *slot, int64_t now_ns);
 void sweep_close_dead(mp_pool *pool, mp_slot *slot);
 void sweep_close_outlived(mp_pool *pool, mp_slot *slot, int64_t now_ns);
 
-/* Closes what has outlived its time. Call it at each checkout and each release: there is no timer. */
+/* Closes the idle sessions that have outlived their time. Call it at each checkout and each release: there is
+   no timer. */
 void sweep_outlived(mp_pool *pool, int64_t now_ns);
 
-/* Closes those that their server has closed. */
+/* Closes the idle sessions that their servers have closed. */
 void sweep_dead(mp_pool *pool);
 
 void sweep_all(mp_pool *pool);

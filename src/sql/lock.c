@@ -3,7 +3,8 @@
 
 #include <ctype.h>
 
-/* In upper or lower case of ASCII, whatever the locale. `wanted`: upper case. */
+/* The word is the one that is wanted, in upper or lower case of ASCII, whatever the locale. `wanted`: upper
+   case. */
 static bool is_same_word(const char *word, size_t length, const char *wanted) {
   for (; length > 0; length--)
     if ((*word++ & ~0x20) != *wanted++)
@@ -11,7 +12,7 @@ static bool is_same_word(const char *word, size_t length, const char *wanted) {
   return *wanted == '\0';
 }
 
-/* Every fourth byte tells that, as a rule. */
+/* The statement may take a lock, by a glance at every fourth byte, which as a rule tells that it does not. */
 bool mp_sql_may_lock(const char *sql, size_t length) {
   size_t at = 3;
   while (at < length) {

@@ -51,7 +51,7 @@ static bool read_any_float(const char *text, size_t length, double *value) {
   return end == copy + length;
 }
 
-/* With up to 15 digits, and without an exponent, one division rounds right: both operands are
+/* A number of up to 15 digits without an exponent needs one division, which rounds right: both operands are
    exact. */
 bool mp_read_float(const char *text, size_t length, double *value) {
   static const double powers[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
@@ -84,8 +84,8 @@ bool mp_read_float(const char *text, size_t length, double *value) {
 
 /* ---- writing ---- */
 
-/* 15 digits are right for every double of full precision, and %g drops what follows the last
-   that counts. Subnormal ones may need no more than one. */
+/* The least digits to try: 15 are right for every double of full precision, and %g drops what follows the
+   last that counts. Subnormal ones may need no more than one. */
 static int fewest_digits(double value) {
   return value > -DBL_MIN && value < DBL_MIN ? 1 : 15;
 }

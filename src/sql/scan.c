@@ -149,7 +149,7 @@ static void star(mp_scanner *scanner) {
 static const bool is_mark[0x80] = {
     ['`'] = true, ['\''] = true, ['"'] = true, ['#'] = true, ['/'] = true, ['-'] = true, ['*'] = true};
 
-/* False at the end. */
+/* Skips ordinary characters up to the next mark, or the wanted one. False at the end. */
 static bool skip_plain(mp_scanner *scanner, char wanted) {
   const char *at = scanner->at, *end = scanner->end;
   while (at < end && *at != wanted && !is_high(*at) && !is_mark[(unsigned char)*at])
