@@ -6,10 +6,10 @@ local function read(path)
   return file:read "a"
 end
 
--- The names of the functions that src/pool defines.
-local function functions_of_the_pool()
+-- The names of the functions that the files of this folder define.
+local function functions_of(folder)
   local names = {}
-  local pipe <close> = assert(io.popen "cat src/pool/*.c")
+  local pipe <close> = assert(io.popen(("cat src/%s/*.[ch]"):format(folder)))
   for line in pipe:lines() do
     local name = line:match "^[%a_][%w_ ]*[ *]([%a_][%w_]*)%("
     if name then
@@ -20,11 +20,12 @@ local function functions_of_the_pool()
 end
 
 local document = read "doc/architecture.md"
+local of_pool, of_session = document:match "\n### Slot\n(.-)\n### Session\n(.-)\n## "
 
--- Calls f(from, to, names) for each line of the lists of states; `names` is the text with the functions.
-local function each_transition(f)
+-- Calls f(from, to, names) for each line of the lists of states in the text; `names` is that with the functions.
+local function each_transition(text, f)
   local from
-  for line in document:gmatch "[^\n]+" do
+  for line in text:gmatch "[^\n]+" do
     local named, to, names = line:match "^(%u*)%s*%-> ([%u, ]-%u)%s+(%l[%l%d_]*.*)$"
     if to then
       from = named ~= "" and named or from
@@ -48,15 +49,32 @@ describe("spec/README.md", function()
 end)
 
 describe("doc/architecture.md", function()
-  it("names functions of src/pool for each transition of a slot and of a loan", function()
-    local exists, count = functions_of_the_pool(), 0
-    each_transition(function(from, to, names)
+  local function names_functions(text, folder, least)
+    local exists, count = functions_of(folder), 0
+    each_transition(text, function(from, to, names)
       for name in names:gmatch "[^, ]+" do
-        assert(exists[name], ("%s -> %s: there is no %s in src/pool"):format(from, to, name))
+        assert(exists[name], ("%s -> %s: there is no %s in src/%s"):format(from, to, name, folder))
         count = count + 1
       end
     end)
-    assert.is_true(count > 50, "only so many functions found: " .. count)
+    assert.is_true(count >= least, "only so many functions found: " .. count)
+  end
+
+  it("names functions of src/pool for each transition of a slot and of a loan", function()
+    names_functions(of_pool, "pool", 50)
+  end)
+
+  it("names functions of src/mariadb for each transition of a session, and for what tells its state", function()
+    names_functions(of_session, "mariadb", 25)
+    local exists, told, named = functions_of "mariadb", {}, {}
+    for state, name in of_session:gmatch "\n| `(%u+)` |[^|\n]+| `([%w_]+)`" do
+      assert(exists[name], ("%s: there is no %s in src/mariadb"):format(state, name))
+      told[state] = true
+    end
+    each_transition(of_session, function(from, to)
+      named[from], named[to] = true, true
+    end)
+    assert.same(told, named)
   end)
 
   it("names every state of pool.h, and no other", function()
@@ -64,7 +82,7 @@ describe("doc/architecture.md", function()
     for state in read("src/pool/pool.h"):gmatch "%f[%w_][SL][LO][OA][TN]_(%u+)" do
       known[state] = state ~= "STATES" or nil
     end
-    each_transition(function(from, to)
+    each_transition(of_pool, function(from, to)
       for state in (from .. "," .. to):gmatch "%u+" do
         assert(known[state], "no such state: " .. state)
         seen[state] = true
