@@ -231,7 +231,8 @@ bool mp_transaction_may_run_again(unsigned code, bool elsewhere);
 /* Something that should have been rolled back was not: from now on all but ROLLBACK is refused. */
 void mp_loan_spoil(mp_loan *loan);
 
-/* True when the session will be closed at its release because its server may not write. */
+/* True when the session, if it is not lost already, will be closed at its release because its server may not
+   write. */
 bool mp_loan_is_retiring(const mp_loan *loan);
 
 /* The driver's clock. The loan keeps it running: who made the pool may have let go of that. */

@@ -98,8 +98,9 @@ void mp_loan_spoil(mp_loan *loan) {
     loan->pool->driver->spoil(loan->slot->session);
 }
 
+/* A refused COMMIT that had its reset behind it has cost the session, too. */
 bool mp_loan_is_retiring(const mp_loan *loan) {
-  return loan_has_session(loan) && loan->slot->retire;
+  return loan->stage == LOAN_HELD && loan->slot->retire;
 }
 
 mp_sql_mode mp_loan_sql_mode(const mp_loan *loan) {
