@@ -9,6 +9,10 @@ local pools = require "spec.support.pools"
 local scheduler = require "spec.support.scheduler"
 local tls = require "spec.servers.tls"
 
+if dialect.lacks "COM_RESET_CONNECTION" then
+  return pending(dialect.lacks "COM_RESET_CONNECTION")
+end
+
 local s = fixture.server { tls = true }
 local r = fixture.relay(s)
 local observer

@@ -5,6 +5,10 @@ local fixture = require "spec.support.fixture"
 local plain = require "spec.plain"
 local pools = require "spec.support.pools"
 
+if dialect.lacks "COM_RESET_CONNECTION" then
+  return pending(dialect.lacks "COM_RESET_CONNECTION")
+end
+
 local s = fixture.server()
 local observer
 
