@@ -122,6 +122,7 @@ typedef struct mp_sql_mode {
   bool utf8, utf8mb4;        /* the session's character set: utf8mb4 or utf8mb3, utf8mb4 */
   bool utf8_in_doubt;        /* ... so it was; it must be asked for before text that is not ASCII is sent */
   bool empty_string_is_null; /* at the baseline */
+  bool hex_is_number;        /* MySQL: x'37' is 55 where a number may stand */
 } mp_sql_mode;
 
 #endif

@@ -138,7 +138,7 @@ void mp_encode_integer(mp_buffer *out, int64_t value);
 void mp_encode_float(mp_buffer *out, double value); /* finite */
 /* `hex`: never in quotes, for a place where quotes do not protect. */
 void mp_encode_string(mp_buffer *out, const char *bytes, size_t length, const mp_sql_mode *mode, bool hex);
-void mp_encode_binary(mp_buffer *out, const char *bytes, size_t length);
+void mp_encode_binary(mp_buffer *out, const char *bytes, size_t length, const mp_sql_mode *mode);
 /* False, and nothing appended, for a name that cannot be quoted safely: empty, holding a NUL
    byte, longer than 64 characters of UTF-8, not UTF-8, or not
    ASCII while the session's charset is not UTF-8. */

@@ -202,15 +202,19 @@ it("writes binary as hex, of any length") {
   char bytes[1000], digits[8];
   for (size_t i = 0; i < sizeof bytes; i++)
     bytes[i] = (char)i;
-  mp_encode_binary(&out, bytes, sizeof bytes);
+  mp_sql_mode mode = {0};
+  mp_encode_binary(&out, bytes, sizeof bytes, &mode);
   expect_equal(out.length, 2003);
   for (size_t i = 0; i < sizeof bytes; i++) {
     snprintf(digits, sizeof digits, "%02X", (unsigned)i & 255);
     expect(memcmp(out.data + 2 + 2 * i, digits, 2) == 0);
   }
   mp_buffer_free(&out);
-  mp_encode_binary(&out, "", 0);
+  mp_encode_binary(&out, "", 0, &mode);
   expect_text(taken(&out), "x''");
+  mode.hex_is_number = true;
+  mp_encode_binary(&out, "7", 1, &mode);
+  expect_text(taken(&out), "_binary x'37'");
 }
 
 it("knows every class of character of UTF-8, and counts them") {

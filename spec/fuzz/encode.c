@@ -110,7 +110,7 @@ static void check_string(const char *bytes, size_t length, mp_sql_mode mode, boo
     for (size_t i = 0; i < out.length; i++)
       FUZZ_CHECK((unsigned char)out.data[i] < 0x80);
   out.length = 0;
-  mp_encode_binary(&out, bytes, length);
+  mp_encode_binary(&out, bytes, length, &mode);
   check(&out, bytes, length, &mode);
   mp_buffer_free(&out);
 }

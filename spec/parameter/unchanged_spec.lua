@@ -127,6 +127,12 @@ describe("a parameter", function()
     assert.equal("MÜLLER\\", (conn:value("SELECT UPPER(?)", "müller\\")))
   end)
 
+  it("are a string, not a number, where either may stand", function()
+    for _, bytes in ipairs { mypool.binary "7", "7\xff" } do
+      assert.equal(7, tonumber((conn:value("SELECT ? + 0", bytes))))
+    end
+  end)
+
   it("may be mypool.binary", function()
     for _, bytes in ipairs { "", "text", "\0\xFF'\\", every_byte() } do
       assert.equal(hex(bytes), (conn:value("SELECT HEX(?)", mypool.binary(bytes))))

@@ -123,7 +123,7 @@ static void encode_binary(encoder *to, int index) {
   const char *bytes = string_at(to->L, -1, &length);
   if (!bytes)
     raise(to->L, "bad parameter %d (binary holds no string)", to->position);
-  mp_encode_binary(to->out, bytes, length);
+  mp_encode_binary(to->out, bytes, length, to->mode);
   lua_pop(to->L, 1);
 }
 

@@ -45,13 +45,15 @@ mp_sql_mode mp_mode_of(const mp_session *session) {
                          .asked = true,
                          .utf8 = charset->utf8,
                          .utf8mb4 = charset->utf8mb4,
-                         .empty_string_is_null = base->empty_string_is_null};
+                         .empty_string_is_null = base->empty_string_is_null,
+                         .hex_is_number = !base->is_mariadb};
   return (mp_sql_mode){.reading.no_backslash_escapes = base->no_backslash_escapes,
                        .escapes_known = !session->mode.strayed && !session->mode.untold && !lasts,
                        .utf8 = charset->utf8,
                        .utf8mb4 = charset->utf8mb4,
                        .utf8_in_doubt = charset->in_doubt,
-                       .empty_string_is_null = base->empty_string_is_null};
+                       .empty_string_is_null = base->empty_string_is_null,
+                       .hex_is_number = !base->is_mariadb};
 }
 
 /* ---- asking ---- */

@@ -117,7 +117,8 @@ static bool needs_rewriting(const mp_loan *loan) {
   mp_sql_mode before = loan->statement.mode, now = loan->pool->driver->sql_mode(loan->slot->session);
   return before.reading.no_backslash_escapes != now.reading.no_backslash_escapes ||
          before.escapes_known != now.escapes_known || before.utf8 != now.utf8 ||
-         before.utf8mb4 != now.utf8mb4 || before.empty_string_is_null != now.empty_string_is_null;
+         before.utf8mb4 != now.utf8mb4 || before.empty_string_is_null != now.empty_string_is_null ||
+         before.hex_is_number != now.hex_is_number;
 }
 
 /* A new session must be shown to the user's on_connect first, which only a checkout does: it is

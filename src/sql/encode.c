@@ -57,10 +57,17 @@ static void add_hex(mp_buffer *out, const char *bytes, size_t length) {
   mp_buffer_add(out, chunk, used);
 }
 
-void mp_encode_binary(mp_buffer *out, const char *bytes, size_t length) {
+static void add_hex_literal(mp_buffer *out, const char *bytes, size_t length) {
   add(out, "x'");
   add_hex(out, bytes, length);
   add(out, "'");
+}
+
+/* MySQL takes the bare literal for a number where one may stand (manual, "Hexadecimal Literals"). */
+void mp_encode_binary(mp_buffer *out, const char *bytes, size_t length, const mp_sql_mode *mode) {
+  if (mode->hex_is_number)
+    add(out, "_binary ");
+  add_hex_literal(out, bytes, length);
 }
 
 /* Doubles each `wanted` in the bytes. */
@@ -137,7 +144,7 @@ static void add_replaced(mp_buffer *out, const char *bytes, size_t length, char 
 
 static void add_hex_text(mp_buffer *out, const char *bytes, size_t length) {
   add(out, "_utf8mb4 ");
-  mp_encode_binary(out, bytes, length);
+  add_hex_literal(out, bytes, length);
 }
 
 static void add_text(mp_buffer *out, const char *bytes, size_t length, const mp_sql_mode *mode) {
@@ -173,7 +180,7 @@ bool mp_text_is_in_doubt(const char *bytes, size_t length, const mp_sql_mode *mo
 void mp_encode_string(mp_buffer *out, const char *bytes, size_t length, const mp_sql_mode *mode, bool hex) {
   bool ascii = mp_is_ascii(bytes, length);
   if (!ascii && mp_utf8_count(bytes, length) == MP_NOT_UTF8)
-    mp_encode_binary(out, bytes, length);
+    mp_encode_binary(out, bytes, length, mode);
   else if (hex || !(ascii || is_in_charset(bytes, length, mode)))
     add_hex_text(out, bytes, length);
   else
