@@ -98,14 +98,18 @@ describe("an error of a statement of which a part stays", function()
   local partial = {
     { 1205, "-- pay\n  call pay()" },
     { 1205, "/*!50000 CALL pay() */" },
-    { 1205, "/*M! CALL pay() */" },
+    { 1205, "/*M! CALL pay() */", needs = "/*M!" },
     { 1205, "SET STATEMENT max_statement_time = 10 FOR CALL pay()" },
     { 1205, "EXECUTE IMMEDIATE 'CALL pay()'" },
     { 1205, "BEGIN NOT ATOMIC INSERT INTO payments VALUES (1); DELETE FROM accounts; END" },
-    { 1205, "IF TRUE THEN INSERT INTO payments VALUES (1); DELETE FROM accounts; END IF" },
+    { 1205, "IF TRUE THEN INSERT INTO payments VALUES (1); DELETE FROM accounts; END IF", needs = "BEGIN NOT ATOMIC" },
   }
   for _, case in ipairs(partial) do
     it("says that it may have run: " .. case[2]:gsub("\n", " "), function()
+      local lacks = dialect.lacks(case.needs) or dialect.lacks_in(case[2])
+      if lacks then
+        return pending(lacks)
+      end
       says(ways.query(conn, case[2]), case[1], "unknown", false)
       assert.equal(1, conn:value "SELECT COUNT(*) FROM payments")
       says(ways.rows(conn, case[2]), case[1], "unknown", false)
@@ -115,10 +119,10 @@ describe("an error of a statement of which a part stays", function()
   it("says so of DDL and accounts", function()
     dialect.run(conn, "CREATE OR REPLACE TABLE there (a INT)")
     says(select(2, conn:query "DROP TABLE there, missing"), 1051, "unknown", false)
-    assert.equal(1146, select(3, conn:query "SELECT * FROM there"))
+    assert.equal(dialect.has "DDL in parts" and 1146 or nil, select(3, conn:query "SELECT * FROM there") or nil)
     assert(conn:query "DROP USER IF EXISTS fresh")
     says(select(2, conn:query "CREATE USER fresh, app"), 1396, "unknown", false)
-    assert(conn:query "DROP USER fresh")
+    assert(conn:query "DROP USER IF EXISTS fresh")
   end)
 
   it("in a transaction lets that run again", function()

@@ -25,7 +25,7 @@ for _, how in ipairs { "corrupted", "rogue" } do
       module = "spec.programs.damaged_packets",
       counts = "(%d+) cases",
       seconds = 6,
-      given = { how = how, host = s.host, port = s.port },
+      given = { how = how, host = s.host, port = s.port, key = s.public_key },
     }
   end)
 end
@@ -70,7 +70,8 @@ it("a connection that ends within the reply to a prepare ends it", function()
     local mypool = require "mypool"
     local relay = require "spec.servers.relay"
     local r <close> = relay.start "%s:%d"
-    local pool = mypool.new { host = r.host, port = r.port, user = %q, password = %q, retries = 0 }
+    local pool = mypool.new { host = r.host, port = r.port, user = %q, password = %q, retries = 0,
+      server_public_key = %q }
     for bytes = 15, 90, 5 do
       local conn = assert(pool:checkout())
       r:cut_here("down", bytes)
@@ -80,7 +81,7 @@ it("a connection that ends within the reply to a prepare ends it", function()
     end
     assert(pool:value "SELECT 1" == 1)]]
   local options = s:tcp_options()
-  text = text:format(options.host, options.port, options.user, options.password)
+  text = text:format(options.host, options.port, options.user, options.password, s.public_key)
   local printed, ok, status = program(text, nil, nil, 30)
   assert.is_true(ok, tostring(status) .. "\n" .. printed)
 end)
@@ -152,7 +153,7 @@ describe("a result that comes without its columns is a failure of kind protocol:
         local relay = require "spec.servers.relay"
         local r <close> = relay.start "%s:%d"
         local pool = mypool.new { host = r.host, port = r.port, user = %q, password = %q,
-          database = "app", retries = 0 }
+          server_public_key = %q, database = "app", retries = 0 }
         local conn = assert(pool:checkout())
         local statement = assert(conn:prepare "%s")
         r:replace %q
@@ -161,7 +162,7 @@ describe("a result that comes without its columns is a failure of kind protocol:
         conn:release()
         assert(pool:value "SELECT 1" == 1)]]
       local options = s:tcp_options()
-      text = text:format(options.host, options.port, options.user, options.password, case.sql, case.reply)
+      text = text:format(options.host, options.port, options.user, options.password, s.public_key, case.sql, case.reply)
       local printed, ok, status = program(text, nil, nil, 30)
       assert.is_true(ok, tostring(status) .. "\n" .. printed)
       assert.equal("nil\tprotocol\n", printed)

@@ -105,7 +105,7 @@ describe("a full disk for temporary files", function()
     disk = pipe:read()
     pipe:close()
     if disk then
-      s = server.start { options = { "--tmpdir=" .. disk, "--tmp-memory-table-size=1024" } }
+      s = server.start { options = { "--tmpdir=" .. disk, "--loose-tmp-memory-table-size=1024" } }
     end
   end)
 

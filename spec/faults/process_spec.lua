@@ -18,14 +18,15 @@ local mypool = require "mypool"
 local process = require "spec.process"
 local cqueues = require "cqueues"
 local function options(more)
-  local all = { host = "127.0.0.1", port = %d, user = "app", password = "secret", database = "app", max_size = 3 }
+  local all = { host = "127.0.0.1", port = %d, user = "app", password = "secret", database = "app", max_size = 3,
+    server_public_key = not (more and more.tls) and %q or nil }
   for name, value in pairs(more or {}) do
     all[name] = value
   end
   return all
 end
 local ca = %q
-]]):format(s.port, tls.ca)
+]]):format(s.port, s.public_key, tls.ca)
 end
 
 local function run(text)
@@ -273,14 +274,14 @@ it("what a finalizer checks out at the end of a state, and does not give back, i
     end })
     local core, mypool = require "mypool.core", require "mypool"
     local options = { host = "127.0.0.1", port = %d, user = "app", password = "secret", database = "app",
-      wait = function(fd, seconds) return core.poll(fd, seconds) end }
+      server_public_key = %q, wait = function(fd, seconds) return core.poll(fd, seconds) end }
     local pool = mypool.new(options)
     local first = setmetatable({}, { __gc = function()
       held, made = assert(pool:checkout()), mypool.new(options)
       local rows = assert(made:rows "SELECT seq FROM seq_1_to_1000")
       print("first", held:value "SELECT 7", rows ~= nil)
     end })
-    os.exit(true, true)]]):format(s.port))
+    os.exit(true, true)]]):format(s.port, s.public_key))
   assert.equal("first\t7\ttrue\nlast\tfalse\tmypool.pool expected\n", printed)
   ledger.enter("finalizers", { faults = 1, statements = 2 })
 end)

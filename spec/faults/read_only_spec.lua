@@ -1,9 +1,11 @@
 -- A primary that has become read-only while the pool holds connections to it; its name leads to the new one, or not
 -- yet. The name is a link to a socket.
 
+local dialect = require "spec.servers.dialect"
 local pools = require "spec.support.pools"
 local server = require "spec.servers.server"
 
+local variable = dialect.read_only_variable
 local old, new, link
 
 setup(function()
@@ -21,7 +23,7 @@ end
 before_each(function()
   points_to(old)
   for _, s in ipairs { old, new } do
-    s:sql "SET GLOBAL read_only = 0, GLOBAL tx_read_only = 0, SESSION tx_read_only = 0; TRUNCATE app.t"
+    s:sql(("SET GLOBAL read_only = 0, GLOBAL %s = 0, SESSION %s = 0; TRUNCATE app.t"):format(variable, variable))
   end
 end)
 
@@ -211,18 +213,18 @@ describe("a server whose transactions may only read", function()
     warm(pool, 1)
     for value = 1, 0, -1 do
       local before = pool:stats()
-      old:sql(("SET GLOBAL tx_read_only = %d"):format(value))
+      old:sql(("SET GLOBAL %s = %d"):format(variable, value))
       assert(pool:query "SELECT 1") -- its reset compares
       assert(pool:query "SELECT 1")
       assert.equal(before.opened + 1, pool:stats().opened)
       assert(pool:query "SELECT 1")
       assert.equal(before.opened + 1, pool:stats().opened)
-      assert.equal(value, pool:value "SELECT @@tx_read_only")
+      assert.equal(value, pool:value("SELECT @@" .. variable))
     end
   end)
 
   it("is refused as one that is read-only", function()
-    old:sql "SET GLOBAL tx_read_only = 1"
+    old:sql(("SET GLOBAL %s = 1"):format(variable))
     local pool = new_pool()
     warm(pool, 3)
     local err = select(2, insert(pool))

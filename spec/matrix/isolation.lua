@@ -63,6 +63,7 @@ end
 function isolation.options(world, row, transport)
   local options = account(world, row, transport)
   options.tls = transport == "tls" and { ca = tls.ca } or nil
+  options.server_public_key = transport == "tcp" and world.server.public_key or nil
   return options
 end
 

@@ -22,7 +22,7 @@ local function run(locale, text)
 end
 
 local everything = [[
-  local pool = assert(mypool.new "%s?checkout_timeout=2.5&max_size=2")
+  local pool = assert(mypool.new %q)
   local conn = assert(pool:checkout(0.5))
 
   local function show(...)
@@ -49,7 +49,7 @@ local everything = [[
 
 for _, locale in ipairs { "de_DE.UTF-8", "ps_AF.UTF-8" } do
   it("numbers are those of SQL under " .. locale, function()
-    local text = everything:format(s:dsn():gsub("%%", "%%%%"))
+    local text = everything:format(s:dsn "checkout_timeout=2.5&max_size=2")
     local expected = run("C", text)
     assert.equal(8, select(2, expected:gsub("\n", "")))
     assert.equal(expected, run(locale, text))
@@ -95,7 +95,7 @@ it("words are those of SQL under tr_TR.UTF-8", function()
       pool:close()
       local options = require "mypool.dsn"(dsn)
       options.types = { BIGINT = tostring, Int = tostring }
-      print(math.type(mypool.new(options):value "SELECT CAST(9 AS INTEGER)"))]]):format((s:dsn():gsub("%%", "%%%%")))
+      print(math.type(mypool.new(options):value "SELECT CAST(9 AS INTEGER)"))]]):format(((s:dsn())))
   )
   assert.equal("1\t7\nno\nno\nno\n8\nnil\n", printed)
 end)

@@ -97,11 +97,12 @@ local how = {}
 
 function how.corrupted(given)
   local r = require("spec.servers.relay").start { host = given.host, port = given.port }
-  local options = with_limits { host = r.host, port = r.port, user = "app", password = "secret", database = "app",
-    max_size = 1 }
-  local clean = mypool.new(options)
+  local options = { host = r.host, port = r.port, user = "app", password = "secret", database = "app", max_size = 1,
+    server_public_key = given.key }
+  local clean = mypool.new(options) -- which may take its time
   exchange(clean)
   clean:close()
+  with_limits(options)
   local length = r:last().down
   assert(length > 1000, "no exchange")
   return function()

@@ -663,7 +663,7 @@ end
 
 -- How many sessions the server has, and what they do.
 local function on_server()
-  local sql = "SELECT ID, COMMAND, TIME_MS, STATE, LEFT(INFO, 60) FROM information_schema.PROCESSLIST WHERE USER = ?"
+  local sql = "SELECT ID, COMMAND, TIME, STATE, LEFT(INFO, 60) FROM information_schema.PROCESSLIST WHERE USER = ?"
   local found = assert(world.observer:query({ sql, rows = "array" }, world.user))
   local lines = {}
   for i, row in ipairs(found) do

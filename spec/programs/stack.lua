@@ -42,9 +42,11 @@ local rows = {}
 for i = 1, 50 do
   rows[i] = { i, tostring(i) }
 end
-assert(pool:query "CREATE OR REPLACE TABLE stacked (n INT, x VARCHAR(20))")
+assert(pool:query "DROP TABLE IF EXISTS stacked")
+assert(pool:query "CREATE TABLE stacked (n INT, x VARCHAR(20))")
 local procedure = "BEGIN SELECT 1; SELECT 2; SELECT 3; SELECT 4, 5, 6; SELECT 7; END"
-assert(pool:query("CREATE OR REPLACE PROCEDURE many() " .. procedure))
+assert(pool:query "DROP PROCEDURE IF EXISTS many")
+assert(pool:query("CREATE PROCEDURE many() " .. procedure))
 
 local function same(wanted, ...)
   local got = table.concat({ ... }, " ")

@@ -741,10 +741,6 @@ describe("the baseline over TCP and TLS", function()
 
   for _, transport in ipairs { "tcp", "tls" } do
     it("is restored over " .. transport, function()
-      local lacks = transport == "tcp" and dialect.lacks "logins without TLS"
-      if lacks then
-        return pending(lacks)
-      end
       local options = isolation.options(world, { account = "deputy" }, transport)
       options.init_sql = { "SET time_zone = '+09:00'", "CALL app.many_results()", "SET @by = 'the last'" }
       options.collation = "utf8mb4_lithuanian_ci"

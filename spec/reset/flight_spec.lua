@@ -83,7 +83,7 @@ local transports = {
   tls = function(more, through)
     local options = s:tcp_options(more)
     options.port = through and through.port or options.port
-    options.tls = { ca = tls.ca }
+    options.tls, options.server_public_key = { ca = tls.ca }, nil
     return options
   end,
 }

@@ -34,7 +34,7 @@ for _, transport in ipairs(isolation.transports) do
   describe("over " .. transport .. ", the next borrower finds no trace of", function()
     leaks.each(function(row)
       it(row.name .. (row.exception and " (an exception: it does)" or ""), function()
-        local lacks = leaks.lacks(row, world.observer) or transport == "tcp" and dialect.lacks "logins without TLS"
+        local lacks = leaks.lacks(row, world.observer)
         if lacks then
           return pending(lacks)
         end

@@ -9,6 +9,13 @@ local schedulers = require "spec.support.schedulers"
 local s = fixture.server()
 local now = cqueues.monotime
 
+setup(function()
+  s:sql [[
+    DELIMITER //
+    CREATE PROCEDURE app.endless() BEGIN WHILE TRUE DO SELECT 1; END WHILE; END//
+    CREATE PROCEDURE app.several() BEGIN SELECT 1; SELECT seq FROM seq_1_to_500; SELECT 2; END//]]
+end)
+
 after_each(pools.close)
 
 local function busy(seconds)
@@ -50,7 +57,7 @@ local readings = {
     return pool:query "SELECT seq, CURDATE() FROM seq_1_to_20000000"
   end,
   ["results without end"] = function(pool)
-    return pool:query "BEGIN NOT ATOMIC WHILE TRUE DO SELECT 1; END WHILE; END"
+    return pool:query "CALL endless()"
   end,
   ["a stream"] = function(pool)
     return pcall(function()
@@ -148,7 +155,7 @@ for _, mode in ipairs { modes[2], modes[3] } do
 end
 
 describe("rows that init SQL leaves to be passed over", function()
-  local several = "BEGIN NOT ATOMIC SELECT 1; SELECT seq FROM seq_1_to_500; SELECT 2; END"
+  local several = "CALL several()"
 
   it("are read at the connect and at each reset, however many, and of several results", function()
     for _, mode in ipairs(modes) do

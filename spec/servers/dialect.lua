@@ -12,6 +12,15 @@ local old = (os.getenv "SERVER" or ""):find "^mysql%-5" ~= nil
 local lacking = {
   ["BEGIN NOT ATOMIC"] = true,
   ["EXECUTE IMMEDIATE"] = true,
+  ["/*M!"] = "the server has no comments that only MariaDB executes",
+  ["idle_transaction_timeout"] = true,
+  ["array binding"] = true,
+  ["data files that may be deleted"] = "the server keeps its accounts in the files of InnoDB",
+  ["affected rows of a CALL"] = "a CALL that ends with a SELECT affects no rows",
+  ["UNION VALUES"] = true,
+  ["prepared BEGIN"] = "the server prepares no LOCK TABLES, BEGIN and START TRANSACTION",
+  ["an error for a SLEEP that is stopped"] = "a SLEEP that is stopped returns 1",
+  ["Aria"] = "the server has no storage engine Aria",
   ["RETURNING"] = true,
   ["SET STATEMENT"] = true,
   ["max_statement_time"] = true,
@@ -28,13 +37,18 @@ local lacking = {
   ["APPLICABLE_ROLES"] = "every reset restores the role", -- mypool's, for the server does not count them cheaply
   ["USER_VARIABLES"] = true,
   ["--skip-character-set-client-handshake"] = true,
+  ["DDL in parts"] = "every DDL takes effect whole or not at all",
   ["unknown charsets"] = "the server knows every charset that the client knows",
   ["ORACLE"] = "the server has no sql_mode ORACLE",
-  ["logins without TLS"] = "the accounts log in over verified TLS or a unix socket only",
 }
 
 -- What MySQL before 5.7 lacks besides.
 if old then
+  for _, has in ipairs {
+    "unknown charsets", "XA PREPARE", "--skip-character-set-client-handshake", "DDL in parts",
+  } do
+    lacking[has] = nil
+  end
   lacking["ROLE"] = true
   lacking["COM_RESET_CONNECTION"] = true
   lacking["a limit of time"] = "the server has no variable that limits a statement's time"
@@ -61,6 +75,15 @@ end
 function dialect.lacks(what)
   local reason = what and lacking[what]
   return reason and (reason == true and "the server has no " .. what or reason) or nil
+end
+
+-- The same of what is in a statement.
+function dialect.lacks_in(sql)
+  for what in pairs(lacking) do
+    if sql:find(what, 1, true) then
+      return dialect.lacks(what)
+    end
+  end
 end
 
 -- Those of these statements that it understands.
@@ -118,6 +141,7 @@ end
 
 -- The privilege that exempts from init_connect, and the error for SET ROLE to a role that was not granted.
 dialect.connection_admin = mysql and "CONNECTION_ADMIN" or "CONNECTION ADMIN"
+dialect.check_error = mysql and 3819 or 4025 -- a CHECK that is not met
 dialect.role_error = mysql and 3530 or 1959
 
 -- What it calls utf8mb3, whatever it was called by who chose it.
@@ -181,8 +205,8 @@ dialect.identity = mysql and "server_uuid" or old_mariadb and "version" or "serv
 dialect.isolation_variable = mysql and "transaction_isolation" or "tx_isolation"
 dialect.read_only_variable = mysql and "transaction_read_only" or "tx_read_only"
 
--- Its accounts get in over verified TLS or the socket only.
-dialect.lacks_plain_tcp = mysql
+-- Over plain TCP its accounts get in with the server's key only, option server_public_key.
+dialect.needs_public_key = mysql and not old
 
 local function kind_and_name(text)
   local kind, rest = text:match "^%s*CREATE OR REPLACE (%u+) (.*)$"

@@ -22,7 +22,8 @@ local function target_of(server)
   if type(server) == "string" then
     return server
   end
-  return server.socket or ("%s:%d"):format(server.host or "127.0.0.1", server.port)
+  local socket = not server.public_key and server.socket -- a key is asked for over TCP only
+  return socket or ("%s:%d"):format(server.host or "127.0.0.1", server.port)
 end
 
 local function hex(bytes)

@@ -121,9 +121,7 @@ end
 
 function methods.tcp_options(s, extra)
   local options = { host = s.host, port = s.port, user = s.user, password = s.password, database = s.database }
-  if s.own and dialect.lacks_plain_tcp then
-    options.tls = { ca = tls.ca }
-  end
+  options.server_public_key = not (extra and extra.tls) and s.public_key or nil
   return merge(options, extra)
 end
 
@@ -136,8 +134,8 @@ end
 -- `query` is what follows the question mark, if anything does.
 function methods.dsn(s, query)
   local place = ("%s:%d"):format(s.host, s.port)
-  if s.own and dialect.lacks_plain_tcp then
-    place, query = "", (query and query .. "&" or "") .. "socket=" .. escape(s.socket)
+  if s.public_key then
+    query = (query and query .. "&" or "") .. "server_public_key=" .. escape(s.public_key)
   end
   local account = escape(s.user) .. ":" .. escape(s.password)
   return ("mariadb://%s@%s/%s%s"):format(account, place, escape(s.database), query and "?" .. query or "")
@@ -242,8 +240,11 @@ function server.start(arguments)
     database = "app",
   }, metatable)
   arguments = arguments or {}
+  if dialect.needs_public_key and not arguments.kind then
+    s.public_key = dir .. "/data/public_key.pem" -- for passwords over plain TCP
+  end
   local options = arguments.options or {}
-  if arguments.tls or dialect.lacks_plain_tcp and not arguments.kind then
+  if arguments.tls or s.public_key then
     options = { tls.server_options() }
     table.move(arguments.options or {}, 1, 100, #options + 1, options)
   end

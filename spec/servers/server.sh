@@ -198,7 +198,7 @@ make_data() {
 launch() {
   local dir=$1 port=$2
   shift 2
-  rm -f "$dir/pid"
+  rm -f "$dir/pid" "$dir/sock.lock" # the number of a killed server may be another process's by now
   (
     close_inherited_files
     exec setsid "${program[@]}" --no-defaults "${kind_options[@]}" --datadir="$dir/data" --tmpdir="$dir/tmp" \

@@ -29,7 +29,9 @@ end
 
 function unbound.start(server)
   local at, byte = find_capabilities(server)
-  assert(byte & BULK_OPERATIONS ~= 0, "the server has no array binding to be cleared")
+  if byte & BULK_OPERATIONS == 0 then
+    return unbound.direct(server)
+  end
   local self = { server = server, at = at, byte = byte & ~BULK_OPERATIONS }
   self.relay = relay.start { host = server.host, port = server.port }
   return setmetatable(self, unbound)

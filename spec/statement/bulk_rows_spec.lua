@@ -1,6 +1,7 @@
 -- execute_many takes its rows for what they are: none is cut, none is dropped, and none is taken for NULLs. What
 -- the server cannot have as many rows at once it gets row by row.
 
+local dialect = require "spec.servers.dialect"
 local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local mypool = require "mypool"
@@ -350,11 +351,12 @@ describe("execute_many where the server refuses array binding", function()
   } do
     it("runs it row by row, all of them or none: " .. sql, function()
       in_each_format(function()
-        assert.same({ affected_rows = 40, rows = 40 }, conn:execute_many(sql, many(40)))
+        local told = sql ~= "CALL put_and_tell(?)" or dialect.has "affected rows of a CALL"
+        assert.same({ affected_rows = told and 40 or 0, rows = 40 }, conn:execute_many(sql, many(40)))
         assert.equal(40, (conn:value "SELECT COUNT(*) FROM t"))
         local result, err = conn:execute_many(sql, { { 41 }, { 42 }, { -1 }, { 43 } })
         assert.is_nil(result)
-        assert.equal(4025, err.errno)
+        assert.equal(dialect.check_error, err.errno)
         assert.is_true(err.row == 3 or (err.first_row == 1 and err.last_row == 4))
         assert.equal(40, (conn:value "SELECT COUNT(*) FROM t"))
         assert.is_false(conn:in_transaction())

@@ -1,5 +1,6 @@
 -- execute_many: one statement for many rows, all of which take effect, or none.
 
+local dialect = require "spec.servers.dialect"
 local eventually = require "spec.support.eventually"
 local mypool = require "mypool"
 local fixture = require "spec.support.fixture"
@@ -87,6 +88,10 @@ local function promises(start, binding)
   end)
 
   it("takes statements with RETURNING: what they return is counted", function()
+    local lacks = dialect.lacks "RETURNING"
+    if lacks then
+      return pending(lacks)
+    end
     local sql = insert .. " RETURNING id"
     assert.same({ affected_rows = 2500, rows = 2500 }, conn:execute_many(sql, many(2500)))
     assert.equal(2500, count())
@@ -159,7 +164,8 @@ local function promises(start, binding)
   local function assert_undone(expected)
     assert.is_false(conn:in_transaction())
     assert.equal(expected or 0, count())
-    assert.equal("0", conn:query("SHOW SESSION STATUS LIKE 'Max_statement_time_exceeded'")[1].Value)
+    local exceeded = conn:one "SHOW SESSION STATUS LIKE 'Max_statement_time_exceeded'" -- MariaDB's
+    assert.equal("0", exceeded and exceeded.Value or "0")
   end
 
   it("undoes everything when a row fails, early or late", function()
@@ -473,6 +479,10 @@ describe("execute_many on a server without array binding", function()
     "INSERT INTO unbound (id, a) VALUES (?, ?);",
   } do
     it("sends row after row what is anything else: " .. sql, function()
+      local lacks = dialect.lacks_in(sql)
+      if lacks then
+        return pending(lacks)
+      end
       connect()
       assert.same({ 0, 20, 20 }, { counted(sql, many(20)) })
       assert.equal(20, (conn:value "SELECT COUNT(*) FROM unbound WHERE a = CONCAT('row ', id)"))

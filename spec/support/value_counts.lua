@@ -228,7 +228,8 @@ function value_counts.check(mypool, core, options)
     extra.max_size = 2
     local pool = mypool.new(options(extra))
     pool:query "CREATE TABLE IF NOT EXISTS value_counts (id INT)"
-    pool:query "CREATE OR REPLACE PROCEDURE value_counts() BEGIN SELECT 1; SELECT 2; END"
+    pool:query "DROP PROCEDURE IF EXISTS value_counts"
+    pool:query "CREATE PROCEDURE value_counts() BEGIN SELECT 1; SELECT 2; END"
     check_pool(pool)
     check_failures(pool, jit and 2 or 4) -- luacheck: ignore
     expect("pool", 1, pool, "close")

@@ -22,6 +22,10 @@ end
 -- ---- undone by the server ----
 
 describe("a transaction that the server has undone", function()
+  local lacks = dialect.lacks "data files that may be deleted"
+  if lacks then
+    return pending(lacks)
+  end
   local s = fixture.server()
   local pool, others
   local lock_pages = "SELECT COUNT(*) FROM pages LOCK IN SHARE MODE"
@@ -217,7 +221,7 @@ end)
 -- ---- ended by a statement ----
 
 local enders = {
-  { "CREATE OR REPLACE TABLE ended (a INT)", "CREATE" },
+  { "ALTER TABLE ended COMMENT 'x'", "ALTER" },
   { "TRUNCATE ended", "TRUNCATE" },
   { "LOCK TABLES moves WRITE", "LOCK" },
   { "COMMIT", "COMMIT" },
@@ -305,8 +309,10 @@ describe("a transaction that a statement in it has ended", function()
       if way == "query" or not ender[1]:find "NOT ATOMIC" and not ender[1]:find "IMMEDIATE" then
         it(("(%s, by %s) says so at its end"):format(ender[1], way), function()
           local begins = ender[1]:find "^LOCK" or ender[1]:find "^BEGIN$" or ender[1]:find "^START"
-          if way ~= "query" and begins and dialect.lacks "prepared BEGIN" then
-            return pending(dialect.lacks "prepared BEGIN")
+          local lacks = dialect.lacks_in(ender[1])
+            or way ~= "query" and begins and dialect.lacks "prepared BEGIN"
+          if lacks then
+            return pending(lacks)
           end
           for _, finish in ipairs { "rollback", "commit" } do
             must(conn:query "DELETE FROM moves")
@@ -332,6 +338,10 @@ describe("a transaction that a statement in it has ended", function()
   local outcomes = { "returns", "returns an error", "returns the error", "raises an error", "does not look" }
   for _, ender in ipairs(enders) do
     it(("(%s) fails, and is not run again, whatever its function does"):format(ender[1]), function()
+      local lacks = dialect.lacks_in(ender[1])
+      if lacks then
+        return pending(lacks)
+      end
       for _, outcome in ipairs(outcomes) do
         must(conn:query "DELETE FROM moves")
         local runs = 0
@@ -375,14 +385,14 @@ describe("a transaction that a statement in it has ended", function()
     local result, err = pool:transaction(function(tx)
       tx:transaction(function(nested)
         must(nested:query "INSERT INTO moves VALUES (1)")
-        must(nested:query "CREATE OR REPLACE TABLE ended (a INT)")
+        must(nested:query "ALTER TABLE ended COMMENT 'x'")
         return nested:query "INSERT INTO moves VALUES (2)"
       end)
       refuses(tx)
       return "committed"
     end)
     assert.is_nil(result)
-    is_told(err, "CREATE")
+    is_told(err, "ALTER")
     assert.equal("1", pool:value "SELECT GROUP_CONCAT(id) FROM moves")
   end)
 
@@ -396,14 +406,14 @@ describe("a transaction that a statement in it has ended", function()
       local result, err = conn:execute_many("INSERT INTO moves VALUES (?)", function()
         n = n + 1
         if n == 1500 then
-          must(conn:query "CREATE OR REPLACE TABLE ended (a INT)")
+          must(conn:query "ALTER TABLE ended COMMENT 'x'")
         end
         return n <= 2500 and { n } or nil
       end)
       assert.is_nil(result)
-      assert.is_truthy(err.message:find("CREATE has ended this transaction", 1, true), err.message)
+      assert.is_truthy(err.message:find("ALTER has ended this transaction", 1, true), err.message)
       must(conn:query "ROLLBACK")
-      assert.equal(1000, conn:value "SELECT COUNT(*) FROM moves") -- those that CREATE has committed
+      assert.equal(1000, conn:value "SELECT COUNT(*) FROM moves") -- those that ALTER has committed
     end
   end)
 
@@ -509,7 +519,7 @@ describe("a transaction", function()
         local nested = must(tx:begin())
         must(tx:query "DELETE FROM moves")
         must(tx:query "INSERT INTO moves VALUES (1)")
-        must(tx:query "CREATE OR REPLACE TABLE ended (a INT)")
+        must(tx:query "ALTER TABLE ended COMMENT 'x'")
         finish()
         for _, ending in ipairs { nested, tx } do
           local done, err = ending[last](ending)

@@ -259,13 +259,14 @@ describe("the threads that connect", function()
     for _, ending in ipairs { "os.exit(0, true)", "os.exit(0, false)", "pool:close()", "error 'on purpose'" } do
       it(("do not hold up a program that ends by %s after byte %d of the server"):format(ending, byte), function()
         local started = monotime()
+        local trust = s.public_key and ("{ ca = %q }"):format(tls.ca) or "{ verify = false }"
         local printed, ok = program(([[
           local cqueues = require "cqueues"
           local mypool = require "mypool"
           local relay = require "spec.servers.relay"
           local r = relay.start "%s:%d"
           r:cut("down", %d, "hold")
-          local pool = mypool.new { host = r.host, port = r.port, user = "app", tls = { verify = false },
+          local pool = mypool.new { host = r.host, port = r.port, user = "app", tls = %s,
             wait = require "mypool.wait.cqueues", connect_timeout = 30 }
           local cq = cqueues.new()
           cq:wrap(function()
@@ -279,7 +280,7 @@ describe("the threads that connect", function()
           io.stdout:write "well\n"
           io.stdout:flush()
           %s
-        ]]):format(s.host, s.port, byte, ending))
+        ]]):format(s.host, s.port, byte, trust, ending))
         assert.is_true(monotime() - started < 5, monotime() - started)
         if ending:find "error" then
           assert.is_false(ok)
