@@ -4,9 +4,20 @@
 
 local dialect = {}
 
-local mysql = (os.getenv "SERVER" or ""):find "^mysql" ~= nil
+-- The name of the chosen server, such as mariadb-10.11; that of the system is asked what it is.
+local function name_of_server()
+  local asked = os.getenv "SERVER" or ""
+  if asked ~= "" and asked ~= "system" then
+    return asked
+  end
+  local pipe <close> = assert(io.popen "PATH=$PATH:/usr/sbin:/usr/libexec mariadbd --version")
+  return "mariadb-" .. pipe:read("a"):match "Ver (%d+%.%d+)"
+end
+
+local chosen = name_of_server()
+local mysql = chosen:find "^mysql" ~= nil
 dialect.is_mysql = mysql
-local old = (os.getenv "SERVER" or ""):find "^mysql%-5" ~= nil
+local old = chosen:find "^mysql%-5" ~= nil
 
 -- What MySQL lacks; the reason that a spec which needs it gives for being pending. Others: "the server has no …".
 local lacking = {
@@ -55,7 +66,7 @@ if old then
 end
 
 -- The same of MariaDB: before 10.6, and later.
-local old_mariadb = os.getenv "SERVER" == "mariadb-10.5"
+local old_mariadb = chosen == "mariadb-10.5"
 if not mysql then
   lacking = not old_mariadb and {}
     or {
@@ -148,7 +159,7 @@ dialect.role_error = mysql and 3530 or 1959
 dialect.utf8mb3 = (old or old_mariadb) and "utf8" or "utf8mb3"
 
 -- Whether utf8mb4 has another collation by default than it had when libmariadb's handshake was made.
-dialect.has_other_default_collation = (os.getenv "SERVER" or ""):find "^mariadb%-11" ~= nil or mysql and not old
+dialect.has_other_default_collation = chosen:find "^mariadb%-1[1-9]" ~= nil or mysql and not old
 
 -- SQL for the name of the role in force, or NULL.
 dialect.current_role = not mysql and "CURRENT_ROLE()"
