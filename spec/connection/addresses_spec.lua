@@ -16,7 +16,7 @@ local s = fixture.server { tls = true, options = { "--bind-address=" .. ALIVE } 
 local plain = [[
   local mypool = require "mypool"
   local options = { host = %q, port = %d, user = "app", password = %q, connect_timeout = %g, checkout_timeout = %g,
-    retries = %d, tls = %s, wait = %s }
+    retries = %d, tls = %s, server_public_key = %s, wait = %s }
   local pool = mypool.new(options)
   %s]]
 
@@ -41,6 +41,7 @@ local function run(case)
       case.limit or 20,
       case.retries or 2,
       case.tls or "nil",
+      s.public_key and not case.tls and ("%q"):format(s.public_key) or "nil",
       wait,
       text
     ),
@@ -228,7 +229,7 @@ describe("a login that is refused", function()
   for _, scheduler in ipairs { false, true } do
     it("is refused once, " .. (scheduler and "under a scheduler" or "in a plain program"), function()
       local function refused()
-        return tonumber(s:sql("SHOW GLOBAL STATUS LIKE 'Access_denied_errors'")[1]:match "%d+$")
+        return tonumber(s:sql("SHOW GLOBAL STATUS LIKE 'Aborted_connects'")[1]:match "%d+$")
       end
       local before = refused()
       local printed = assert_runs {

@@ -236,8 +236,8 @@ describe("a connection that is forgotten", function()
   local function forgetful(body)
     return ([[
 local mypool = require "mypool"
-local pool = mypool.new { host = %q, port = %d, user = %q, password = %q, max_size = 1 }
-%s]]):format(s.host, s.port, s.user, s.password, body)
+local pool = mypool.new %q
+%s]]):format(s:dsn "max_size=1", body)
   end
 
   it("gives its slot back when it is collected, with a warning that says where it was checked out", function()

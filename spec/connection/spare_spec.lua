@@ -96,8 +96,8 @@ describe("what a handle leaves to the next", function()
         end
         local before = resident()
         for i = 1, 4 do
-          local _, err = held[i]:value("SELECT ?", ("x"):rep(20 << 20)) -- too large to be sent
-          assert(err.errno == 1153, err.message)
+          local length, err = held[i]:value("SELECT LENGTH(?)", ("x"):rep(20 << 20)) -- too large for most servers
+          assert(length == 20 << 20 or err.errno == 1153, err)
           collectgarbage()
         end
         for i = 1, 4 do

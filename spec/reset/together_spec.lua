@@ -53,7 +53,7 @@ local transports = {
   end,
   tls = function(more)
     local options = s:tcp_options(more)
-    options.port, options.tls = r.port, { ca = tls.ca }
+    options.port, options.tls, options.server_public_key = r.port, { ca = tls.ca }, nil
     return options
   end,
 }

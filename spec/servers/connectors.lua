@@ -11,7 +11,7 @@ local program = require "spec.support.program"
 local folder = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" or "."
 
 local function first_line(command)
-  local pipe <close> = assert(io.popen(command .. " 2>/dev/null"))
+  local pipe <close> = assert(io.popen(("(%s) 2>/dev/null"):format(command)))
   return pipe:read()
 end
 
