@@ -20,7 +20,7 @@ static mp_status seek(connection *conn, mp_wait *wait, mp_error *err) {
 }
 
 /* Gives the session up rather than read more. */
-static bool exceeds_limit(connection *conn) {
+static bool give_up_beyond_limit(connection *conn) {
   if (!result_has_row(conn) ||
       (conn->stream.drained += row_size(conn, &conn->result.row)) <= conn->stream.drain_limit)
     return false;
@@ -33,7 +33,7 @@ static bool exceeds_limit(connection *conn) {
 static mp_status drain(connection *conn, mp_wait *wait, mp_error *err) {
   mp_status status = MP_DONE;
   while (status == MP_DONE) {
-    bool is_over = conn->stream.seeking ? !conn->result.more : exceeds_limit(conn);
+    bool is_over = conn->stream.seeking ? !conn->result.more : give_up_beyond_limit(conn);
     if (is_over)
       break;
     bool next_row = conn->stream.seeking || result_has_row(conn);

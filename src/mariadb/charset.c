@@ -31,7 +31,7 @@ typedef struct charset_names {
   char client[32], connection[32];
 } charset_names;
 
-static bool is(const char *name, size_t length, const char *wanted) {
+static bool is_name(const char *name, size_t length, const char *wanted) {
   return length == strlen(wanted) && memcmp(name, wanted, length) == 0;
 }
 
@@ -50,9 +50,9 @@ static void read_told(MYSQL *mysql, charset_names *told) {
   size_t length, size;
   bool found = mysql_session_track_get_first(mysql, SESSION_TRACK_SYSTEM_VARIABLES, &name, &length) == 0;
   for (; found && get_next(mysql, &value, &size); found = get_next(mysql, &name, &length)) {
-    if (is(name, length, "character_set_client"))
+    if (is_name(name, length, "character_set_client"))
       keep(told->client, value, size);
-    else if (is(name, length, "character_set_connection"))
+    else if (is_name(name, length, "character_set_connection"))
       keep(told->connection, value, size);
   }
 }

@@ -30,7 +30,7 @@ mp_wakeups *mp_wakeups_new(void (*forget)(void *context, int fd), void *context)
   return wakeups;
 }
 
-static mp_wakeup named(const mp_wakeups *wakeups, int fd) {
+static mp_wakeup wakeup_of(const mp_wakeups *wakeups, int fd) {
   return (mp_wakeup){.fd = fd, .notify_fd = wakeups->makers[fd].notify_fd};
 }
 
@@ -55,7 +55,7 @@ static bool note(mp_wakeups *wakeups, mp_wakeup wakeup) {
 static void make_own(mp_wakeups *wakeups, int fd) {
   if (wakeups->makers[fd].fork_generation == mp_fork_generation())
     return;
-  mp_wakeup own = named(wakeups, fd), fresh = mp_wakeup_open();
+  mp_wakeup own = wakeup_of(wakeups, fd), fresh = mp_wakeup_open();
   if (fresh.fd < 0)
     return;
   mp_descriptor_replace(own.fd, fresh.fd);
@@ -70,7 +70,7 @@ mp_wakeup mp_wakeups_take(mp_wakeups *wakeups) {
   if (wakeups->count > 0) {
     int fd = wakeups->free[--wakeups->count];
     make_own(wakeups, fd);
-    return named(wakeups, fd);
+    return wakeup_of(wakeups, fd);
   }
   mp_wakeup wakeup = mp_wakeup_open();
   if (wakeup.fd >= 0 && !note(wakeups, wakeup)) {
@@ -82,12 +82,12 @@ mp_wakeup mp_wakeups_take(mp_wakeups *wakeups) {
 
 void mp_wakeups_notify(mp_wakeups *wakeups, int fd) {
   make_own(wakeups, fd);
-  mp_wakeup_notify(named(wakeups, fd));
+  mp_wakeup_notify(wakeup_of(wakeups, fd));
 }
 
 void mp_wakeups_clear(mp_wakeups *wakeups, int fd) {
   make_own(wakeups, fd);
-  mp_wakeup_clear(named(wakeups, fd));
+  mp_wakeup_clear(wakeup_of(wakeups, fd));
 }
 
 /* ---- giving back ---- */
@@ -104,7 +104,7 @@ static bool grow(mp_wakeups *wakeups) {
 
 static void drop(mp_wakeups *wakeups, int fd) {
   wakeups->forget(wakeups->context, fd);
-  mp_wakeup_close(named(wakeups, fd));
+  mp_wakeup_close(wakeup_of(wakeups, fd));
 }
 
 void mp_wakeups_give(mp_wakeups *wakeups, int fd) {

@@ -131,7 +131,7 @@ bool mp_sql_may_set_charset(const char *sql, size_t length, mp_sql_effect effect
 /* ---- what may follow at once ---- */
 
 /* No comment and no parenthesis before it, and no server takes it for anything else. */
-static bool begins_with_row_word(const char *sql, size_t length) {
+static bool has_row_word(const char *sql, size_t length) {
   static const char *const row_words[] = {"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH"};
   const char *end = sql + length;
   while (sql < end && (*sql == ' ' || *sql == '\n' || *sql == '\t' || *sql == '\r'))
@@ -148,8 +148,7 @@ static bool is_the_end(const char *sql, size_t length) {
 }
 
 bool mp_sql_may_be_followed(const char *sql, size_t length, bool in_transaction) {
-  return in_transaction ? is_the_end(sql, length)
-                        : is_plain_select(sql, length) || begins_with_row_word(sql, length);
+  return in_transaction ? is_the_end(sql, length) : is_plain_select(sql, length) || has_row_word(sql, length);
 }
 
 void mp_sql_first_word(const char *sql, size_t length, char *word, size_t size) {
