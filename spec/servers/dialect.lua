@@ -10,8 +10,10 @@ local function name_of_server()
   if asked ~= "" and asked ~= "system" then
     return asked
   end
-  local pipe <close> = assert(io.popen "PATH=$PATH:/usr/sbin:/usr/libexec mariadbd --version")
-  return "mariadb-" .. pipe:read("a"):match "Ver (%d+%.%d+)"
+  local pipe = assert(io.popen "PATH=$PATH:/usr/sbin:/usr/libexec mariadbd --version")
+  local version = pipe:read("*a"):match "Ver (%d+%.%d+)"
+  pipe:close()
+  return "mariadb-" .. version
 end
 
 local chosen = name_of_server()
