@@ -3,6 +3,7 @@
 
 local cqueues = require "cqueues"
 local ledger = require "tools.ledger"
+local dialect = require "spec.servers.dialect"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
 local server = require "spec.servers.server"
@@ -59,7 +60,7 @@ end
 
 local function use_certificate(name)
   os.execute(("cp '%s/%s.pem' '%s/server.pem'"):format(certificates, name, certificates))
-  s:sql "FLUSH SSL"
+  s:sql(dialect.reload_tls)
 end
 
 -- Takes all connections that the server has.

@@ -1,6 +1,7 @@
 -- TLS: who is not proven to be the server gets neither a password nor a statement, and what is wrong with a
 -- certificate is said at once.
 
+local dialect = require "spec.servers.dialect"
 local fixture = require "spec.support.fixture"
 local ledger = require "tools.ledger"
 local monotime = require("cqueues").monotime
@@ -28,7 +29,7 @@ end
 
 local function show_now(name)
   show(name)
-  s:sql "FLUSH SSL"
+  s:sql(dialect.reload_tls)
 end
 
 setup(function()

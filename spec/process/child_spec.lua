@@ -31,7 +31,8 @@ describe("a child process", function()
 local process = require "spec.process"
 local pool = require("mypool").new { socket = %q, user = "app", password = "secret", max_size = 4 }
 local lent, idle, fresh = assert(pool:checkout()), assert(pool:checkout()), assert(pool:checkout())
-assert(lent:query "CREATE OR REPLACE TABLE app.forked (n INT) ENGINE=InnoDB")
+assert(lent:query "DROP TABLE IF EXISTS app.forked")
+assert(lent:query "CREATE TABLE app.forked (n INT) ENGINE=InnoDB")
 assert(lent:query "START TRANSACTION")
 assert(lent:query "INSERT INTO app.forked VALUES (1)")
 assert(idle:query "SET @a = 1")

@@ -163,6 +163,9 @@ dialect.utf8mb3 = (old or old_mariadb) and "utf8" or "utf8mb3"
 -- Whether utf8mb4 has another collation by default than it had when libmariadb's handshake was made.
 dialect.has_other_default_collation = chosen:find "^mariadb%-1[1-9]" ~= nil or mysql and not old
 
+-- Makes the server read the files of its certificates anew.
+dialect.reload_tls = mysql and not old and "ALTER INSTANCE RELOAD TLS" or "FLUSH SSL"
+
 -- SQL for the name of the role in force, or NULL.
 dialect.current_role = not mysql and "CURRENT_ROLE()"
   or "NULLIF(TRIM(BOTH '`' FROM TRIM(BOTH CHAR(34) FROM SUBSTRING_INDEX(CURRENT_ROLE(), '@', 1))), 'NONE')"
