@@ -31,7 +31,7 @@ local transports = {
     return options
   end,
   tls = function(options)
-    options.host, options.tls = "localhost", { ca = tls.ca }
+    options.host, options.tls = "127.1", { ca = tls.ca }
     return options
   end,
 }

@@ -154,7 +154,7 @@ add("a ping", function(pool)
   for _ = 1, 4 do
     assert(conn:ping())
   end
-end)
+end, { may_not_wait = true })
 
 add("a reset in the middle of a loan", function(pool)
   local conn = assert(pool:checkout())
