@@ -36,24 +36,21 @@ void mp_mode_drop(mp_session *session) {
 mp_sql_mode mp_mode_of(const mp_session *session) {
   const baseline *base = &session->base;
   const charset_belief *charset = &session->mode.charset;
-  bool lasts = mp_flight_is_recording(session);
-  if (session->mode.told)
-    return (mp_sql_mode){.reading = session->mode.reading,
-                         .escapes_known = !lasts,
-                         .quotes_known = !lasts,
-                         .charset_known = true,
-                         .asked = true,
-                         .utf8 = charset->utf8,
-                         .utf8mb4 = charset->utf8mb4,
-                         .empty_string_is_null = base->empty_string_is_null,
-                         .hex_is_number = !base->is_mariadb};
-  return (mp_sql_mode){.reading.no_backslash_escapes = base->no_backslash_escapes,
-                       .escapes_known = !session->mode.strayed && !session->mode.untold && !lasts,
-                       .utf8 = charset->utf8,
-                       .utf8mb4 = charset->utf8mb4,
-                       .utf8_in_doubt = charset->in_doubt,
-                       .empty_string_is_null = base->empty_string_is_null,
-                       .hex_is_number = !base->is_mariadb};
+  bool lasts = mp_flight_is_recording(session), told = session->mode.told;
+  mp_sql_mode mode = {.escapes_known = !lasts && (told || (!session->mode.strayed && !session->mode.untold)),
+                      .quotes_known = !lasts && told,
+                      .charset_known = told,
+                      .asked = told,
+                      .utf8 = charset->utf8,
+                      .utf8mb4 = charset->utf8mb4,
+                      .utf8_in_doubt = charset->in_doubt && !told,
+                      .empty_string_is_null = base->empty_string_is_null,
+                      .hex_is_number = !base->is_mariadb};
+  if (told)
+    mode.reading = session->mode.reading;
+  else
+    mode.reading.no_backslash_escapes = base->no_backslash_escapes;
+  return mode;
 }
 
 /* ---- asking ---- */

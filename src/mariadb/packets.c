@@ -2,6 +2,7 @@
 #include "packets.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "os/socket.h"
 #include "tls.h"
@@ -39,4 +40,8 @@ bool mp_packets_send(mp_session *session, const struct iovec *parts, size_t coun
   if (session->driver->server.tls)
     return send_by_library(session->mysql, parts, count);
   return mp_socket_send(mysql_get_socket(session->mysql), parts, count);
+}
+
+const char *mp_packets_reason(int error) {
+  return error ? strerror(error) : "only a part of it was taken";
 }

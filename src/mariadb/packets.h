@@ -17,4 +17,7 @@ size_t mp_packet_size(const char *at);
    sent. */
 bool mp_packets_send(mp_session *session, const struct iovec *parts, size_t count);
 
+/* Why it failed, by the errno that it left. */
+const char *mp_packets_reason(int error);
+
 #endif

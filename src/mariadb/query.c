@@ -112,7 +112,7 @@ static mp_status fail_send(mp_error *err) {
   int reason = errno;
   err->phase = MP_PHASE_SEND;
   return mp_fail(err, MP_ERR_LOST, reason ? CR_SERVER_GONE_ERROR : CR_SERVER_LOST,
-                 "cannot send the statement: %s", reason ? strerror(reason) : "only a part of it was taken");
+                 "cannot send the statement: %s", mp_packets_reason(reason));
 }
 
 static mp_status send_flight(mp_session *session, mp_error *err) {

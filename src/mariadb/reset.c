@@ -54,7 +54,8 @@ static mp_status send_piece(mp_session *session, bool roll_back, size_t length, 
   session->reset.sent += length;
   if (mp_packets_send(session, parts, 2))
     return MP_DONE;
-  return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "cannot send the reset: %s", strerror(errno));
+  return mp_fail(err, MP_ERR_LOST, CR_SERVER_GONE_ERROR, "cannot send the reset: %s",
+                 mp_packets_reason(errno));
 }
 
 /* Only for a session at rest: the server would take the flight for part of something else. The first packet
