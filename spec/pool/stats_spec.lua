@@ -37,10 +37,20 @@ describe("pool:stats", function()
     assert.is_nil((pool:query "SELECT"))
     stats = pools.stats(pool)
     assert.same({ 1, 4, 2 }, { stats.idle, stats.checkouts, stats.resets_sent })
-    sleep(0.05) -- the reply to the reset is there
-    assert.is_true(pool:ping())
-    stats = pools.stats(pool)
-    assert.same({ 1, 0 }, { stats.resets_hidden, stats.resets_waited })
+  end)
+
+  it("counts as hidden a reset whose reply had come before the next loan", function()
+    local pool = pools.new(s:options { max_size = 1 })
+    local loans = 0
+    repeat -- a loaded machine may need more than one pause until a reply is there in time
+      loans = loans + 1
+      assert.equal(1, pool:value "SELECT 1")
+      sleep(0.05)
+      assert.is_true(pool:ping())
+      local stats = pool:stats()
+      assert.equal(loans, stats.resets_hidden + stats.resets_waited)
+    until stats.resets_hidden > 0 or loans == 200
+    assert.is_true(pool:stats().resets_hidden > 0)
   end)
 
   it("sends no reset for a loan that ran nothing", function()
