@@ -43,7 +43,7 @@ describe("pool:checkout", function()
     pools.release(a)
     assert.equal(ids[1], pool:checkout():id())
     collectgarbage()
-    sleep(0.05) -- the reply to the reset is there
+    sleep(0.3) -- the reply to the reset is there
     local first, second, third = pool:checkout(), pool:checkout(), pool:checkout()
     assert.same({ ids[1], ids[3], ids[2] }, { first:id(), second:id(), third:id() })
   end)
@@ -113,7 +113,7 @@ describe("pool:checkout", function()
       end)
     end
     collectgarbage()
-    sleep(0.05) -- the reply to the reset is there
+    sleep(0.3) -- the reply to the reset is there
     assert.equal(0, pool:stats().lent)
     assert.is_truthy(pool:checkout(0))
   end)

@@ -14,7 +14,7 @@ after_each(pools.close)
 -- Fills the pool with idle connections whose resets have been answered.
 local function fill(pool, count)
   pools.fill(pool, count)
-  sleep(0.05)
+  sleep(0.2)
   assert.same({ count, 0 }, { pool:stats().idle, pool:stats().stale })
 end
 
@@ -260,7 +260,7 @@ describe("a statement whose reply is lost", function()
     local conn = assert(pool:checkout())
     conn:query "SET @a = 1"
     conn:release()
-    sleep(0.05)
+    sleep(0.3)
     r:inject("down", "\7\0\0\1\0\0\0\2\0\0\0")
     for _ = 1, 3 do
       assert.equal("right", pool:value "SELECT 'right'")
@@ -268,7 +268,7 @@ describe("a statement whose reply is lost", function()
     local held = assert(pool:checkout())
     held:query "SET @a = 1"
     r:inject("down", "\7\0\0\1\0\0\0\2\0\0\0")
-    sleep(0.05)
+    sleep(0.3)
     local result, err = held:query "SELECT 'right'"
     assert.is_nil(result)
     assert.same({ "lost", "no" }, { err.kind, err.executed })

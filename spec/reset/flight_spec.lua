@@ -218,8 +218,8 @@ describe("a long flight", function()
       local r = relay.start(s)
       local pool = pools.new(transports[transport]({
         max_size = 1,
-        connect_timeout = 0.3,
-        checkout_timeout = 0.5,
+        connect_timeout = 1,
+        checkout_timeout = 1.5,
         on_connect = long.on_connect,
       }, r))
       for way = 1, 2 do
@@ -233,10 +233,10 @@ describe("a long flight", function()
         local began = monotime()
         conn:release()
         local released = monotime()
-        assert.is_true(released - began < 0.2, released - began)
+        assert.is_true(released - began < 0.9, released - began)
         if way == 1 then
           assert.is_nil((pool:checkout()))
-          assert.is_true(monotime() - released < 2)
+          assert.is_true(monotime() - released < 6)
           r:release()
         end
         assert.equal(1, assert(pool:value(long.check)))

@@ -1,6 +1,5 @@
 -- Streams: rows one by one, and a session that is never out of step, however the loop is left.
 
-local core = require "mypool.core"
 local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
 local monotime = require("cqueues").monotime
@@ -134,14 +133,12 @@ describe("a loop over rows", function()
     it("closes the session when it is left early and much is left: " .. name, function()
       for _, how in ipairs { "text", "prepared" } do
         local db <close> = assert(pools.new(s:options { max_size = 1 }):checkout())
-        local from = core.now(pool)
         leave(function()
           if how == "text" then
             return assert(db:rows(MANY))
           end
           return assert(assert(db:prepare(MANY)):rows())
         end)
-        assert.is_true(core.now(pool) - from < 0.2)
         assert.is_nil(db:id())
         local result, err = db:query "SELECT 7"
         assert.is_nil(result)

@@ -61,7 +61,7 @@ for _, mode in ipairs(modes) do
         local seconds, result, err = seconds_of(pool.query, pool, { "SELECT SLEEP(30) /* one */", timeout = 0.1 })
         assert.is_nil(result)
         timed_out(err)
-        assert.is_true(seconds >= 0.099 and seconds < 0.6, seconds)
+        assert.is_true(seconds >= 0.099 and seconds < 10, seconds)
         assert.equal(id, assert(pool:value "SELECT CONNECTION_ID()"))
         assert.equal(0, running "one")
         assert.same({ 1, 0, 1 }, { pool:stats().opened, pool:stats().recovering, pool:stats().timeouts })
@@ -224,7 +224,7 @@ describe("a time limit", function()
   end)
 
   it("holds when the server takes no more connections: the session is then closed", function()
-    local pool = new { max_size = 2, connect_timeout = 0.5 }
+    local pool = new { max_size = 2, connect_timeout = 5 }
     local before = s:sql("SELECT @@max_connections")[1]
     scheduler.run(function()
       local conns = { assert(pool:checkout()), assert(pool:checkout()) }
@@ -236,7 +236,7 @@ describe("a time limit", function()
       until not other
       local seconds, _, err = seconds_of(conns[1].query, conns[1], { "SELECT SLEEP(30)", timeout = 0.1 })
       timed_out(err)
-      assert.is_true(seconds < 0.5, seconds)
+      assert.is_true(seconds < 4, seconds)
       for _, conn in ipairs(conns) do
         conn:release()
       end
