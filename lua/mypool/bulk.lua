@@ -116,7 +116,10 @@ local function one_by_one(conn, statement, batch)
     local at = batch.at + (i - 1) * parameters
     local more, err = affected_by(
       part_of(batch, i - 1, 1),
-      run(conn, core.execute(conn, RESULT, nil, statement.id, unpack(batch.cells, at + 1, at + parameters)))
+      run(
+        conn,
+        core.execute(conn, RESULT, nil, statement.id, statement.sql, unpack(batch.cells, at + 1, at + parameters))
+      )
     )
     if not more then
       return nil, err
@@ -236,7 +239,8 @@ local function send_all(conn, statement, source)
     elseif batch.rows > 0 then
       local more, err = send(conn, statement, batch)
       if not more then
-        return failure.values(err)
+        err.sql = nil -- it may be of a statement that the program did not give
+        return failure.of_statement(err, statement.sql)
       end
       affected = affected + more
     end
@@ -267,7 +271,7 @@ end
 -- the pool behind it.
 return function(conn, sql, rows, last)
   local source = source_of(rows)
-  local id, err = run(conn, core.prepare(conn, sql))
+  local id, err = run(conn, core.prepare(conn, sql, "execute_many"))
   if not id then
     return failure.values(err)
   end
@@ -276,7 +280,7 @@ return function(conn, sql, rows, last)
     core.close_prepared(conn, id)
     core.raise "bad argument 'sql' to 'execute_many' (it has no parameters)"
   end
-  local statement = { id = id, parameters = parameters, text = values(sql) }
+  local statement = { id = id, sql = sql, parameters = parameters, text = values(sql) }
   return finish(conn, id, pcall(in_transaction, conn, last, function()
     return send_all(conn, statement, source)
   end))

@@ -33,7 +33,7 @@ end
 
 -- conn:prepare(sql): a statement of the binary protocol; see prepared.lua.
 function Connection:prepare(sql)
-  return prepared(self, run(self, core.prepare(self, sql)))
+  return prepared(self, sql, run(self, core.prepare(self, sql, "prepare")))
 end
 
 -- conn:execute_many(sql, rows): runs a statement for each row: an array of parameters. `rows` is an

@@ -28,4 +28,10 @@ function failure.values(err)
   return core.failure(err)
 end
 
+-- The same for a call of this statement, with its options or without: it did not come to be sent.
+function failure.of_statement(err, sql)
+  core.add_sql(err, type(sql) == "table" and rawget(sql, 1) or sql)
+  return failure.values(err)
+end
+
 return failure

@@ -213,6 +213,7 @@ local pool_options = {
   on_connect = of_type "function",
   on_event = of_type "function",
   audit = of_type "boolean",
+  show_values = of_type "boolean",
   leak_after = seconds,
   name = pool_name,
   rows = one_of("table", "array"),

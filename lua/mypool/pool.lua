@@ -125,7 +125,7 @@ local function on_a_connection(name, method)
   return function(self, ...)
     local conn, err = checkout(self, name)
     if not conn then
-      return failure.values(err)
+      return failure.of_statement(err, ...)
     end
     return finish(conn, false, pcall(method, conn, ...))
   end
@@ -169,7 +169,7 @@ end
 function Pool:rows(...)
   local conn, err = checkout(self, "rows")
   if not conn then
-    return failure.values(err)
+    return failure.of_statement(err, ...)
   end
   return owned(conn, pcall(begin_rows, conn, ...))
 end

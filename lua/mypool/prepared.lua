@@ -31,7 +31,7 @@ end
 local function method(name, shape)
   return function(self, ...)
     local conn = must_be_open(self, name)
-    return run(conn, execute(conn, shape, self.options, self.id, ...))
+    return run(conn, execute(conn, shape, self.options, self.id, self.sql, ...))
   end
 end
 
@@ -45,14 +45,14 @@ Statement.value = method("value", shapes.VALUE)
 -- statement:rows(...): for row in … do, as of a connection.
 function Statement:rows(...)
   local conn = must_be_open(self, "rows")
-  return rows(conn, run(conn, execute(conn, shapes.STREAM, self.options, self.id, ...)))
+  return rows(conn, run(conn, execute(conn, shapes.STREAM, self.options, self.id, self.sql, ...)))
 end
 
 -- statement:with{ timeout =, rows = }: the same statement with these options.
 function Statement:with(given)
   must_be_open(self, "with")
   options.check("with", given, options.of_prepared)
-  return setmetatable({ conn = self.conn, id = self.id, options = given }, metatable)
+  return setmetatable({ conn = self.conn, id = self.id, sql = self.sql, options = given }, metatable)
 end
 
 -- statement:close(): a second time does nothing.
@@ -71,9 +71,9 @@ function metatable.__tostring(self)
 end
 
 -- A statement from its number; nil, when preparing failed.
-return function(conn, id, ...)
+return function(conn, sql, id, ...)
   if not id then
     return id, ...
   end
-  return setmetatable({ conn = conn, id = id }, metatable)
+  return setmetatable({ conn = conn, id = id, sql = sql }, metatable)
 end

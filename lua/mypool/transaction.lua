@@ -141,7 +141,7 @@ end
 local function call(self, name, ...)
   local same, err = core.watches(self.conn, self.number)
   if not same then
-    return failure.values(err)
+    return failure.of_statement(err, ...)
   end
   return self.conn[name](self.conn, ...)
 end

@@ -84,14 +84,23 @@ describe("an error", function()
     assert.equal(1, conn:value "SELECT 1")
   end)
 
-  it("prints and concatenates as its message", function()
+  it("prints and concatenates as its place, its message and its number", function()
     local err = failure "SELECT * FROM missing"
+    local text = ("%s: %s (1146)"):format(err.place, err.message)
+    assert.equal(text, tostring(err))
+    assert.equal("failed: " .. text, "failed: " .. err)
+    assert.equal(text .. "!", err .. "!")
+    assert.equal(text .. 7, err .. 7)
+    assert.equal(text .. text, err .. err)
+    assert.equal(text, ("%s"):format(err))
+  end)
+
+  it("prints without the place and the number that it does not have", function()
+    local err = failure "SELECT * FROM missing"
+    err.place = nil
+    assert.equal(err.message .. " (1146)", tostring(err))
+    err.errno = nil
     assert.equal(err.message, tostring(err))
-    assert.equal("failed: " .. err.message, "failed: " .. err)
-    assert.equal(err.message .. "!", err .. "!")
-    assert.equal(err.message .. 7, err .. 7)
-    assert.equal(err.message .. err.message, err .. err)
-    assert.equal(err.message, ("%s"):format(err))
   end)
 
   it("concatenates with another table when that one can", function()
@@ -106,8 +115,11 @@ describe("an error", function()
 
   it("encodes as JSON", function()
     local decoded = dkjson.decode(dkjson.encode(failure "SELECT * FROM missing"))
+    assert.matches("message_spec.lua:%d+$", decoded.place)
+    decoded.place = nil
     assert.same({
       message = "Table 'app.missing' doesn't exist",
+      sql = "SELECT * FROM missing",
       kind = "server",
       executed = "no",
       retryable = false,
@@ -127,13 +139,13 @@ print(mypool.is_error(err), err.errno, (select(2, pcall(error, err))) == err)]])
     assert.equal("true\t1146\ttrue\n", printed)
   end)
 
-  it("that nobody catches ends a program with its message", function()
+  it("that nobody catches ends a program with its place, message and number", function()
     local printed, ok = program(([[
 local pool = require("mypool").new %q
 local rows, err = pool:query "SELECT * FROM missing"
 error(err)]]):format(s:dsn()))
     assert.is_false(ok)
-    assert.is_truthy(printed:find(": Table 'app.missing' doesn't exist", 1, true), printed)
+    assert.is_truthy(printed:find(":2: Table 'app.missing' doesn't exist (1146)", 1, true), printed)
   end)
 
   it("has no errno and no sqlstate when neither the server nor the client library spoke", function()
@@ -167,7 +179,7 @@ error(err)]]):format(s:dsn()))
 
     it("a duplicate key", function()
       local err = assert_duplicate("id", "hidden42", { "hidden42" })
-      assert.match("^Duplicate entry '%?' for key '%w*%.?PRIMARY'$", err.message)
+      assert.match("^Duplicate entry '<parameter>' for key '%w*%.?PRIMARY'$", err.message)
     end)
 
     it("a duplicate key with quotes, backslashes, or another form", function()
@@ -183,22 +195,53 @@ error(err)]]):format(s:dsn()))
       assert_duplicate("b", "hid\xFFden\2", { "hid", "den" })
     end)
 
+    it("a value that is like what stands in its place", function()
+      local err = assert_silent(
+        "'<parameter>'$",
+        { "hidden" },
+        "SET time_zone = ?, @a = ?, @b = ?",
+        "hidden",
+        "parameter",
+        "<parameter>"
+      )
+      assert.is_nil(err.message:find("<<", 1, true), err.message)
+    end)
+
+    it("but with show_values, which leaves all messages as they came", function()
+      local open = pools.new(s:options { show_values = true })
+      assert(open:query(insert, mypool.ident "id", "shown42"))
+      local err = select(2, open:query(insert, mypool.ident "id", "shown42"))
+      assert.matches("^Duplicate entry 'shown42' for key", err.message)
+    end)
+
     it("a duplicate key of several columns", function()
       for _ = 1, 2 do
         pool:query("INSERT INTO guarded (n, two) VALUES (?, ?)", 4711, "hid-den")
       end
       local err = failure("INSERT INTO guarded (n, two) VALUES (?, ?)", 4711, "hid-den")
-      assert.match("^Duplicate entry '%?' for key '%w*%.?n'$", err.message)
+      assert.match("^Duplicate entry '<parameter>' for key '%w*%.?n'$", err.message)
     end)
 
     it("a value of the wrong type, or in another form", function()
-      assert_silent("^Incorrect integer value: '%?' for column", { "hidden" }, insert, mypool.ident "n", "hidden")
-      assert_silent("^Incorrect integer value: '%?' for column", { "hid", "den" }, insert, mypool.ident "n", "hid'den")
-      assert_silent("^Incorrect date value: '%?' for column", { "hidden" }, insert, mypool.ident "d", "hidden")
-      assert_silent("^Incorrect decimal value: '%?' for column", { "hidden" }, insert, mypool.ident "x", "hidden")
+      assert_silent(
+        "^Incorrect integer value: '<parameter>' for column",
+        { "hidden" }, insert, mypool.ident "n", "hidden"
+      )
+      assert_silent(
+        "^Incorrect integer value: '<parameter>' for column",
+        { "hid", "den" }, insert, mypool.ident "n", "hid'den"
+      )
+      assert_silent("^Incorrect date value: '<parameter>' for column", { "hidden" }, insert, mypool.ident "d", "hidden")
+      assert_silent(
+        "^Incorrect decimal value: '<parameter>' for column",
+        { "hidden" }, insert, mypool.ident "x", "hidden"
+      )
       assert_silent("", { "471" }, insert, mypool.ident "tiny", 4711)
       assert(pool:query "INSERT INTO guarded (n) VALUES (1)")
-      assert_silent("^Truncated incorrect DOUBLE value: '%?'$", { "hidden" }, "UPDATE guarded SET n = ? + 1", "hidden")
+      assert_silent(
+        "^Truncated incorrect DOUBLE value: '<parameter>'$",
+        { "hidden" }, "UPDATE guarded SET n = ? + 1", "hidden"
+      )
     end)
 
     it("a value that is too long", function()
@@ -210,8 +253,8 @@ error(err)]]):format(s:dsn()))
       local values = { "hidden42", "hid'den", "hid\\den", ("hidden"):rep(40), 471147, -0.4711, mypool.binary "hidden" }
       for _, value in ipairs(values) do
         local secrets = { "hidden", "hid'", "den", "hid\\", "471147", "4711", "686964" }
-        assert_silent("near '= %?.*' at line 1$", secrets, "SELECT 1 FROM DUAL WHERE = ? AND nonsense", value)
-        assert_silent("near 'nonsense %?' at line 1$", secrets, "SELECT 1 nonsense nonsense ?", value)
+        assert_silent("near '= <parameter>.*' at line 1$", secrets, "SELECT 1 FROM DUAL WHERE = ? AND nonsense", value)
+        assert_silent("near 'nonsense <parameter>' at line 1$", secrets, "SELECT 1 nonsense nonsense ?", value)
         assert_silent("at line 1$", secrets, "SELECT 'a long text before', ? ? nonsense ?", value, value, value)
       end
     end)
@@ -248,7 +291,10 @@ error(err)]]):format(s:dsn()))
       local insert_rows = "INSERT INTO guarded (id, n) VALUES ?"
       assert_silent("Duplicate", { "hid" }, insert_rows, list { list { "hidden", 1 }, list { "hidden", 2 } })
       local sql = "SELECT 1 = = (?) nonsense"
-      assert_silent("near '= %(%?,%?,%?%) nonsense' at line", { "hid" }, sql, list { "hid", "hid'den", 7 })
+      assert_silent(
+        "near '= %(<parameter>,<parameter>,<parameter>%) nonsense' at line",
+        { "hid" }, sql, list { "hid", "hid'den", 7 }
+      )
       assert_silent("", { "hidden" }, "SET time_zone = ?", list { "hidden" })
     end)
 

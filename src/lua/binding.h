@@ -38,11 +38,12 @@ typedef struct spare {
 typedef struct pool_data {
   leftover self; /* first; in the list while it is open */
   leftovers *all;
-  mp_pool *pool; /* NULL until it is open */
-  lua_State *L;  /* of the call in progress, for the password function */
-  int password;  /* reference to a string, a function or nil */
-  int forget;    /* reference to the function that is told of fds, or nil */
-  bool calling;  /* a function of the user's, in the middle of something */
+  mp_pool *pool;    /* NULL until it is open */
+  lua_State *L;     /* of the call in progress, for the password function */
+  int password;     /* reference to a string, a function or nil */
+  int forget;       /* reference to the function that is told of fds, or nil */
+  bool calling;     /* a function of the user's, in the middle of something */
+  bool show_values; /* messages hide no parameters */
   bool array_rows;
   bool converting;           /* there are POOL_TYPES: converters by mp_sql_type */
   uint64_t max_result_bytes; /* 0: unlimited */
@@ -59,13 +60,14 @@ typedef struct pool_data {
   spare spares[MOST_SPARES]; /* the first spare_count */
 } pool_data;
 
-/* User values of a connection: its pool, the coroutine that checked it out, the statement's text,
-   the results so far, what a converter raised, the names of the columns, the guard of its
-   operations. */
+/* User values of a connection: its pool, the coroutine that checked it out, the statement as the program gave
+   it, what must be kept with it until it has been answered, the results so far, what a converter raised, the
+   names of the columns, the guard of its operations. */
 enum {
   CONNECTION_POOL = 1,
   CONNECTION_OWNER,
   CONNECTION_SQL,
+  CONNECTION_KEPT,
   CONNECTION_RESULTS,
   CONNECTION_RAISED,
   CONNECTION_NAMES,

@@ -39,18 +39,19 @@ int call_push_wait(lua_State *L, connection *conn, const mp_wait *wait) {
 }
 
 int call_push_failure(lua_State *L, connection *conn, mp_error *err) {
-  bool statement = conn->activity >= QUERYING, checkout = conn->activity == CHECKING_OUT;
+  bool statement = conn->activity >= PREPARING, checkout = conn->activity == CHECKING_OUT;
+  bool sent = conn->activity >= QUERYING;
   if (conn->result.finished > 0 && err->kind == MP_ERR_SERVER) {
     err->executed = MP_EXECUTED_YES; /* of a CALL, an earlier part ran */
     err->retryable = false;
   }
   conn->activity = IDLE;
-  if (statement)
+  if (sent)
     scrub(err, conn);
   if (checkout)
     connection_give_back(L, conn, false);
   lua_pushnil(L);
-  return 1 + push_failure(L, err);
+  return 1 + (statement ? push_failed_statement(L, err) : push_failure(L, err, 0));
 }
 
 /* An operation that came to its end after another coroutine had released its connection. */

@@ -106,6 +106,7 @@ static void drop_values(lua_State *L, const connection *conn) {
   if (!conn->used)
     return;
   drop(L, CONNECTION_SQL);
+  drop(L, CONNECTION_KEPT);
   drop(L, CONNECTION_RESULTS);
 }
 

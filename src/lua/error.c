@@ -2,6 +2,7 @@
 #include "error.h"
 
 #include "class.h"
+#include "place.h"
 
 static void set(lua_State *L, const char *field, const char *text) {
   lua_pushstring(L, text);
@@ -13,8 +14,57 @@ static void set_flag(lua_State *L, const char *field, bool flag) {
   lua_setfield(L, -2, field);
 }
 
-static void push_error(lua_State *L, const mp_error *err) {
-  lua_createtable(L, 0, 7);
+/* ---- the statement ---- */
+
+enum { LONGEST_SQL = 500 };
+
+/* The length of a text without the character in the middle of which it would be cut. */
+static size_t cut(const char *text, size_t length) {
+  size_t at = length;
+  while (at > 0 && length - at < 4 && ((unsigned char)text[at] & 0xC0) == 0x80)
+    at--;
+  return ((unsigned char)text[at] & 0xC0) == 0x80 ? length : at;
+}
+
+/* Pushes the beginning of a statement, as errors have it. */
+static void push_sql(lua_State *L, int index) {
+  size_t length;
+  const char *sql = lua_tolstring(L, index, &length);
+  if (length <= LONGEST_SQL) {
+    lua_pushvalue(L, index);
+    return;
+  }
+  lua_pushlstring(L, sql, cut(sql, LONGEST_SQL));
+  lua_pushliteral(L, "…");
+  lua_concat(L, 2);
+}
+
+/* add_sql(error, statement): for an error of a call whose statement did not come to be sent. One that has a
+   statement keeps it, as does what is no error. */
+static int core_add_sql(lua_State *L) {
+  lua_settop(L, 2);
+  if (!lua_istable(L, 1) || !is_class(L, 1, ERROR_CLASS) || lua_type(L, 2) != LUA_TSTRING)
+    return 0;
+  lua_getfield(L, 1, "sql");
+  if (lua_isnil(L, -1)) {
+    push_sql(L, 2);
+    lua_setfield(L, 1, "sql");
+  }
+  return 0;
+}
+
+/* ---- the error ---- */
+
+/* The place is that of the program's call, which is looked for here, where something has failed, and not
+   before. */
+static void set_place(lua_State *L) {
+  code_place place = place_of_caller(L);
+  if (*place.text)
+    set(L, "place", place.text);
+}
+
+static void push_error(lua_State *L, const mp_error *err, int sql) {
+  lua_createtable(L, 0, 9);
   set(L, "message", err->message);
   set(L, "kind", mp_kind_name(err->kind));
   set(L, "executed", mp_executed_name(err->executed));
@@ -26,6 +76,11 @@ static void push_error(lua_State *L, const mp_error *err) {
   }
   if (*err->sqlstate)
     set(L, "sqlstate", err->sqlstate);
+  set_place(L);
+  if (sql > 0 && lua_type(L, sql) == LUA_TSTRING) {
+    push_sql(L, sql);
+    lua_setfield(L, -2, "sql");
+  }
   push_class(L, ERROR_CLASS);
   lua_setmetatable(L, -2);
 }
@@ -44,10 +99,17 @@ static int complete(lua_State *L) {
 #endif
 }
 
-int push_failure(lua_State *L, const mp_error *err) {
+int push_failure(lua_State *L, const mp_error *err, int sql) {
   lua_pushnil(L);
-  push_error(L, err);
+  push_error(L, err, sql);
   return complete(L);
+}
+
+int push_failed_statement(lua_State *L, const mp_error *err) {
+  lua_getiuservalue(L, 1, CONNECTION_SQL);
+  int sql = lua_gettop(L), count = push_failure(L, err, sql);
+  lua_remove(L, sql);
+  return count;
 }
 
 /* failure(error): what a function returns that has failed: nil, error, errno, sqlstate. An error may be
@@ -59,16 +121,36 @@ static int core_failure(lua_State *L) {
   return lua_istable(L, 2) && is_class(L, 2, ERROR_CLASS) ? complete(L) : 2;
 }
 
+/* ---- its text ---- */
+
+/* Pushes "shop.lua:57: Unknown column 'x' in 'SELECT' (1054)", without what the error does not have. */
+static void push_error_text(lua_State *L, int index) {
+  int first = lua_gettop(L) + 1;
+  lua_getfield(L, index, "place");
+  if (lua_isstring(L, -1))
+    lua_pushliteral(L, ": ");
+  else
+    lua_pop(L, 1);
+  lua_getfield(L, index, "message");
+  lua_getfield(L, index, "errno");
+  if (lua_isnumber(L, -1))
+    lua_pushfstring(L, " (%d)", (int)lua_tointeger(L, -1));
+  else
+    lua_pushliteral(L, "");
+  lua_remove(L, -2);
+  lua_concat(L, lua_gettop(L) - first + 1);
+}
+
 static int error_tostring(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
-  lua_getfield(L, 1, "message");
+  push_error_text(L, 1);
   return 1;
 }
 
 /* An operand of .. as text. */
 static void push_text(lua_State *L, int index) {
-  if (lua_istable(L, index))
-    lua_getfield(L, index, "message");
+  if (lua_istable(L, index) && is_class(L, index, ERROR_CLASS))
+    push_error_text(L, index);
   else
     lua_pushvalue(L, index);
 }
@@ -99,6 +181,7 @@ static const constant errnos[] = {
 
 static const luaL_Reg functions[] = {
     {"failure", core_failure},
+    {"add_sql", core_add_sql},
     {NULL, NULL},
 };
 

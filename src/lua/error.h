@@ -4,8 +4,12 @@
 #include "binding.h"
 
 /* Pushes what a failed call returns: nil, error, errno, sqlstate; in LuaJIT nil and the error. Returns their
-   number. */
-int push_failure(lua_State *L, const mp_error *err);
+   number. The string at the index `sql` is the statement, as the program gave it; what is no string, or the
+   index 0: there is none. */
+int push_failure(lua_State *L, const mp_error *err, int sql);
+
+/* The same, for the last statement of the connection at index 1. */
+int push_failed_statement(lua_State *L, const mp_error *err);
 
 void error_open(lua_State *L);
 

@@ -63,23 +63,23 @@ static const constant shapes[] = {
 /* query(connection, shape, options or nil, sql, ...): shape is one of core.shapes: for the whole result, its
    first row, the first cell of that, or the number of columns, and then fetch. */
 static int core_query(lua_State *L) {
-  static const char *const names[] = {"query", "one", "value", "rows"};
   int asked = (int)luaL_checkinteger(L, 2), shape_asked = asked & ~(ONCE | LAST);
   luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, 2, "no such shape");
-  connection *conn = check_held(L, names[shape_asked]);
+  const char *function = query_function((shape)shape_asked);
+  connection *conn = check_held(L, function);
   mp_query_options options;
   result_form form = {.shape = (shape)shape_asked};
   mp_wait wait;
   mp_error err;
   if (lua_type(L, 4) != LUA_TSTRING)
-    return raise_type(L, names[shape_asked], "sql", "string", 4);
-  read_options(L, 3, conn, names[shape_asked], &options, &form);
+    return raise_type(L, function, "sql", "string", 4);
+  read_options(L, 3, conn, function, &options, &form);
   if (stream_is_open(conn))
-    return busy_streaming(L);
+    return busy_streaming(L, 4);
   options.last = asked & LAST;
   conn->statement.once = NULL;
   if (asked & ONCE)
-    once_begin(L, conn, names[shape_asked], 4);
+    once_begin(L, conn, function, 4);
   spare_take(L, conn);
   mp_status status = query_send(L, conn, &options, &form, &wait, &err);
   return after_call(L, conn, status, &wait, &err);
@@ -140,7 +140,7 @@ static int core_record(lua_State *L) {
   mp_loan_record(conn->loan, on);
   if (on || mp_loan_check_baseline(conn->loan, &err) == MP_DONE)
     return 0;
-  return push_failure(L, &err);
+  return push_failure(L, &err, 0);
 }
 
 static const luaL_Reg functions[] = {

@@ -15,16 +15,17 @@
 #include "step.h"
 #include "stream.h"
 
-/* prepare(connection, sql): its number */
+/* prepare(connection, sql, function): its number, for a call of this function. */
 static int core_prepare(lua_State *L) {
-  connection *conn = check_held(L, "prepare");
+  const char *function = luaL_checkstring(L, 3);
+  connection *conn = check_held(L, function);
   mp_wait wait;
   mp_error err;
   size_t length;
   if (lua_type(L, 2) != LUA_TSTRING)
-    return raise_type(L, "prepare", "sql", "string", 2);
+    return raise_type(L, function, "sql", "string", 2);
   if (stream_is_open(conn))
-    return busy_streaming(L);
+    return busy_streaming(L, 2);
   lua_settop(L, 2);
   spare_take(L, conn);
   lua_pushvalue(L, 2);
@@ -107,34 +108,41 @@ static void read_values(lua_State *L, connection *conn, int first, int wanted) {
     luaL_error(L, "not enough memory");
 }
 
+/* The arguments of execute; behind them the values. */
+enum { EXECUTE_SHAPE = 2, EXECUTE_OPTIONS, EXECUTE_NUMBER, EXECUTE_SQL };
+
 /* For an error that comes in a later call, which must still be able to tell the values. */
 static void keep_parameters(lua_State *L, connection *conn, int last) {
   if (conn->activity == IDLE && !stream_is_open(conn))
     return;
-  lua_createtable(L, last - 4, 0);
+  lua_createtable(L, last - EXECUTE_SQL, 0);
   int kept = lua_gettop(L);
-  for (int i = 5; i <= last; i++) {
+  for (int i = EXECUTE_SQL + 1; i <= last; i++) {
     lua_pushvalue(L, i);
     keep_string(L, kept);
   }
-  lua_setiuservalue(L, 1, CONNECTION_SQL);
+  lua_setiuservalue(L, 1, CONNECTION_KEPT);
 }
 
-/* execute(connection, shape, options or nil, number, ...) */
+/* execute(connection, shape, options or nil, number, sql, ...): the text is that which was prepared, for
+   errors. */
 static int core_execute(lua_State *L) {
-  connection *conn = check_held(L, "execute");
+  static const char *const names[] = {"execute", "one", "value", "rows"};
   mp_query_options options;
   result_form form;
   mp_wait wait;
   mp_error err;
-  int shape_asked = (int)luaL_checkinteger(L, 2);
-  luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, 2, "no such shape");
-  uint64_t id = (uint64_t)luaL_checkinteger(L, 4);
-  read_options(L, 3, conn, "execute", &options, &form);
+  int shape_asked = (int)luaL_checkinteger(L, EXECUTE_SHAPE);
+  luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, EXECUTE_SHAPE, "no such shape");
+  connection *conn = check_held(L, names[shape_asked]);
+  uint64_t id = (uint64_t)luaL_checkinteger(L, EXECUTE_NUMBER);
+  read_options(L, EXECUTE_OPTIONS, conn, names[shape_asked], &options, &form);
   if (stream_is_open(conn))
-    return busy_streaming(L);
+    return busy_streaming(L, EXECUTE_SQL);
   scrub_begin(conn);
-  read_values(L, conn, 5, mp_loan_parameters(conn->loan, id));
+  lua_pushvalue(L, EXECUTE_SQL);
+  lua_setiuservalue(L, 1, CONNECTION_SQL);
+  read_values(L, conn, EXECUTE_SQL + 1, mp_loan_parameters(conn->loan, id));
   form.shape = (shape)shape_asked;
   conn->statement.options = options;
   conn->result.form = form;
@@ -247,14 +255,14 @@ static int core_execute_many(lua_State *L) {
   mp_wait wait;
   mp_error err;
   if (stream_is_open(conn))
-    return busy_streaming(L);
+    return busy_streaming(L, 0);
   int wanted = mp_loan_parameters(conn->loan, id);
   scrub_begin(conn);
   if (wanted > 0)
     read_cells(L, conn, rows, wanted);
   if (conn->statement.values.failed)
     return luaL_error(L, "not enough memory");
-  lua_setiuservalue(L, 1, CONNECTION_SQL);
+  lua_setiuservalue(L, 1, CONNECTION_KEPT);
   conn->result.form = (result_form){.shape = SHAPE_RESULT};
   conn->statement.options = (mp_query_options){0};
   mp_status status = execute_begin(L, conn, id, (size_t)rows, &wait, &err);

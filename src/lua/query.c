@@ -63,15 +63,18 @@ void read_options(lua_State *L, int index, const connection *conn, const char *f
   check_held(L, function);
 }
 
+const char *query_function(shape what) {
+  static const char *const names[] = {"query", "one", "value", "rows"};
+  return names[what];
+}
+
 /* Without a parameter and without a question mark the text goes out as it is. */
 static const char *plain_text(lua_State *L, connection *conn, size_t *length) {
   const char *sql = lua_tolstring(L, 4, length);
   scrub_begin(conn);
-  if (lua_gettop(L) > 4 || memchr(sql, '?', *length))
-    return NULL;
   lua_pushvalue(L, 4);
   lua_setiuservalue(L, 1, CONNECTION_SQL);
-  return sql;
+  return lua_gettop(L) > 4 || memchr(sql, '?', *length) ? NULL : sql;
 }
 
 static mp_status send_encoded(connection *conn, mp_query_options options, const mp_sql_mode *mode,
@@ -83,24 +86,24 @@ static mp_status send_encoded(connection *conn, mp_query_options options, const 
 
 /* Keeps text and parameters until the session has answered. To make a table may run finalizers, which may use
    this connection: nothing has begun yet, and nothing that was known before still counts. */
-static mp_status keep_statement(lua_State *L, connection *conn, mp_error *err) {
+static mp_status keep_statement(lua_State *L, connection *conn, const char *function, mp_error *err) {
   int last = lua_gettop(L);
   lua_createtable(L, last - 3, 0);
-  check_held(L, "query");
+  check_held(L, function);
   if (stream_is_open(conn))
     return fail_streaming(err);
   for (int i = 4; i <= last; i++) {
     lua_pushvalue(L, i);
     lua_rawseti(L, last + 1, i - 3);
   }
-  lua_setiuservalue(L, 1, CONNECTION_SQL);
+  lua_setiuservalue(L, 1, CONNECTION_KEPT);
   conn->statement.kept = last - 3;
   return MP_DONE;
 }
 
 static mp_status ask_first(lua_State *L, connection *conn, const mp_query_options *options,
                            const result_form *form, mp_wait *wait, mp_error *err) {
-  if (keep_statement(L, conn, err) != MP_DONE)
+  if (keep_statement(L, conn, query_function(form->shape), err) != MP_DONE)
     return MP_FAILED;
   conn->result.form = *form;
   conn->statement.options = *options;
@@ -112,7 +115,7 @@ static mp_status ask_first(lua_State *L, connection *conn, const mp_query_option
 
 /* Pushes the text and the parameters that were kept, behind the table of them. */
 static void restore_statement(lua_State *L, const connection *conn) {
-  lua_getiuservalue(L, 1, CONNECTION_SQL);
+  lua_getiuservalue(L, 1, CONNECTION_KEPT);
   int kept = lua_gettop(L);
   luaL_checkstack(L, conn->statement.kept, "too many parameters");
   for (int i = 1; i <= conn->statement.kept; i++)
@@ -127,7 +130,7 @@ mp_status query_after_asking(lua_State *L, connection *conn, mp_wait *wait, mp_e
   conn->activity = IDLE;
   conn->call.in_hand = false;
   call_release_pending(L, conn); /* another coroutine may have released it meanwhile */
-  check_held(L, "query");
+  check_held(L, query_function(conn->result.form.shape));
   restore_statement(L, conn);
   encode_statement(L, conn, top + 2, top + 3, lua_gettop(L), &mode);
   lua_settop(L, top);

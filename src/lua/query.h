@@ -8,6 +8,9 @@
 void read_options(lua_State *L, int index, const connection *conn, const char *function,
                   mp_query_options *options, result_form *form);
 
+/* The name of the function that returns this of a statement. */
+const char *query_function(shape what);
+
 /* Sends core.query's statement, at index 4, or asks the session first how it reads SQL text. */
 mp_status query_send(lua_State *L, connection *conn, const mp_query_options *options, const result_form *form,
                      mp_wait *wait, mp_error *err);

@@ -132,7 +132,7 @@ int reject_result(lua_State *L, connection *conn, mp_error *err) {
     mp_loan_lose(conn->loan);
   describe_rejection(conn, why, err);
   lua_pushnil(L);
-  return 1 + push_failure(L, err);
+  return 1 + push_failed_statement(L, err);
 }
 
 /* ---- across waits ---- */

@@ -16,6 +16,12 @@ static void add(message *out, const char *bytes, size_t length) {
   out->text[out->length] = '\0';
 }
 
+/* What stands in the place of a value. */
+static void hide(message *out) {
+  static const char hidden[] = "<parameter>";
+  add(out, hidden, sizeof hidden - 1);
+}
+
 static void take(mp_error *err, const message *clean) {
   memcpy(err->message, clean->text, clean->length + 1);
 }
@@ -29,7 +35,7 @@ static char *find_last(char *text, const char *piece) {
 
 /* ---- a syntax error: near '<the rest of the statement>' at line 1 ---- */
 
-/* Rewrites the piece of the statement that begins at `at`, a question mark for each literal. */
+/* Rewrites the piece of the statement that begins at `at`, without its literals. */
 static void add_template(message *out, const connection *conn, size_t at, size_t end) {
   const sql_literal *literals = (const sql_literal *)(const void *)conn->statement.literals.data;
   size_t count = conn->statement.literals.length / sizeof *literals;
@@ -39,7 +45,7 @@ static void add_template(message *out, const connection *conn, size_t at, size_t
       continue;
     if (literals[i].start > at)
       add(out, conn->statement.text.data + at, literals[i].start - at);
-    add(out, "?", 1);
+    hide(out);
     at = stop;
   }
   if (at < end)
@@ -96,7 +102,7 @@ static bool scrub_frame(mp_error *err, const char *before, const char *after) {
   if (!end && after)
     return false;
   add(&clean, err->message, (size_t)(start - err->message));
-  add(&clean, "?", 1);
+  hide(&clean);
   if (end)
     add(&clean, end, strlen(end));
   take(err, &clean);
@@ -185,12 +191,27 @@ static size_t found_at(const char *text, const char *at, const mp_buffer *value)
   return at > text && at[-1] == '\'' ? cut_length(at, value) : 0;
 }
 
-static void scrub_value(mp_error *err, const mp_buffer *value) {
+/* One byte in the place of each value, until all have been looked for: a word could be found again, as a
+   value that is like a part of it. */
+static const char hidden_mark = '\1';
+
+static void mark_value(mp_error *err, const mp_buffer *value) {
   message clean = {.length = 0};
   for (const char *at = err->message; *at;) {
     size_t length = found_at(err->message, at, value);
-    add(&clean, length ? "?" : at, 1);
+    add(&clean, length ? &hidden_mark : at, 1);
     at += length ? length : 1;
+  }
+  take(err, &clean);
+}
+
+static void write_marks(mp_error *err) {
+  message clean = {.length = 0};
+  for (const char *at = err->message; *at; at++) {
+    if (*at == hidden_mark)
+      hide(&clean);
+    else
+      add(&clean, at, 1);
   }
   take(err, &clean);
 }
@@ -202,7 +223,7 @@ static void scrub_literals(mp_error *err, const connection *conn) {
   for (size_t i = 0; i < count; i++) {
     read_literal(&value, conn->statement.text.data + literals[i].start, literals[i].length);
     if (value.length > 0 && !value.failed)
-      scrub_value(err, &value);
+      mark_value(err, &value);
   }
   mp_buffer_free(&value);
 }
@@ -215,7 +236,7 @@ static void scrub_parameters(mp_error *err, const connection *conn) {
     bool text = values[i].kind == MP_VALUE_STRING || values[i].kind == MP_VALUE_BINARY;
     mp_buffer value = {.data = (char *)values[i].as.text.bytes, .length = values[i].as.text.length};
     if (text && value.length > 0)
-      scrub_value(err, &value);
+      mark_value(err, &value);
   }
 }
 
@@ -225,8 +246,10 @@ void scrub_begin(connection *conn) {
 
 void scrub(mp_error *err, const connection *conn) {
   bool parameters = conn->statement.literals.length > 0 || conn->statement.values.length > 0;
-  if (err->kind != MP_ERR_SERVER || !parameters || scrub_syntax_error(err, conn) || scrub_frames(err))
+  if (conn->pool->show_values || err->kind != MP_ERR_SERVER || !parameters || scrub_syntax_error(err, conn) ||
+      scrub_frames(err))
     return;
   scrub_literals(err, conn);
   scrub_parameters(err, conn);
+  write_marks(err);
 }

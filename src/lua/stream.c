@@ -115,11 +115,11 @@ mp_status fail_streaming(mp_error *err) {
                  "rows are being read one by one: end that loop first");
 }
 
-int busy_streaming(lua_State *L) {
+int busy_streaming(lua_State *L, int sql) {
   mp_error err;
   fail_streaming(&err);
   lua_pushnil(L);
-  return 1 + push_failure(L, &err);
+  return 1 + push_failure(L, &err, sql);
 }
 
 /* fetch(connection): the next rows of the stream that query began. Where it was given up that is an error,

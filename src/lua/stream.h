@@ -20,9 +20,9 @@ static inline void stream_end(connection *conn) {
 int stream_after(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err);
 
 /* While a stream is open its connection can do nothing else: fails with that, or returns what an operation
-   returns that has failed so. */
+   returns that has failed so, whose statement stands at this index; 0: it has none. */
 mp_status fail_streaming(mp_error *err);
-int busy_streaming(lua_State *L);
+int busy_streaming(lua_State *L, int sql);
 
 void stream_open(lua_State *L);
 

@@ -15,7 +15,7 @@ static connection *of_loan(lua_State *L) {
 /* true, or nil, error, errno, sqlstate */
 static int answer(lua_State *L, mp_status status, const mp_error *err) {
   if (status != MP_DONE)
-    return push_failure(L, err);
+    return push_failure(L, err, 0);
   lua_pushboolean(L, 1);
   return 1;
 }
