@@ -19,6 +19,8 @@ typedef struct mp_pool_config {
   bool reset_together;      /* ... or before, with a statement that the loan says is its last */
   bool hooked;              /* new sessions are shown to the user: see mp_loan_is_fresh */
   bool may_queue;           /* a checkout may wait for a release: false in plain blocking programs */
+  bool bounded_queue;       /* a checkout that would be one more than max_waiting in line is refused */
+  unsigned max_waiting;
   int64_t idle_timeout_ns;  /* retire sessions idle for longer */
   int64_t max_lifetime_ns;  /* retire sessions older than this, minus up to 10 % at random */
   int64_t query_timeout_ns; /* for statements that name none; MP_NEVER: unlimited */
@@ -40,6 +42,7 @@ typedef struct mp_stats {
   uint64_t discarded;        /* closed at the end of a loan instead of being reset */
   uint64_t retries;          /* sessions replaced unseen under a checkout or a first statement */
   uint64_t timeouts;         /* checkouts and statements that met their deadline */
+  uint64_t refused;          /* checkouts that found max_waiting in line */
   uint64_t resets_sent, resets_together, resets_hidden, resets_waited, resets_failed;
   int64_t reset_wait_ns; /* spent by checkouts on replies that were not there yet */
 } mp_stats;
@@ -117,7 +120,7 @@ void mp_loan_free(mp_loan *loan);
 void mp_loan_set_owner(mp_loan *loan, const void *owner);
 
 /* Gets a clean, live session: an idle one if there is one, else a new one, else the
-   first to be released. Fails with EXHAUSTED when all stayed lent, CONNECT when none could
+   first to be released. Fails with EXHAUSTED when all stayed lent or too many wait, CONNECT when none could
    be opened, TIMEOUT or CLOSED. `label` says where the loan was taken, for messages; it must
    stay as long as the loan. NULL: unnamed. */
 mp_status mp_loan_checkout(mp_loan *loan, int64_t timeout_ns, const char *label, mp_wait *wait,

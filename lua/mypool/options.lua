@@ -199,6 +199,7 @@ local pool_options = {
   server_public_key = text,
   max_size = integer(1, 100000),
   min_idle = integer(0, 100000),
+  max_waiting = integer(0, 100000),
   checkout_timeout = seconds,
   connect_timeout = seconds,
   query_timeout = seconds,

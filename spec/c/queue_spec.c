@@ -367,3 +367,50 @@ it("rather has a session that is late than none in time") {
   pass(5 * MP_SECOND);
   expect_equal(step(waiter), MP_DONE);
 }
+
+static void one_slot_and_line_of(unsigned most) {
+  config.bounded_queue = true;
+  config.max_waiting = most;
+  one_slot();
+}
+
+it("refuses at once who comes when max_waiting wait already, and counts that") {
+  one_slot_and_line_of(2);
+  mp_loan *holder = lend(), *first = ask_and_wait(), *second = ask_and_wait();
+  ask(5 * MP_SECOND);
+  expect_equal(last.status, MP_FAILED);
+  expect_equal(last.err.kind, MP_ERR_EXHAUSTED);
+  expect(last.err.retryable);
+  expect(
+      strstr(last.err.message, "exhausted, 1 of 1 connections are lent and 2 checkouts wait (max_waiting)"));
+  expect_equal(stats().refused, 1);
+  expect_equal(stats().timeouts, 0);
+  release(holder);
+  expect_equal(step(first), MP_DONE);
+  expect_equal(step(second), MP_WAIT);
+  ask_and_wait();
+  expect_equal(stats().refused, 1);
+}
+
+it("lets nobody wait where max_waiting is 0, and lends what is there") {
+  one_slot_and_line_of(0);
+  mp_loan *holder = lend();
+  ask(5 * MP_SECOND);
+  expect_equal(last.err.kind, MP_ERR_EXHAUSTED);
+  release(holder);
+  lend();
+  expect_equal(stats().refused, 1);
+}
+
+it("leaves who has waited in line, however long that is, when its session proves dead") {
+  one_slot_and_line_of(1);
+  mp_loan *holder = lend(), *first = ask_and_wait();
+  mp_session *session = session_of(holder);
+  release(holder);
+  ask_and_wait();
+  plan(ON_OPEN, fails(2002, MP_PHASE_CONNECT));
+  dies(session);
+  expect_equal(step(first), MP_WAIT);
+  expect_equal(stats().waiting, 2);
+  expect_equal(stats().refused, 0);
+}

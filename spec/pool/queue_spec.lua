@@ -379,3 +379,36 @@ describe("a connection that was forgotten", function()
     assert.equal(1, pool:stats().opened)
   end)
 end)
+
+describe("a line of max_waiting", function()
+  it("lets one more know at once, without a collection, and counts it", function()
+    local pool = new { max_size = 1, max_waiting = 2, name = "shop" }
+    local refused, served = nil, 0
+    local function wait_and_serve()
+      local conn <close> = assert(pool:checkout())
+      served = served + 1
+    end
+    run(table.unpack(behind_a_holder(pool, 0.3, {
+      wait_and_serve,
+      wait_and_serve,
+      function()
+        refused = select(2, pool:query "SELECT 1")
+      end,
+    })))
+    assert.equal("exhausted", refused.kind)
+    local words = "pool 'shop' exhausted, 1 of 1 connections are lent and 2 checkouts wait (max_waiting)"
+    assert.equal(words, refused.message)
+    assert.equal(2, served)
+    assert.equal(1, pool:stats().refused)
+  end)
+
+  it("is an option of a DSN, too", function()
+    local pool = pools.new(s:dsn() .. "?max_size=1&max_waiting=0")
+    local conn <close> = assert(pool:checkout())
+    assert.equal("exhausted", select(2, pool:checkout()).kind)
+    assert.equal(0, pool:stats().refused, "in a plain program nobody waits anyway")
+    assert.has_error(function()
+      pools.new(s:dsn() .. "?max_waiting=few")
+    end)
+  end)
+end)

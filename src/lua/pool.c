@@ -155,6 +155,7 @@ static const struct {
     {"discarded", offsetof(mp_stats, discarded), false},
     {"retries", offsetof(mp_stats, retries), false},
     {"timeouts", offsetof(mp_stats, timeouts), false},
+    {"refused", offsetof(mp_stats, refused), false},
     {"resets_sent", offsetof(mp_stats, resets_sent), false},
     {"resets_together", offsetof(mp_stats, resets_together), false},
     {"resets_hidden", offsetof(mp_stats, resets_hidden), false},

@@ -119,6 +119,14 @@ static void read_server(lua_State *L, mp_server *server) {
   read_init_sql(L, server);
 }
 
+static void read_max_waiting(lua_State *L, mp_pool_config *config) {
+  lua_getfield(L, OPTIONS, "max_waiting");
+  config->bounded_queue = !lua_isnil(L, -1);
+  lua_pop(L, 1);
+  if (config->bounded_queue)
+    config->max_waiting = count_option(L, "max_waiting", 0);
+}
+
 static uint64_t seed(const void *address) {
   struct timespec now;
   timespec_get(&now, TIME_UTC);
@@ -128,6 +136,7 @@ static uint64_t seed(const void *address) {
 static void read_config(lua_State *L, mp_pool_config *config) {
   config->max_size = count_option(L, "max_size", 1);
   config->min_idle = count_option(L, "min_idle", 0);
+  read_max_waiting(L, config);
   config->retries = count_option(L, "retries", 0);
   config->reset = !is_word(L, "reset", "never");
   config->reset_together = flag_option(L, "reset_together", true);

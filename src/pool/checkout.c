@@ -88,10 +88,21 @@ static mp_status wait_in_queue(mp_loan *loan, mp_wait *wait) {
   return MP_WAIT;
 }
 
+/* A checkout that has just come. One that has waited, or whose session has failed, has its place. */
+static bool is_one_too_many(const mp_loan *loan) {
+  const mp_pool *pool = loan->pool;
+  return pool->config.bounded_queue && queue_count(pool) >= pool->config.max_waiting &&
+         loan->operation == OP_CHECKOUT && loan->tries == 0 && !loan->turn.has_waited;
+}
+
 static mp_status enqueue(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   if (!pool->config.may_queue && !is_held_back(pool)) {
     explain_exhausted(loan, err);
+    return give_up(loan);
+  }
+  if (is_one_too_many(loan)) {
+    explain_refused(pool, err);
     return give_up(loan);
   }
   if (queue_enter(loan, err) == MP_FAILED)
@@ -359,6 +370,7 @@ static mp_status step_stage(mp_loan *loan, mp_wait *wait, mp_error *err) {
 
 mp_status acquire_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
   loan->parked = false;
+  loan->turn.has_waited = true;
   if (!loan->pool->closed)
     return seek_on(loan, step_stage(loan, wait, err), wait, err);
   acquire_abandon(loan);

@@ -70,6 +70,17 @@ mp_status explain_exhausted(const mp_loan *asking, mp_error *err) {
                  holders, hint);
 }
 
+/* Counts the checkout that is not to stand in line. */
+mp_status explain_refused(mp_pool *pool, mp_error *err) {
+  const char *name = pool->config.name;
+  pool->stats.refused++;
+  err->retryable = true;
+  return mp_fail(err, MP_ERR_EXHAUSTED, 0,
+                 "pool %s%s%sexhausted, %u of %u connections are lent and %u checkouts wait (max_waiting)",
+                 *name ? "'" : "", name, *name ? "' " : "", pool->counts[SLOT_LENT], pool->config.max_size,
+                 pool->queue.count);
+}
+
 mp_status explain_closed(mp_error *err) {
   return mp_fail(err, MP_ERR_CLOSED, 0, "the pool is closed");
 }

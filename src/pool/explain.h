@@ -5,6 +5,7 @@
 #include "pool.h"
 
 /* `loan`: the one that got no session. */
+mp_status explain_refused(mp_pool *pool, mp_error *err);
 mp_status explain_exhausted(const mp_loan *loan, mp_error *err);
 mp_status explain_closed(mp_error *err);
 

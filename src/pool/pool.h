@@ -89,6 +89,7 @@ struct mp_loan {
   bool parked;              /* LOAN_OPENING: waits, and may be handed another slot */
   struct {                  /* queue.c */
     uint64_t ticket;        /* the order of the checkouts, and of the queue */
+    bool has_waited;        /* it may stand in line, however long that is */
     mp_loan *next, *previous;
   } turn;
   int wakeup_fd;       /* while queued or pausing, else -1 */

@@ -18,6 +18,10 @@ static inline bool queue_is_empty(const mp_pool *pool) {
   return !pool->queue.first;
 }
 
+static inline unsigned queue_count(const mp_pool *pool) {
+  return pool->queue.count;
+}
+
 static inline bool queue_is_first(const mp_loan *loan) {
   return loan->pool->queue.first == loan;
 }
@@ -25,6 +29,7 @@ static inline bool queue_is_first(const mp_loan *loan) {
 /* The checkout begins: its turn among those that wait, if it comes to that. */
 static inline void queue_take_ticket(mp_loan *loan) {
   loan->turn.ticket = loan->pool->queue.tickets++;
+  loan->turn.has_waited = false;
 }
 
 /* Call it whenever a slot may have become of use. */
