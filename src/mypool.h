@@ -12,14 +12,14 @@ typedef struct mp_pool mp_pool;
 typedef struct mp_loan mp_loan;
 
 typedef struct mp_pool_config {
-  unsigned max_size;        /* sessions at most, at least 1 */
-  unsigned min_idle;        /* idle sessions that idle_timeout leaves alone */
-  unsigned retries;         /* further sessions tried before a brand-new one; 0: no retry at all */
-  bool reset;               /* reset sessions at release */
-  bool reset_together;      /* ... or before, with a statement that the loan says is its last */
-  bool hooked;              /* new sessions are shown to the user: see mp_loan_is_fresh */
-  bool may_queue;           /* a checkout may wait for a release: false in plain blocking programs */
-  bool bounded_queue;       /* a checkout that would be one more than max_waiting in line is refused */
+  unsigned max_size;   /* sessions at most, at least 1 */
+  unsigned min_idle;   /* idle sessions that idle_timeout leaves alone */
+  unsigned retries;    /* further sessions tried before a brand-new one; 0: no retry at all */
+  bool reset;          /* reset sessions at release */
+  bool reset_together; /* ... or before, with a statement that the loan says is its last */
+  bool hooked;         /* new sessions are shown to the user: see mp_loan_is_fresh */
+  bool may_queue;      /* a checkout may wait for a release: false in plain blocking programs */
+  bool bounded_queue;  /* a checkout that would be one more than max_waiting in line is refused */
   unsigned max_waiting;
   int64_t idle_timeout_ns;  /* retire sessions idle for longer */
   int64_t max_lifetime_ns;  /* retire sessions older than this, minus up to 10 % at random */

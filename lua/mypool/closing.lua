@@ -16,7 +16,7 @@ function closing.run(go_on)
     end
     local seconds, wait, guard = ...
     local operation <close> = guard -- luacheck: ignore
-    local ok, raised = pcall(wait, fd, seconds)
+    local ok, raised = pcall(wait, fd, seconds, conn)
     if not ok then
       abandon(conn)
       error(raised, 0)

@@ -14,8 +14,12 @@ local hooks = {}
 local options_of = setmetatable({}, { __mode = "k" })
 hooks.options_of = options_of
 
+-- By pool: the function of its adapter that is told of connections which a program holds for longer than one call.
+hooks.lent_of = setmetatable({}, { __mode = "k" })
+
 -- Keeps what the options of a pool ask for.
 function hooks.keep(pool, options)
+  hooks.lent_of[pool] = options.lent
   if options.on_connect or options.on_event or options.audit then
     options_of[pool] = {
       name = options.name,
@@ -27,9 +31,7 @@ function hooks.keep(pool, options)
   end
 end
 
-local warn = warn or function(text) -- luacheck: ignore
-  io.stderr:write(text, "\n")
-end
+local warn = warn or core.warn -- luacheck: ignore
 
 -- The user's callback must not spoil a checkout, that of `conn` if there is one: what it raises becomes a warning.
 local function report(options, event, details, conn)

@@ -84,12 +84,16 @@ end
 
 local function anything() end
 
--- A function, or the table of an adapter: { wait = …, forget = … }.
+local function is_function_or_nil(value)
+  return value == nil or type(value) == "function"
+end
+
+-- A function, or the table of an adapter: { wait = …, forget = …, lent = … }.
 local function wait(value)
   local adapter = type(value) == "table" and value or { wait = value }
-  local forget = type(adapter.forget)
-  if type(adapter.wait) ~= "function" or (forget ~= "function" and forget ~= "nil") then
-    return "function, or table of the functions wait and forget,"
+  local optional = is_function_or_nil(adapter.forget) and is_function_or_nil(adapter.lent)
+  if type(adapter.wait) ~= "function" or not optional then
+    return "function, or table of the functions wait, forget and lent,"
   end
 end
 
@@ -273,7 +277,7 @@ local function complete(given)
   local adapter = type(given.wait) == "table" and given.wait or { wait = given.wait }
   options.scheduler = given.wait ~= nil
   options.wait = adapter.wait or core.poll
-  options.forget = adapter.forget
+  options.forget, options.lent = adapter.forget, adapter.lent
   return options
 end
 

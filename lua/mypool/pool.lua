@@ -17,6 +17,7 @@ core.internal()
 local Pool = core["mypool.pool"]
 
 local start, give_back, shapes = core.checkout, core.give_back, core.shapes
+local lent_of = hooks.lent_of
 
 -- Goes on with what `start` began for the function `what` of the program's call. The hooks may find a
 -- session wanting: then there is neither a connection nor an error. (Five values at most follow the handle;
@@ -75,6 +76,25 @@ local function checkout(self, what, seconds)
   return try_again(self, what, seconds, err)
 end
 
+-- Tells the adapter of a connection that the program holds from now on; what that raises is raised.
+local function tell_lent(lent, conn)
+  local ok, raised = pcall(lent, conn)
+  if ok then
+    return conn
+  end
+  give_back(conn)
+  error(raised, 0)
+end
+
+local function checkout_to_hold(self, what)
+  local conn, err = checkout(self, what)
+  local lent = lent_of[self]
+  if conn and lent then
+    return tell_lent(lent, conn)
+  end
+  return conn, err
+end
+
 -- pool:checkout([seconds]): a connection, within checkout_timeout or `seconds`. (Begun in this function itself, as a
 -- call more would make the search for the caller's place longer.)
 function Pool:checkout(seconds)
@@ -83,7 +103,8 @@ function Pool:checkout(seconds)
     conn, err = try_again(self, "checkout", seconds, err)
   end
   if conn then
-    return conn
+    local lent = lent_of[self]
+    return lent and tell_lent(lent, conn) or conn
   end
   return failure.values(err)
 end
@@ -114,7 +135,7 @@ function Pool:with(fn)
   if type(fn) ~= "function" then
     core.raise(("bad argument 'fn' to 'with' (function expected, got %s)"):format(type(fn)))
   end
-  local conn, err = checkout(self, "with")
+  local conn, err = checkout_to_hold(self, "with")
   if not conn then
     return failure.values(err)
   end
@@ -167,7 +188,7 @@ end
 -- pool:rows(sql, ...): as on a connection, which is lent as long as the loop runs; raises as pool:query does, at
 -- the end of the loop.
 function Pool:rows(...)
-  local conn, err = checkout(self, "rows")
+  local conn, err = checkout_to_hold(self, "rows")
   if not conn then
     return failure.of_statement(err, ...)
   end
@@ -177,7 +198,7 @@ end
 -- pool:begin([options]): a transaction on a connection of its own, which ends with it.
 function Pool:begin(given)
   transaction.check(given, "begin")
-  local conn, err = checkout(self, "begin")
+  local conn, err = checkout_to_hold(self, "begin")
   if not conn then
     return failure.values(err)
   end
@@ -190,7 +211,7 @@ local function pause(self, seconds)
 end
 
 local function take(self)
-  local conn, err = checkout(self, "transaction")
+  local conn, err = checkout_to_hold(self, "transaction")
   return conn, true, err
 end
 

@@ -12,7 +12,7 @@ local function run(conn, fd, ...)
     return ...
   end
   local seconds, wait = ...
-  local ok, raised = pcall(wait, fd, seconds)
+  local ok, raised = pcall(wait, fd, seconds, conn)
   if not ok then
     abandon(conn)
     error(raised, 0)

@@ -279,7 +279,7 @@ describe("under a scheduler", function()
     assert.equal(1, hasty:stats().opened)
   end)
 
-  it("the wait function is told an fd and the seconds that are left", function()
+  it("the wait function is told an fd and the seconds that are left, and the connection", function()
     local calls = {}
     local spied = pools.new(s:options {
       query_timeout = 5,
@@ -291,7 +291,8 @@ describe("under a scheduler", function()
     assert.equal(0, spied:value "SELECT SLEEP(0.05)")
     assert.is_true(#calls > 0)
     for _, call in ipairs(calls) do
-      assert.equal(2, call.n)
+      assert.equal(3, call.n)
+      assert.equal("userdata", type(call[3]))
       assert.equal("integer", math.type(call[1]))
       assert.is_true(call[2] > 0 and call[2] <= 10)
     end

@@ -52,6 +52,7 @@ typedef struct pool_data {
   int retries;
   int uncharged_kb;      /* of results, that the collector has not been told of */
   lua_Integer forgotten; /* connections that came back by garbage collection */
+  lua_Integer abandoned; /* operations and loans that were given up, as nobody waits for them */
   lua_Integer left_open; /* loans that ended in a transaction */
   bool untold;           /* ... of which on_event has not been told: in POOL_UNTOLD */
   bool keeps_state;      /* sessions are not reset */

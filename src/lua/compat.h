@@ -85,11 +85,6 @@ static inline int lua_isinteger(lua_State *L, int index) {
 /* Integers that a double cannot hold stay exact as strings. */
 static const long long largest_integer = 9007199254740991LL;
 
-static inline void lua_warning(lua_State *L, const char *text, int more) {
-  (void)L;
-  fprintf(stderr, more ? "%s" : "%s\n", text);
-}
-
 #else
 
 static const long long largest_integer = LLONG_MAX;

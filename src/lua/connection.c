@@ -8,6 +8,7 @@
 #include "spare.h"
 #include "state_end.h"
 #include "stream.h"
+#include "warn.h"
 
 /* ---- the state of a handle ---- */
 
@@ -136,6 +137,7 @@ void connection_abandon(lua_State *L, connection *conn) {
   stream_end(conn);
   conn->call.in_hand = false;
   conn->abandoned = true;
+  conn->pool->abandoned++;
   mp_loan_abandon(conn->loan);
   if (is_useless)
     connection_give_back(L, conn, false);
@@ -320,7 +322,7 @@ static int connection_gc(lua_State *L) {
   if (was_forgotten) {
     conn->pool->forgotten++;
     lua_pushfstring(L, "mypool: a connection checked out at %s was never released", conn->taken.text);
-    lua_warning(L, lua_tostring(L, -1), 0);
+    warn(L, lua_tostring(L, -1));
   }
   return 0;
 }

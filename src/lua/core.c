@@ -18,6 +18,7 @@
 #include "stream.h"
 #include "transactions.h"
 #include "types.h"
+#include "warn.h"
 
 /* By this address the registry keeps the module. */
 static const char module[] = "mypool.core";
@@ -31,9 +32,9 @@ static void check_library(lua_State *L) {
 
 /* Functions that add classes and functions to the table on top of the stack. */
 static void (*const parts[])(lua_State *) = {
-    error_open,        parameters_open, types_open, cells_open,  place_open,
-    poll_wait_open,    connection_open, guard_open, pool_open,   operation_open,
-    transactions_open, once_open,       step_open,  stream_open, prepared_open,
+    error_open,      parameters_open, types_open,    cells_open,     place_open,        poll_wait_open,
+    connection_open, guard_open,      pool_open,     operation_open, transactions_open, once_open,
+    step_open,       stream_open,     prepared_open, warn_open,
 };
 
 __attribute__((visibility("default"))) int luaopen_mypool_core(lua_State *L);

@@ -173,7 +173,7 @@ static int pool_stats(lua_State *L) {
   if (pool->untold)
     left_open_report(L, 1);
   mp_pool_stats(pool->pool, &stats);
-  lua_createtable(L, 0, 24);
+  lua_createtable(L, 0, 26);
   for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
     const void *at = (const char *)&stats + counters[i].offset;
     lua_pushinteger(L, counters[i].is_now ? *(const unsigned *)at : (lua_Integer) * (const uint64_t *)at);
@@ -183,6 +183,8 @@ static int pool_stats(lua_State *L) {
   lua_setfield(L, -2, "reset_wait");
   lua_pushinteger(L, pool->forgotten);
   lua_setfield(L, -2, "forgotten");
+  lua_pushinteger(L, pool->abandoned);
+  lua_setfield(L, -2, "abandoned");
   lua_pushinteger(L, pool->left_open);
   lua_setfield(L, -2, "left_open");
   return 1;

@@ -1,6 +1,6 @@
 /* The course of an operation that may wait: it is begun by its function and continued by step. Both return
 
-     fd, seconds, wait, guard     call wait(fd, seconds), then step
+     fd, seconds, wait, guard     call wait(fd, seconds, connection), then step
      nil, ...                     finished: the results, or nil, error, errno, sqlstate            */
 #include "step.h"
 
