@@ -30,7 +30,7 @@ end
 
 local function begin(pool)
   local tx, err = resolve(pool):begin()
-  return tx or error("mypool.busted: no transaction for this test: " .. err, 0)
+  return tx or error("mypool.busted: no transaction for this test: " .. err.message, 0)
 end
 
 -- A statement that commits by itself (CREATE TABLE, ALTER TABLE, …) leaves nothing to roll back.
@@ -44,7 +44,7 @@ local function roll_back(tx)
   if ended or not ok then
     error(("mypool.busted: %s%s"):format(
       ended and "the test ended its transaction" or "the test's transaction could not be rolled back",
-      ok and "" or ": " .. err
+      ok and "" or ": " .. err.message
     ), 0)
   end
 end

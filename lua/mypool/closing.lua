@@ -3,13 +3,14 @@
 
 local core = require "mypool.core"
 core.internal()
-local step, abandon = core.step, core.abandon
+local step = core.step
 
 local closing = {}
 
--- The function of run.lua, but for the guard: that gives the operation up when its coroutine is closed. (Nothing
+-- The function of run.lua, with what that does when the wait function has raised, but for the guard: that gives the
+-- operation up when its coroutine is closed. (Nothing
 -- closes the variables of a coroutine that ends by an error: so what the wait function raises is caught as well.)
-function closing.run(go_on)
+function closing.run(go_on, give_up)
   return function(conn, fd, ...)
     if not fd then
       return ...
@@ -18,8 +19,7 @@ function closing.run(go_on)
     local operation <close> = guard -- luacheck: ignore
     local ok, raised = pcall(wait, fd, seconds, conn)
     if not ok then
-      abandon(conn)
-      error(raised, 0)
+      give_up(conn, raised)
     end
     return go_on(conn, step(conn))
   end

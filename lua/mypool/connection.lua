@@ -4,6 +4,7 @@
 local core = require "mypool.core"
 local failure = require "mypool.failure"
 local bulk = require "mypool.bulk"
+local names = require "mypool.names"
 local prepared = require "mypool.prepared"
 local rows = require "mypool.stream"
 local run = require "mypool.run"
@@ -86,5 +87,13 @@ function Connection:transaction(...)
   core.held(self, "transaction")
   return transaction.run(self, take, pause, ...)
 end
+
+names.advise("mypool.connection", Connection, {
+  query = "execute, exec",
+  ["result.insert_id"] = "last_insert_id",
+  ["a parameter ? needs no escaping"] = "escape, quote",
+  release = "close, put, set_keepalive",
+  ["begin or transaction give what has it"] = "commit, rollback",
+})
 
 return Connection

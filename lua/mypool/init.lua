@@ -5,6 +5,7 @@ core.internal()
 local array = require "mypool.array"
 local hooks = require "mypool.hooks"
 local is_error = require "mypool.is_error"
+local names = require "mypool.names"
 local options = require "mypool.options"
 require "mypool.connection"
 require "mypool.pool"
@@ -14,6 +15,9 @@ local mypool = { _VERSION = "0.1.0" }
 -- mypool.new(options): a pool, from a table or a DSN "mariadb://user:password@host:port/database?…".
 -- Does no I/O. Raises for options that are unknown or of the wrong type.
 function mypool.new(given)
+  if given == mypool then
+    core.raise "bad call of 'new' (call it with a dot: mypool.new(…))"
+  end
   local complete = options.pool(given)
   hooks.watch(complete)
   local pool = core.new(complete)
@@ -77,4 +81,7 @@ end)
 -- mypool.is_error(value): whether it is an error of mypool's.
 mypool.is_error = is_error
 
-return mypool
+return names.advise("mypool", mypool, {
+  ["mypool.new"] = "connect, open",
+  ["a parameter ? needs no escaping"] = "escape, quote",
+})

@@ -6,10 +6,21 @@ local dsn = require "mypool.dsn"
 local names = require "mypool.names"
 core.internal()
 
--- A password is not repeated, not even one that was given as a number. `got` is what the value is, where its type
--- does not tell.
+local LONGEST = 60
+
+-- A value as messages show it. A password is not repeated, not even one that was given as a number.
+local function shown(name, value)
+  if name == "password" or (type(value) ~= "number" and type(value) ~= "string") then
+    return type(value)
+  elseif type(value) == "number" then
+    return tostring(value)
+  end
+  return ("'%s'"):format(#value > LONGEST and value:sub(1, LONGEST) .. "…" or value)
+end
+
+-- `got` is what the value is, where it does not tell that by itself.
 local function fail(what, name, expected, value, got)
-  got = got or type(value) == "number" and name ~= "password" and tostring(value) or type(value)
+  got = got or shown(name, value)
   core.raise(("%s: bad option '%s' (%s expected, got %s)"):format(what, name, expected, got))
 end
 
@@ -21,11 +32,22 @@ local function text(value)
   end
 end
 
+-- With an @ in it, it may be a DSN, which has a password. Returns nothing for what can be shown as it is.
+local function host_shown(value)
+  if type(value) ~= "string" then
+    return nil
+  elseif value:find("@", 1, true) then
+    return "string with an @"
+  elseif value:find "^/" then
+    return shown("host", value) .. ": a path belongs into 'socket'"
+  end
+end
+
 -- libmariadb would take some hosts for connection strings, which may load plugins, and those with a comma for
 -- a list of its own.
 local function host(value)
   if text(value) or value:find "[=;/,%s]" then
-    return "one host name or address"
+    return "host name or address", host_shown(value)
   end
 end
 
@@ -110,7 +132,7 @@ local function statements(value)
   end
   for i = 1, length do
     if text(list[i]) then
-      return "string, or array of strings,"
+      return "string, or array of strings,", type(value)
     elseif #list[i] > LONGEST_STATEMENT then
       return ("statements of less than 16 MiB, not one of %d bytes,"):format(#list[i])
     end
@@ -152,9 +174,16 @@ local tls_options = {
 
 local check
 
+local tls_aliases = names.aliases {
+  ca = "cafile, ca_file, ssl_ca, root_cert",
+  cert = "certificate, ssl_cert, client_cert",
+  key = "ssl_key, client_key",
+  verify = "verify_peer, ssl_verify",
+}
+
 local function tls(value)
   if type(value) == "table" then
-    check("new: tls", value, tls_options)
+    check("new: tls", value, tls_options, tls_aliases)
     if (value.cert == nil) ~= (value.key == nil) then
       return "table with both or neither of cert and key"
     end
@@ -173,17 +202,26 @@ local function tls(value)
   end
 end
 
+local type_aliases = names.aliases {
+  tinyint = "bool, boolean",
+  int = "integer",
+  decimal = "numeric",
+  double = "real",
+  varchar = "string",
+}
+
 -- Functions by the name of a type, in upper or lower case.
 local function types(value)
   if type(value) ~= "table" then
     return "table of functions by type"
   end
   for name, converter in pairs(value) do
-    if type(name) == "string" then
-      names.check({ [names.lower(name)] = true }, core.sql_types, "new: types")
-    end
-    if type(name) ~= "string" or type(converter) ~= "function" then
+    if type(name) ~= "string" then
       return "table of functions by type"
+    end
+    names.check({ [names.lower(name)] = true }, core.sql_types, "new: types", type_aliases)
+    if type(converter) ~= "function" then
+      core.raise(("new: bad option 'types.%s' (function expected, got %s)"):format(name, type(converter)))
     end
   end
 end
@@ -244,8 +282,27 @@ local defaults = {
   rows = "table",
 }
 
-function check(what, given, known)
-  names.check(given, known, what)
+local pool_aliases = names.aliases {
+  user = "username",
+  password = "pass, passwd, pwd",
+  database = "db, dbname, schema",
+  tls = "ssl, sslmode, use_ssl",
+  socket = "path, unix_socket",
+  host = "server",
+  max_size = "max_connections, connection_limit, pool_size",
+  connect_timeout = "connection_timeout",
+  ["'query_timeout' or 'checkout_timeout'"] = "timeout",
+  charset = "encoding",
+  ["tls = { ca = … }"] = "tls_ca",
+}
+
+local statement_aliases = names.aliases {
+  ['the statement comes first: { "SELECT …", timeout = 1 }'] = "sql, query",
+  ["parameters follow the table as arguments"] = "params, values",
+}
+
+function check(what, given, known, aliases)
+  names.check(given, known, what, aliases)
   for name, value in pairs(given) do
     local expected, got = known[name](value)
     if expected then
@@ -290,9 +347,9 @@ function options.pool(given)
   elseif type(given) ~= "table" then
     core.raise(("bad argument 'options' to 'new' (table or string expected, got %s)"):format(type(given)))
   end
-  check("new", given, pool_options)
+  check("new", given, pool_options, pool_aliases)
   if given.host and given.socket then
-    core.raise "new: 'host' and 'socket' exclude each other"
+    core.raise "new: 'host' and 'socket' exclude each other (in a DSN: mariadb://user@/database?socket=/path)"
   end
   if given.server_public_key and given.tls then
     core.raise "new: 'server_public_key' and 'tls' exclude each other: the key is for passwords without TLS"
@@ -329,7 +386,7 @@ function options.statement(given, what)
       named[name] = value
     end
   end
-  check(what, named, statement_options)
+  check(what, named, statement_options, statement_aliases)
   return given[1]
 end
 

@@ -7,6 +7,7 @@ local Connection = require "mypool.connection"
 local bulk = require "mypool.bulk"
 local hooks = require "mypool.hooks"
 local is_error = require "mypool.is_error"
+local names = require "mypool.names"
 local rows = require "mypool.stream"
 local run = require "mypool.run"
 local scope = require "mypool.scope"
@@ -132,6 +133,7 @@ end
 
 -- pool:with(fn): calls fn(conn), returns what it returns; true when that is nothing.
 function Pool:with(fn)
+  core.check_pool(self, "with")
   if type(fn) ~= "function" then
     core.raise(("bad argument 'fn' to 'with' (function expected, got %s)"):format(type(fn)))
   end
@@ -197,6 +199,7 @@ end
 
 -- pool:begin([options]): a transaction on a connection of its own, which ends with it.
 function Pool:begin(given)
+  core.check_pool(self, "begin")
   transaction.check(given, "begin")
   local conn, err = checkout_to_hold(self, "begin")
   if not conn then
@@ -217,6 +220,7 @@ end
 
 -- pool:transaction([options,] fn): as conn:transaction, on a connection of its own for each run.
 function Pool:transaction(...)
+  core.check_pool(self, "transaction")
   return transaction.run(self, take, pause, ...)
 end
 
@@ -243,5 +247,15 @@ function Pool:close(grace)
   core.abort(self)
   return true
 end
+
+names.advise("mypool.pool", Pool, {
+  query = "execute, exec",
+  ["result.insert_id"] = "last_insert_id",
+  ["a parameter ? needs no escaping"] = "escape, quote",
+  checkout = "get_connection, acquire, get",
+  ["conn:release()"] = "release",
+  ["begin or transaction give what has it"] = "commit, rollback",
+  ["check out a connection first: it lives as long as its loan"] = "prepare",
+})
 
 return Pool

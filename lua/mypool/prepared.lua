@@ -3,6 +3,7 @@
 -- statements that run several times in a loan, or fetch many rows.
 
 local core = require "mypool.core"
+local names = require "mypool.names"
 local options = require "mypool.options"
 local rows = require "mypool.stream"
 local run = require "mypool.run"
@@ -15,8 +16,8 @@ core["mypool.statement"] = Statement
 local metatable = { __index = Statement, __name = "mypool.statement", __metatable = false }
 
 local function must_be_statement(self, what)
-  if type(self) ~= "table" or getmetatable(self) ~= false or self.execute ~= Statement.execute then
-    core.raise(("bad argument 'self' to '%s' (mypool.statement expected, got %s)"):format(what, type(self)))
+  if type(self) ~= "table" or getmetatable(self) ~= false or self.with ~= Statement.with then
+    core.raise_self(self, what, "mypool.statement", "statement")
   end
 end
 
@@ -52,7 +53,7 @@ end
 function Statement:with(given)
   must_be_open(self, "with")
   options.check("with", given, options.of_prepared)
-  return setmetatable({ conn = self.conn, id = self.id, sql = self.sql, options = given }, metatable)
+  return setmetatable({ conn = self.conn, id = self.id, sql = self.sql, options = given, closed = false }, metatable)
 end
 
 -- statement:close(): a second time does nothing.
@@ -63,6 +64,8 @@ function Statement:close()
     core.close_prepared(self.conn, self.id)
   end
 end
+
+names.advise("mypool.statement", Statement, { execute = "query, exec" })
 
 metatable.__close = Statement.close
 
@@ -75,5 +78,5 @@ return function(conn, sql, id, ...)
   if not id then
     return id, ...
   end
-  return setmetatable({ conn = conn, id = id, sql = sql }, metatable)
+  return setmetatable({ conn = conn, id = id, sql = sql, options = false, closed = false }, metatable)
 end

@@ -20,7 +20,7 @@ local metatable = { __index = Stream, __name = "mypool.rows", __metatable = fals
 
 local function must_be_stream(self, what)
   if type(self) ~= "table" or getmetatable(self) ~= false or self.next ~= Stream.next then
-    core.raise(("bad argument 'self' to '%s' (mypool.rows expected, got %s)"):format(what, type(self)))
+    core.raise_self(self, what, "mypool.rows", "rows")
   end
 end
 

@@ -68,11 +68,13 @@ local function new(conn, owns, outer, last)
   return setmetatable({
     conn = conn,
     owns = owns,
-    last = owns or last,
-    outer = outer,
+    last = owns or last or false,
+    outer = outer or false,
     depth = outer and outer.depth + 1 or 1,
-    number = outer and outer.number,
+    number = outer and outer.number or false,
     state = "open",
+    retiring = false,
+    failure = false,
   }, metatable)
 end
 
@@ -103,7 +105,7 @@ end
 
 local function must_be_open(self, what)
   if type(self) ~= "table" or getmetatable(self) ~= false or self.commit ~= Transaction.commit then
-    core.raise(("bad argument 'self' to '%s' (mypool.transaction expected, got %s)"):format(what, type(self)))
+    core.raise_self(self, what, "mypool.transaction", "tx")
   end
   if state_of(self) ~= "open" then
     core.raise(("bad call of '%s' (this transaction was ended: %s)"):format(what, state_of(self)))
@@ -491,5 +493,11 @@ function transaction.within(conn, fn)
   end
   return run_nested(outer, fn)
 end
+
+names.advise("mypool.transaction", Transaction, {
+  query = "execute, exec",
+  ["result.insert_id"] = "last_insert_id",
+  ["a parameter ? needs no escaping"] = "escape, quote",
+})
 
 return transaction

@@ -80,7 +80,7 @@ describe("a connection", function()
           conn[name](self, table.unpack(arguments))
         end)
       end
-      mistake(("bad argument 'self' to '%s' (mypool.connection expected, got nil)"):format(name), function()
+      mistake(("to '%s' (mypool.connection expected, got nil: call it with a colon"):format(name), function()
         conn[name](nil, table.unpack(arguments))
       end)
     end
@@ -112,9 +112,9 @@ describe("a connection", function()
     local wrong = {
       ["query: unknown option 'timout' (did you mean 'timeout'?)"] = { "SELECT 1", timout = 1 },
       ["query: bad option 'timeout' (positive number of seconds expected, got 0)"] = { "SELECT 1", timeout = 0 },
-      ["query: bad option 'timeout' (positive number of seconds expected, got string)"] = { "SELECT 1", timeout = "1" },
+      ["query: bad option 'timeout' (positive number of seconds expected, got '1')"] = { "SELECT 1", timeout = "1" },
       ["query: bad option 'idempotent' (boolean expected, got 1)"] = { "SELECT 1", idempotent = 1 },
-      ["query: bad option 'rows' ('table' or 'array' expected, got string)"] = { "SELECT 1", rows = "list" },
+      ["query: bad option 'rows' ('table' or 'array' expected, got 'list')"] = { "SELECT 1", rows = "list" },
       ["query: names of options are strings, not number"] = { "SELECT 1", 5 },
     }
     for message, sql in pairs(wrong) do

@@ -488,7 +488,10 @@ describe("the option types", function()
     mistake("new: types: unknown option 'datetim' (did you mean 'datetime'?)", function()
       mypool.new { types = { DATETIM = tostring } }
     end)
-    for _, types in ipairs { { date = 1 }, { tostring }, "date" } do
+    mistake("new: bad option 'types.date' (function expected, got number)", function()
+      mypool.new { types = { date = 1 } }
+    end)
+    for _, types in ipairs { { tostring }, "date" } do
       mistake("new: bad option 'types' (table of functions by type expected", function()
         mypool.new { types = types }
       end)

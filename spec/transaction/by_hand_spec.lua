@@ -115,7 +115,7 @@ describe("a transaction by hand", function()
           tx[name](self, name == "transaction" and print or "SELECT 1")
         end)
       end
-      mistake("(mypool.transaction expected, got nil)", function()
+      mistake("(mypool.transaction expected, got nil: call it with a colon", function()
         tx[name](nil, name == "transaction" and print or "SELECT 1")
       end)
     end
@@ -216,7 +216,7 @@ describe("the options of a transaction", function()
       ["bad option 'isolation' ('read uncommitted', 'read committed', "] = { isolation = "chaos" },
       ["bad option 'isolation'"] = { isolation = 1 },
       ["bad option 'read_only' (boolean expected, got 1)"] = { read_only = 1 },
-      ["bad option 'snapshot' (boolean expected, got string)"] = { snapshot = "yes" },
+      ["bad option 'snapshot' (boolean expected, got 'yes')"] = { snapshot = "yes" },
       ["bad option 'snapshot' (the server ignores it with any isolation but 'repeatable read')"] = {
         snapshot = true,
         isolation = "READ committed",

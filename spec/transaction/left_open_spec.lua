@@ -524,7 +524,7 @@ describe("autocommit", function()
   end)
 
   it("is an option of the right type, also in a DSN", function()
-    mistake("new: bad option 'autocommit' (boolean expected, got string)", function()
+    mistake("new: bad option 'autocommit' (boolean expected, got 'off')", function()
       mypool.new { autocommit = "off" }
     end)
     local pool = pools.new(own:dsn "autocommit=false")

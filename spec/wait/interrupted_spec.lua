@@ -107,7 +107,8 @@ describe("under a scheduler", function()
       end))
       scheduler.sleep(0.05)
       for name, arguments in pairs { query = { "SELECT 2" }, value = { "SELECT 2" }, ping = {}, begin = {}, id = {} } do
-        mistake(("bad call of '%s' (another coroutine is using this connection)"):format(name), function()
+        local text = "bad call of '%s' (another coroutine is using this connection: check out one for each)"
+        mistake(text:format(name), function()
           conn[name](conn, table.unpack(arguments))
         end)
       end

@@ -15,7 +15,7 @@
 connection *check_connection(lua_State *L, const char *function) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
   if (!conn)
-    raise_type(L, function, "self", "mypool.connection", 1);
+    raise_self(L, function, CONNECTION_CLASS, "conn", 1);
   return conn;
 }
 
@@ -25,7 +25,8 @@ static void end_unfinished(lua_State *L, connection *conn, const char *function)
   if (conn->activity == IDLE)
     return;
   if (conn->call.user != L)
-    raise(L, "bad call of '%s' (another coroutine is using this connection)", function);
+    raise(L, "bad call of '%s' (another coroutine is using this connection: check out one for each)",
+          function);
   mp_loan_lose(conn->loan);
   conn->activity = IDLE;
 }

@@ -71,6 +71,13 @@ int raise_type(lua_State *L, const char *function, const char *argument, const c
                type_name(L, index));
 }
 
+int raise_self(lua_State *L, const char *function, const char *class, const char *name, int index) {
+  if (lua_isuserdata(L, index))
+    return raise_type(L, function, "self", class, index);
+  return raise(L, "bad argument 'self' to '%s' (%s expected, got %s: call it with a colon, %s:%s(…))",
+               function, class, type_name(L, index), name, function);
+}
+
 int64_t check_seconds(lua_State *L, int index, const char *function, const char *argument,
                       int64_t absent_ns) {
   if (lua_isnoneornil(L, index))
@@ -105,7 +112,14 @@ static int core_raise(lua_State *L) {
   return raise(L, "%s", luaL_checkstring(L, 1));
 }
 
+/* raise_self(value, function, class, name): the value, which the method of this class was called on, is none
+   of it; `name` stands for one in messages. */
+static int core_raise_self(lua_State *L) {
+  return raise_self(L, luaL_checkstring(L, 2), luaL_checkstring(L, 3), luaL_checkstring(L, 4), 1);
+}
+
 static const luaL_Reg functions[] = {
+    {"raise_self", core_raise_self},
     {"internal", core_internal},
     {"raise", core_raise},
     {NULL, NULL},

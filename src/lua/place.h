@@ -13,6 +13,10 @@ code_place place_from(lua_State *L, int level);
 int raise(lua_State *L, const char *format, ...);
 int raise_type(lua_State *L, const char *function, const char *argument, const char *expected, int index);
 
+/* The value at this index, on which a method was called, is not of its class; `name` stands for one in
+   messages. */
+int raise_self(lua_State *L, const char *function, const char *class, const char *name, int index);
+
 /* Seconds, which may be absent (then `absent_ns`), as nanoseconds. Raises for what is out of range. */
 int64_t check_seconds(lua_State *L, int index, const char *function, const char *argument, int64_t absent_ns);
 

@@ -13,7 +13,7 @@
 pool_data *check_pool(lua_State *L, int index, const char *function) {
   pool_data *pool = test_class(L, index, POOL_CLASS);
   if (!pool || !pool->pool)
-    raise_type(L, function, "self", "mypool.pool", index);
+    raise_self(L, function, POOL_CLASS, "pool", index);
   pool->L = L;
   return pool;
 }
@@ -196,6 +196,12 @@ static int pool_evict(lua_State *L) {
   return 0;
 }
 
+/* check_pool(pool, function): raises for what is no pool. */
+static int core_check_pool(lua_State *L) {
+  check_pool(L, 1, luaL_checkstring(L, 2));
+  return 0;
+}
+
 /* shut(pool, waits): no more checkouts. Returns the number of loans out, the fd that becomes readable when
    one ends, for who waits for that, and the wait function. */
 static int core_shut(lua_State *L) {
@@ -281,8 +287,9 @@ static int pool_tostring(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"new", core_new},   {"shut", core_shut},     {"abort", core_abort},     {"now", core_now},
-    {"wait", core_wait}, {"events", core_events}, {"holders", core_holders}, {NULL, NULL},
+    {"check_pool", core_check_pool}, {"new", core_new},         {"shut", core_shut},
+    {"abort", core_abort},           {"now", core_now},         {"wait", core_wait},
+    {"events", core_events},         {"holders", core_holders}, {NULL, NULL},
 };
 
 static const luaL_Reg methods[] = {

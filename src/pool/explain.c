@@ -58,11 +58,12 @@ mp_status explain_exhausted(const mp_loan *asking, mp_error *err) {
   const mp_pool *pool = asking->pool;
   const mp_loan *own = own_loan(asking);
   const char *name = pool->config.name;
-  char holders[320] = "", hint[160] = "";
+  char holders[320] = "", hint[256] = "";
   add_holders(pool, holders, sizeof holders);
   if (own)
     snprintf(hint, sizeof hint,
-             "; this coroutine itself holds one, taken at %.63s: a nested checkout waits for itself",
+             "; this coroutine itself holds one, taken at %.63s: a nested checkout waits for itself: use "
+             "that connection (conn, tx) instead of the pool",
              own->label);
   err->retryable = true;
   return mp_fail(err, MP_ERR_EXHAUSTED, 0, "pool %s%s%sexhausted, %u of %u connections are lent%s%s",
