@@ -32,6 +32,7 @@ server      command my_print_defaults    $maria_client        mariadb-install-db
 server      command mariadb              $maria_client        looking at the server past mypool
 test        command busted               lua-busted           running the specs
 checked     command dpkg-source          dpkg-dev             unpacking the source of Lua
+test        module  lpeg                 lua-lpeg             CSV in examples/importer.lua
 locale      command localedef            libc-bin             making the locales of specs
 locale      file    /usr/share/i18n/locales/ps_AF locales     what they are made of
 test        command luarocks             luarocks             installing by the rockspec
