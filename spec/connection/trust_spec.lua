@@ -414,5 +414,13 @@ describe("an impostor", function()
       assert.equal("served\n", try(connector, trust))
       assert.equal("2", logins())
     end)
+
+    for _, certificate in ipairs { "server-foreign", "server-expired" } do
+      it("is told who it is by those who verify nothing, when it shows " .. certificate, function()
+        pose(certificate)
+        assert.equal("served\n", try(connector, { tls = { ca = tls.ca, verify = false } }))
+        assert.equal("2", logins())
+      end)
+    end
   end)
 end)

@@ -93,12 +93,14 @@ static void read_fingerprint(lua_State *L, mp_server *server) {
   server->tls_trust = MP_TRUST_CERTIFICATE;
 }
 
+/* libmariadb verifies the authority wherever it is told one. */
 static void read_tls(lua_State *L, mp_server *server) {
   server->tls = flag_option(L, "tls", false);
   server->tls_trust = trust_option(L);
   read_fingerprint(L, server);
   server->tls_cleartext = flag_option(L, "tls_cleartext_password", false);
-  server->tls_ca = string_option(L, "tls_ca");
+  if (server->tls_trust != MP_TRUST_ANYBODY)
+    server->tls_ca = string_option(L, "tls_ca");
   server->tls_cert = string_option(L, "tls_cert");
   server->tls_key = string_option(L, "tls_key");
   server->public_key = string_option(L, "server_public_key");
