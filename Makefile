@@ -218,6 +218,14 @@ test-faults: install-build install-server install-test
 	@MYPOOL_THOROUGH=1 MYPOOL_LEDGER=$(CURDIR)/build/ledger $(LUA) $$(command -v busted) --ignore-lua $(BUSTED_FLAGS) spec/faults; \
 	  status=$$?; $(LUA) tools/ledger.lua build/ledger && exit $$status
 
+# Real clusters with real faults under load, and a table of what each way to reach them lost. CHAOS=100 takes longer.
+CHAOS ?= 20
+test-cluster: install-build install-server install-test install-cluster
+	@$(MAKE) --no-print-directory all >/dev/null
+	@rm -f build/figures
+	@MYPOOL_CHAOS=$(CHAOS) MYPOOL_FIGURES=$(CURDIR)/build/figures $(LUA) $$(command -v busted) --run=cluster --ignore-lua \
+	  $(BUSTED_FLAGS); status=$$?; cat build/figures 2>/dev/null; exit $$status
+
 # The specs of what src/lua shows, or others (SPECS=spec: all), under a Lua that checks whatever C does to it.
 test-checked: SPECS ?= $(patsubst %,spec/%_spec.lua,connection/handle error/message parameter/arrays \
   parameter/unchanged pool/calls pool/checkout pool/close pool/options pool/server_down pool/stats process/reentry \
@@ -322,6 +330,8 @@ install-server:
 	@tools/install.sh server
 install-test:
 	@tools/install.sh test cqueues luv openssl haproxy luajit
+install-cluster:
+	@tools/install.sh cluster
 install-handlers:
 	@tools/install.sh cqueues handlers
 install-fuzz:
@@ -336,6 +346,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-checked test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-clang check-debian check-systems test-other-servers demo-handlers bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
-  install-test install-handlers install-fuzz install-lint install-coverage install-valgrind
+.PHONY: all demo test test-checked test-cluster test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-clang check-debian check-systems test-other-servers demo-handlers bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
+  install-test install-cluster install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)

@@ -56,6 +56,8 @@ lint        command clang-format         clang-format         formatting C files
 openssl     command openssl              openssl              certificates for specs of TLS
 openssl     module  openssl.ssl.context  lua-luaossl          TLS of the scripted server
 haproxy     command haproxy              haproxy              a balancer in front of servers, for specs
+cluster     command rsync                rsync                the state of a Galera node travels by it
+cluster     command ss                   iproute2             the scripts of Galera look who listens
 coverage    command gcovr                gcovr                which lines the specs run
 valgrind    command valgrind             valgrind             memory checks
 clang       command clang                clang                building with another compiler

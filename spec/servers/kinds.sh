@@ -1,8 +1,8 @@
 # The kinds of server that specs can run on; read by server.sh. SERVER names one of fetch.sh's, or is "system" for
 # the MariaDB that is installed, the reference.
 #
-# Sets: program, the words that run it; flavour: mariadb, mysql or old-mysql; kind_options. Defines install_data DIR,
-# which makes fresh data in DIR/new, with the accounts of the function `accounts`.
+# Sets: program, the words that run it; flavour: mariadb, mysql or old-mysql; kind_options; user, whom root runs it as.
+# Defines install_data DIR, which makes fresh data in DIR/new, with the accounts of the function `accounts`.
 
 SERVER=${SERVER:-system}
 
@@ -28,7 +28,7 @@ use_npm_package() {
 
 choose_kind() {
   local folder
-  flavour=mariadb kind_options=()
+  flavour=mariadb kind_options=() user=root
   if [[ $SERVER == system ]]; then
     program=(mariadbd)
     return
@@ -36,6 +36,12 @@ choose_kind() {
   folder=$(bash "$here/fetch.sh" "$SERVER") || exit
   case $SERVER in
     mariadb-*) use_debian_root "$folder/root" usr/sbin/mariadbd ;;
+    galera)
+      # A node's state travels by scripts of the package, which call rsync, and that refuses to serve root.
+      use_debian_root "$folder/root" usr/sbin/mariadbd
+      kind_options+=(--wsrep-provider="$folder/root/usr/lib/galera/libgalera_smm.so")
+      PATH=$PATH:$folder/root/usr/bin user=nobody
+      ;;
     mysql-5.6) flavour=old-mysql && use_npm_package "$folder" ;;
     mysql-*)
       flavour=mysql && use_debian_root "$folder/root" usr/sbin/mysqld

@@ -84,6 +84,12 @@ function methods.restart(s, options)
   end
 end
 
+-- Options for when it is started again by resume, in place of those it was started with.
+function methods.resume_with(s, options)
+  must_be_own(s)
+  server_sh("options", s.folder, table.unpack(options))
+end
+
 -- Starts a stopped or killed server again: same data, options and port.
 function methods.resume(s)
   must_be_own(s)
@@ -224,7 +230,8 @@ function server.is_fetched(kind)
 end
 
 -- Starts a further server. arguments.options: command line options of mariadbd; arguments.tls: with the certificates of
--- spec/servers/tls.lua; arguments.kind: of this kind (spec/servers/kinds.sh), whichever was chosen.
+-- spec/servers/tls.lua; arguments.kind: of this kind (spec/servers/kinds.sh), whichever was chosen; arguments.copy_of:
+-- a stopped server, with a copy of whose data it begins.
 function server.start(arguments)
   local run = run_of_this_process()
   local dir = server_sh("create", run.owner):match "^[^\n]+"
@@ -247,6 +254,9 @@ function server.start(arguments)
   if arguments.tls or s.public_key then
     options = { tls.server_options() }
     table.move(arguments.options or {}, 1, 100, #options + 1, options)
+  end
+  if arguments.copy_of then
+    output(("cp -a %s/data %s/data"):format(quote(arguments.copy_of.folder), quote(dir)))
   end
   local ok, message = pcall(run_in, s, "start", options)
   if not ok then

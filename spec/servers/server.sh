@@ -6,6 +6,7 @@
 #   server.sh start DIR [OPTION...]   runs the server with these options; prints its port and socket
 #   server.sh stop | kill DIR         ends it by SIGTERM or by SIGKILL, and waits until it is gone
 #   server.sh resume DIR              runs it again: same data, options and port
+#   server.sh options DIR [OPTION...] gives it other options, for when it is run again
 #   server.sh pause | continue DIR    SIGSTOP and SIGCONT
 #   server.sh remove DIR              ends it and deletes the folder
 #   server.sh run [OPTION... --] COMMAND...
@@ -66,14 +67,14 @@ find_server() {
   [[ " ${argv[*]} " == *" --datadir=$1/data "* ]]
 }
 
-# Whatever runs on the folder, also half-way through a start. Sets `pids`.
+# Whatever runs on the folder, also half-way through a start, or to bring a Galera node its state. Sets `pids`.
 find_workers() {
   local process
   pids=()
   for process in /proc/[0-9]*; do
     command_line "${process#/proc/}"
     case " ${argv[*]} " in
-      *" --datadir=$1/"* | *"server.sh start $1 "* | *"server.sh resume $1 "*) pids+=("${process#/proc/}") ;;
+      *" --datadir=$1/"* | *" $1/data"* | *"server.sh start $1 "* | *"server.sh resume $1 "*) pids+=("${process#/proc/}") ;;
     esac
   done
 }
@@ -199,11 +200,12 @@ launch() {
   local dir=$1 port=$2
   shift 2
   rm -f "$dir/pid" "$dir/sock.lock" # the number of a killed server may be another process's by now
+  [[ $EUID != 0 || $user == root ]] || chown -R "$user" "$dir"
   (
     close_inherited_files
     exec setsid "${program[@]}" --no-defaults "${kind_options[@]}" --datadir="$dir/data" --tmpdir="$dir/tmp" \
       --socket="$dir/sock" --pid-file="$dir/pid" --bind-address=127.0.0.1 --port="$port" \
-      "${small[@]}" --innodb-flush-log-at-trx-commit=2 --loose-innodb-temp-data-file-path=ibtmp1:12M:autoextend \
+      "${small[@]/--user=root/--user=$user}" --innodb-flush-log-at-trx-commit=2 --loose-innodb-temp-data-file-path=ibtmp1:12M:autoextend \
       --innodb-buffer-pool-load-at-startup=0 --innodb-buffer-pool-dump-at-shutdown=0 --skip-log-bin \
       --skip-name-resolve --character-set-server=utf8mb4 "$@" </dev/null >>"$dir/error.log" 2>&1
   ) &
@@ -254,12 +256,16 @@ resume() {
   echo "$(<"$dir/port") $dir/sock"
 }
 
-start() {
+options() {
   local dir=$1
   shift
   printf '%s\0' "$@" >"$dir/options"
   (($#)) || : >"$dir/options"
-  resume "$dir"
+}
+
+start() {
+  options "$@"
+  resume "$1"
 }
 
 stop() {
@@ -268,9 +274,10 @@ stop() {
   await_end "$pid" || fail "the server in $1 does not stop"
 }
 
+# With what it has started to bring it its state, if it is a Galera node.
 kill_server() {
   find_server "$1" || return 0
-  kill -KILL "$pid"
+  kill -KILL -- "-$pid" 2>/dev/null || kill -KILL "$pid"
   await_end "$pid" || fail "the server in $1 does not die"
 }
 
@@ -310,7 +317,7 @@ check_folder() {
 
 case ${1-} in
   create | guard | run) "$@" ;;
-  start | stop | resume) check_folder "${2-}" && "$@" ;;
+  start | stop | resume | options) check_folder "${2-}" && "$@" ;;
   kill) check_folder "${2-}" && kill_server "$2" ;;
   pause) check_folder "${2-}" && pause "$2" ;;
   continue) check_folder "${2-}" && signal CONT "$2" ;;

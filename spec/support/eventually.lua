@@ -1,13 +1,13 @@
--- Waits for what happens by itself a little later, and raises when it has not after ten seconds.
+-- Waits for what happens by itself a little later, and raises when it has not after ten seconds, or so many.
 --
 --     eventually(function() return done end)
 --     eventually(function() return done end, scheduler.sleep)   -- lets other coroutines run meanwhile
 
 local block = require "spec.support.sleep"
 
-return function(condition, sleep)
+return function(condition, sleep, seconds)
   sleep = sleep or block
-  for _ = 1, 1000 do
+  for _ = 1, 100 * (seconds or 10) do
     if condition() then
       return
     end

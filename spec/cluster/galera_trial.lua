@@ -1,0 +1,64 @@
+-- A load on a Galera cluster one of whose nodes fails: what is reported of each statement is true, whatever way leads
+-- to the nodes.
+
+local breaking = require "spec.support.breaking"
+local cluster_ways = require "spec.support.cluster_ways"
+local fixture = require "spec.support.fixture"
+local galera = require "spec.servers.galera"
+local sleep = require "spec.support.sleep"
+
+local reason = galera.reason_against()
+if reason then
+  pending("skipped, as there is no Galera: " .. reason)
+  return
+end
+
+local cluster = fixture.started(galera.start)
+local balancer = fixture.started(function()
+  return cluster_ways.balancer(cluster)
+end)
+
+local faults = {
+  { "kill -9, started again", function(node)
+    node:kill()
+    node:resume()
+  end },
+  { "SIGTERM, started again", function(node)
+    node:stop()
+    node:resume()
+  end },
+  { "SIGSTOP for 7 s", function(node)
+    node:pause()
+    sleep(7)
+    node:continue()
+  end },
+  { "isolated for 8 s", function(node)
+    cluster:isolate(node)
+    sleep(8)
+    cluster:heal(node)
+  end },
+  { "refusing queries for 4 s", function(node)
+    cluster:reject(node)
+    sleep(4)
+    cluster:accept(node)
+  end },
+}
+
+describe("a pool on a Galera cluster reports nothing that is not so", function()
+  for _, fault in ipairs(faults) do
+    it("when a node is hit: " .. fault[1], function()
+      local figures = breaking.run {
+        fault = "Galera: " .. fault[1],
+        ways = cluster_ways.list(cluster, balancer),
+        witness = function()
+          cluster:await_whole()
+          return cluster[2]
+        end,
+        act = function()
+          fault[2](cluster[1])
+        end,
+      }
+      breaking.assert_exactly_once(figures)
+    end)
+  end
+end)

@@ -1,0 +1,47 @@
+-- A load on a primary and its replica that change places, planned or not: what is reported of each statement is true.
+
+local breaking = require "spec.support.breaking"
+local cluster_ways = require "spec.support.cluster_ways"
+local fixture = require "spec.support.fixture"
+local replicated = require "spec.servers.replicated"
+local sleep = require "spec.support.sleep"
+
+local pair = fixture.started(replicated.start)
+local balancer = fixture.started(function()
+  return cluster_ways.balancer { pair.primary, pair.replica }
+end)
+
+local function witness()
+  pair:await_same()
+  return pair.primary
+end
+
+local function run(fault, act)
+  return breaking.run {
+    fault = "primary and replica: " .. fault,
+    ways = cluster_ways.list({ pair.primary, pair.replica }, balancer),
+    witness = witness,
+    act = act,
+  }
+end
+
+describe("a pool on a primary and a replica reports nothing that is not so", function()
+  it("when they change places, and back", function()
+    breaking.assert_exactly_once(run("switchover", function()
+      pair:switchover()
+      sleep(2)
+      pair:switchover()
+    end))
+  end)
+
+  it("when the primary is killed and the replica takes its place", function()
+    pair:semi_synchronous()
+    breaking.assert_exactly_once(run("promotion", function()
+      pair.primary:kill()
+      sleep(0.5)
+      pair:promote()
+      sleep(1)
+      pair:return_former()
+    end))
+  end)
+end)
