@@ -16,7 +16,7 @@
 
 local busted = require "busted"
 local core = require "mypool.core"
-local Transaction = core["mypool.transaction"]
+local Pool, Transaction = core["mypool.pool"], core["mypool.transaction"]
 core.internal()
 
 local testing = {}
@@ -29,7 +29,10 @@ end
 -- ---- transactions that are rolled back ----
 
 local function begin(pool)
-  local tx, err = resolve(pool):begin()
+  local ok, tx, err = pcall(Pool.begin, resolve(pool))
+  if not ok then
+    error(tx, 0)
+  end
   return tx or error("mypool.busted: no transaction for this test: " .. err.message, 0)
 end
 
@@ -52,10 +55,11 @@ end
 -- An object in the place of the pool. The transaction is not the test's to end, nor the connection.
 local function stand_in(current)
   local db = {}
-  for name, method in pairs(Transaction) do
+  for name in pairs(Transaction) do
     if name ~= "commit" and name ~= "rollback" then
       db[name] = function(_, ...)
-        return method(current(), ...)
+        local tx = current()
+        return tx[name](tx, ...)
       end
     end
   end

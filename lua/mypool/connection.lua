@@ -6,6 +6,7 @@ local failure = require "mypool.failure"
 local bulk = require "mypool.bulk"
 local names = require "mypool.names"
 local prepared = require "mypool.prepared"
+local raising = require "mypool.raising"
 local rows = require "mypool.stream"
 local run = require "mypool.run"
 local text = require "mypool.text"
@@ -95,5 +96,8 @@ names.advise("mypool.connection", Connection, {
   release = "close, put, set_keepalive",
   ["begin or transaction give what has it"] = "commit, rollback",
 })
+
+local failing = "query one value rows prepare execute_many begin warnings ping reset"
+raising.fill(core["raising mypool.connection"], Connection, failing)
 
 return Connection

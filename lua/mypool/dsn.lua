@@ -104,5 +104,8 @@ return function(text)
   options.database = database ~= "" and decode(database) or nil
   add_query(options, query)
   gather_tls(options)
+  if options.socket and options.host == "localhost" then
+    options.host = nil
+  end
   return options
 end

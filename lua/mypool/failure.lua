@@ -28,6 +28,15 @@ function failure.values(err)
   return core.failure(err)
 end
 
+-- The same for a method whose other failures are the program's, which are never raised: raises the error where the
+-- pool, or the pool of the connection, says so.
+function failure.of(owner, err)
+  if core.raises(owner) then
+    error((select(2, failure.values(err))), 0)
+  end
+  return failure.values(err)
+end
+
 -- The same for a call of this statement, with its options or without: it did not come to be sent.
 function failure.of_statement(err, sql)
   core.add_sql(err, type(sql) == "table" and rawget(sql, 1) or sql)

@@ -12,13 +12,14 @@ require "mypool.pool"
 
 local mypool = { _VERSION = "0.1.0" }
 
--- mypool.new(options): a pool, from a table or a DSN "mariadb://user:password@host:port/database?…".
--- Does no I/O. Raises for options that are unknown or of the wrong type.
-function mypool.new(given)
-  if given == mypool then
+-- mypool.new(options), mypool.new(dsn [, options]): a pool, from a table, or a DSN
+-- "mariadb://user:password@host:port/database?…" and what stands above it. Does no I/O. Raises for options that are
+-- unknown or of the wrong type.
+function mypool.new(...)
+  if (...) == mypool then
     core.raise "bad call of 'new' (call it with a dot: mypool.new(…))"
   end
-  local complete = options.pool(given)
+  local complete = options.pool(...)
   hooks.watch(complete)
   local pool = core.new(complete)
   hooks.keep(pool, complete)

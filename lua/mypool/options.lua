@@ -257,6 +257,7 @@ local pool_options = {
   on_event = of_type "function",
   audit = of_type "boolean",
   show_values = of_type "boolean",
+  errors = one_of("return", "raise"),
   leak_after = seconds,
   name = pool_name,
   rows = one_of("table", "array"),
@@ -340,13 +341,34 @@ end
 
 local options = {}
 
--- The complete options of a pool, from a table or a DSN. Raises at the caller's place.
-function options.pool(given)
-  if type(given) == "string" then
-    given = dsn(given)
-  elseif type(given) ~= "table" then
-    core.raise(("bad argument 'options' to 'new' (table or string expected, got %s)"):format(type(given)))
+-- What stands in the table is above what the DSN says: of the ways to name a server, and of TLS, as a whole.
+local function merge(from_dsn, above)
+  if above.host ~= nil or above.socket ~= nil then
+    from_dsn.host, from_dsn.socket = nil, nil
   end
+  for name, value in pairs(above) do
+    from_dsn[name] = value
+  end
+  return from_dsn
+end
+
+-- The one table of options that the arguments of mypool.new stand for.
+local function arguments(given, above, ...)
+  local is_dsn = type(given) == "string"
+  if select("#", ...) > 0 or (above ~= nil and not (type(above) == "table" and (is_dsn or given == nil))) then
+    core.raise "bad argument 2 to 'new' (options are one table, or a DSN and a table)"
+  elseif is_dsn then
+    return merge(dsn(given), above or {})
+  elseif type(given) ~= "table" then
+    local hint = given == nil and ": is the environment variable set?" or ""
+    core.raise(("bad argument 'options' to 'new' (table or DSN expected, got %s%s)"):format(type(given), hint))
+  end
+  return given
+end
+
+-- The complete options of a pool, from a table, a DSN, or a DSN and a table. Raises at the caller's place.
+function options.pool(...)
+  local given = arguments(...)
   check("new", given, pool_options, pool_aliases)
   if given.host and given.socket then
     core.raise "new: 'host' and 'socket' exclude each other (in a DSN: mariadb://user@/database?socket=/path)"

@@ -8,6 +8,7 @@ local bulk = require "mypool.bulk"
 local hooks = require "mypool.hooks"
 local is_error = require "mypool.is_error"
 local names = require "mypool.names"
+local raising = require "mypool.raising"
 local rows = require "mypool.stream"
 local run = require "mypool.run"
 local scope = require "mypool.scope"
@@ -139,7 +140,7 @@ function Pool:with(fn)
   end
   local conn, err = checkout_to_hold(self, "with")
   if not conn then
-    return failure.values(err)
+    return failure.of(self, err)
   end
   return scope.hold(conn, lend, conn, fn)
 end
@@ -179,12 +180,12 @@ local function begin_rows(conn, ...)
   return rows(conn, stream_once(conn, ...))
 end
 
-local function owned(conn, ok, iterator, stream, ...)
-  if ok and iterator then
+local function owned(conn, ok, stream, ...)
+  if ok and stream then
     stream.owns = true
-    return iterator, stream, ...
+    return stream, ...
   end
-  return finish(conn, false, ok, iterator, stream, ...)
+  return finish(conn, false, ok, stream, ...)
 end
 
 -- pool:rows(sql, ...): as on a connection, which is lent as long as the loop runs; raises as pool:query does, at
@@ -257,5 +258,7 @@ names.advise("mypool.pool", Pool, {
   ["begin or transaction give what has it"] = "commit, rollback",
   ["check out a connection first: it lives as long as its loan"] = "prepare",
 })
+
+raising.fill(core["raising mypool.pool"], Pool, "checkout query one value rows execute_many begin ping")
 
 return Pool

@@ -5,6 +5,7 @@
 local core = require "mypool.core"
 local names = require "mypool.names"
 local options = require "mypool.options"
+local raising = require "mypool.raising"
 local rows = require "mypool.stream"
 local run = require "mypool.run"
 core.internal()
@@ -14,6 +15,11 @@ local execute, shapes = core.execute, core.shapes
 local Statement = {}
 core["mypool.statement"] = Statement
 local metatable = { __index = Statement, __name = "mypool.statement", __metatable = false }
+local raising_metatable = { __name = metatable.__name, __metatable = false }
+
+local function make(conn, fields)
+  return setmetatable(fields, core.raises(conn) and raising_metatable or metatable)
+end
 
 local function must_be_statement(self, what)
   if type(self) ~= "table" or getmetatable(self) ~= false or self.with ~= Statement.with then
@@ -53,7 +59,7 @@ end
 function Statement:with(given)
   must_be_open(self, "with")
   options.check("with", given, options.of_prepared)
-  return setmetatable({ conn = self.conn, id = self.id, sql = self.sql, options = given, closed = false }, metatable)
+  return make(self.conn, { conn = self.conn, id = self.id, sql = self.sql, options = given, closed = false })
 end
 
 -- statement:close(): a second time does nothing.
@@ -73,10 +79,13 @@ function metatable.__tostring(self)
   return ("mypool.statement %d%s"):format(self.id, self.closed and " (closed)" or "")
 end
 
+raising_metatable.__close, raising_metatable.__tostring = metatable.__close, metatable.__tostring
+raising_metatable.__index = raising.fill({}, Statement, "execute one value rows")
+
 -- A statement from its number; nil, when preparing failed.
 return function(conn, sql, id, ...)
   if not id then
     return id, ...
   end
-  return setmetatable({ conn = conn, id = id, sql = sql, options = false, closed = false }, metatable)
+  return make(conn, { conn = conn, id = id, sql = sql, options = false, closed = false })
 end

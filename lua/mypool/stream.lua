@@ -2,11 +2,13 @@
 --
 --   for row in assert(conn:rows("SELECT …")) do … end
 --
+-- What rows returns first is the stream itself, which can be kept and passed on: stream() is the next row.
 -- In Lua 5.4 the loop ends the stream however it is left; elsewhere a loop that is left early is
 -- followed by stream:close(). Until the stream has ended its connection can do nothing else. What
 -- fails in the middle is raised: a loop has no place for a return value.
 
 local core = require "mypool.core"
+local names = require "mypool.names"
 local run = require "mypool.run"
 local scope = require "mypool.scope"
 core.internal()
@@ -19,7 +21,7 @@ local none = {}
 local metatable = { __index = Stream, __name = "mypool.rows", __metatable = false }
 
 local function must_be_stream(self, what)
-  if type(self) ~= "table" or getmetatable(self) ~= false or self.next ~= Stream.next then
+  if type(self) ~= "table" or getmetatable(self) ~= false or not rawget(self, ROWS) then
     core.raise_self(self, what, "mypool.rows", "rows")
   end
 end
@@ -47,7 +49,7 @@ local function close(self, failed)
   if not conn then
     return
   end
-  self.conn, self[ROWS], self.at = nil, none, 0
+  self.conn, self[ROWS], self.at = false, none, 0
   local ok, message = true, nil
   if conn:is_held() then
     ok, message = pcall(drain, conn, core.drain(conn))
@@ -90,11 +92,10 @@ local function fetch_more(self)
   return nil
 end
 
--- The next row; nil after the last one.
-function Stream:next()
-  local rows = type(self) == "table" and rawget(self, ROWS) or must_be_stream(self, "next")
+-- stream(): the next row; nil after the last one, again and again. (Only of a stream can this be called.)
+function metatable.__call(self)
   local at = self.at + 1
-  local row = rows[at]
+  local row = self[ROWS][at]
   if row then
     self.at = at
     return row
@@ -102,12 +103,26 @@ function Stream:next()
   return fetch_more(self)
 end
 
--- Returns what `for` needs: an iterator, its state, its first value, what to close. `columns`: how many the
--- rows have; nil, when the statement failed.
-return function(conn, columns, ...)
-  if not columns then
-    return columns, ...
+function metatable.__tostring(self)
+  return self.conn and "mypool.rows" or "mypool.rows (ended)"
+end
+
+names.advise("mypool.rows", Stream, { ["stream()"] = "next, fetch" })
+
+-- Returns what `for` needs: the stream, which is its own iterator, and what to close. `count`: of the columns; nil,
+-- when the statement failed.
+return function(conn, count, ...)
+  if not count then
+    return count, ...
   end
-  local stream = setmetatable({ conn = conn, [ROWS] = none, at = 0 }, metatable)
-  return Stream.next, stream, nil, stream
+  local columns, column_types = ...
+  local stream = setmetatable({
+    conn = conn,
+    owns = false,
+    [ROWS] = none,
+    at = 0,
+    columns = columns,
+    column_types = column_types,
+  }, metatable)
+  return stream, nil, nil, stream
 end

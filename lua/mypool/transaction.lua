@@ -5,6 +5,7 @@ local failure = require "mypool.failure"
 local is_error = require "mypool.is_error"
 local names = require "mypool.names"
 local options = require "mypool.options"
+local raising = require "mypool.raising"
 local scope = require "mypool.scope"
 local text = require "mypool.text"
 core.internal()
@@ -14,6 +15,13 @@ local transaction = {}
 local Transaction = {}
 core["mypool.transaction"] = Transaction
 local metatable = { __index = Transaction, __name = "mypool.transaction", __metatable = false }
+
+-- By the option errors = "raise".
+local Raising = {}
+local raising_metatable = { __index = Raising, __name = metatable.__name, __metatable = false }
+
+-- The methods of a connection that return what fails, whatever the option says.
+local Connection = core["mypool.connection"]
 
 -- ---- options ----
 
@@ -75,7 +83,7 @@ local function new(conn, owns, outer, last)
     state = "open",
     retiring = false,
     failure = false,
-  }, metatable)
+  }, core.raises(conn) and raising_metatable or metatable)
 end
 
 -- The end of a transaction ends all that are nested in it.
@@ -99,12 +107,12 @@ local value_last = text.method("value", core.shapes.VALUE + core.shapes.LAST)
 -- Runs a statement that has no result: true, or nil and an error. (As a value it makes no table.) `last`: behind it
 -- the connection goes back to the pool.
 local function send(conn, sql, last)
-  local _, err = (last and value_last or conn.value)(conn, sql)
+  local _, err = (last and value_last or Connection.value)(conn, sql)
   return not err or nil, err
 end
 
 local function must_be_open(self, what)
-  if type(self) ~= "table" or getmetatable(self) ~= false or self.commit ~= Transaction.commit then
+  if type(self) ~= "table" or getmetatable(self) ~= false or self.transaction ~= Transaction.transaction then
     core.raise_self(self, what, "mypool.transaction", "tx")
   end
   if state_of(self) ~= "open" then
@@ -145,7 +153,7 @@ local function call(self, name, ...)
   if not same then
     return failure.of_statement(err, ...)
   end
-  return self.conn[name](self.conn, ...)
+  return Connection[name](self.conn, ...)
 end
 
 -- tx:query, one, value, rows, prepare, execute_many: as on a connection.
@@ -294,7 +302,7 @@ function metatable.__close(self)
   if state_of(self) ~= "open" then
     return
   elseif scope.may_wait(self.conn) then
-    self:rollback()
+    Transaction.rollback(self)
     return
   end
   self.state = "rolled back"
@@ -321,7 +329,7 @@ end
 local unpack = table.unpack or unpack -- luacheck: ignore
 
 -- Outcomes of one run: "done" with the values to return; "raise" with the value to raise; or "failed" with nil,
--- error, errno, sqlstate, and whether the function may run again.
+-- error, errno, sqlstate, which may be of_program: returned by the function; and whether that may run again.
 local function failed(tx, values)
   return "failed", values, may_run_again(values[2], tx)
 end
@@ -332,7 +340,7 @@ local function done(...)
 end
 
 local function commit(tx, ...)
-  if tx:commit() then
+  if Transaction.commit(tx) then
     return done(...)
   end
   return failed(tx, tx.failure)
@@ -342,7 +350,7 @@ end
 -- rolled back, a connection of its own does that at its release; any other accepts nothing but ROLLBACK.
 local function undo(tx, values)
   if state_of(tx) == "open" then
-    tx:rollback()
+    Transaction.rollback(tx)
   end
   local kept, why = tx.failure, values[2]
   if not kept or kept[2] == why then
@@ -359,7 +367,9 @@ end
 local function after_run(tx, ok, ...)
   local first, second = ...
   if ok and first == nil and second ~= nil then
-    return undo(tx, pack(...))
+    local values = pack(...)
+    values.of_program = true
+    return undo(tx, values)
   elseif ok and state_of(tx) == "open" then
     return commit(tx, ...)
   elseif ok and tx.failure then
@@ -404,6 +414,16 @@ local function run_begun(tx, fn, begun, ...)
   return failed(tx, pack(begun, ...))
 end
 
+-- Returns or raises what a function in a transaction of the pool's, or the connection's, came to.
+local function finish_run(owner, outcome, values)
+  if outcome == "raise" then
+    error(values, 0)
+  elseif outcome == "failed" and not values.of_program and core.raises(owner) then
+    error(values[2], 0)
+  end
+  return unpack(values, 1, values.n)
+end
+
 local function attempt(owner, take, given, fn)
   local conn, owns, err, last = take(owner)
   if not conn then
@@ -439,10 +459,8 @@ function transaction.run(owner, take, pause, ...)
   local seconds = 5 / 1000
   while true do
     local outcome, values, again = attempt(owner, take, given, fn)
-    if outcome == "raise" then
-      error(values, 0)
-    elseif outcome == "done" or not again or runs_left == 0 then
-      return unpack(values, 1, values.n)
+    if not again or runs_left == 0 then
+      return finish_run(owner, outcome, values)
     end
     runs_left = runs_left - 1
     pause(owner, seconds * (1 / 2 + math.random()))
@@ -451,15 +469,11 @@ function transaction.run(owner, take, pause, ...)
 end
 
 local function run_nested(self, fn)
-  local tx, err = self:begin()
+  local tx, err = Transaction.begin(self)
   if not tx then
-    return failure.values(err)
+    return failure.of(self.conn, err)
   end
-  local outcome, values = scope.hold(tx, perform, tx, fn)
-  if outcome == "raise" then
-    error(values, 0)
-  end
-  return unpack(values, 1, values.n)
+  return finish_run(self.conn, scope.hold(tx, perform, tx, fn))
 end
 
 -- tx:transaction(fn): runs fn(tx) up to a savepoint; an error undoes what fn did, and no more.
@@ -499,5 +513,8 @@ names.advise("mypool.transaction", Transaction, {
   ["result.insert_id"] = "last_insert_id",
   ["a parameter ? needs no escaping"] = "escape, quote",
 })
+
+raising.fill(Raising, Transaction, "query one value rows prepare execute_many commit rollback begin")
+raising_metatable.__close, raising_metatable.__tostring = metatable.__close, metatable.__tostring
 
 return transaction

@@ -80,7 +80,7 @@ end
 
 local read_the_rest = [[
       local count, sum = 1, 1
-      for row in next_row, stream do count, sum = count + 1, sum + row.seq end
+      for row in stream do count, sum = count + 1, sum + row.seq end
       return count, sum]]
 
 -- What the parent is in the middle of at the fork: `before` leaves a handle in `conn`, or a coroutine and what
@@ -109,8 +109,8 @@ local situations = {
     name = "rows that are read one by one",
     before = [[
       lend()
-      next_row, stream = assert(conn:rows "SELECT seq, REPEAT('x', 200) FROM seq_1_to_20000")
-      assert(next_row(stream).seq == 1)]],
+      stream = assert(conn:rows "SELECT seq, REPEAT('x', 200) FROM seq_1_to_20000")
+      assert(stream().seq == 1)]],
     after = read_the_rest,
     expected = "20000\t200010000",
   },
@@ -119,8 +119,8 @@ local situations = {
     before = [[
       lend()
       statement = assert(conn:prepare "SELECT seq, REPEAT('x', 200) FROM seq_1_to_20000")
-      next_row, stream = assert(statement:rows())
-      assert(next_row(stream).seq == 1)]],
+      stream = assert(statement:rows())
+      assert(stream().seq == 1)]],
     after = read_the_rest,
     expected = "20000\t200010000",
   },
@@ -196,7 +196,7 @@ local own_session = [[
       local own = assert(pool:value "SELECT CONNECTION_ID()")
       assert(own ~= id, "the child used the session of its parent")]]
 
-local forget = "thread, conn, statement, next_row, stream, result = nil collectgarbage() collectgarbage() "
+local forget = "thread, conn, statement, stream, result = nil collectgarbage() collectgarbage() "
 
 local ways = {
   {
@@ -206,7 +206,7 @@ local ways = {
       if stream then
         local ok, row
         repeat -- those that were read already are there
-          ok, row = pcall(next_row, stream)
+          ok, row = pcall(stream)
         until not ok or not row
         assert(not ok and row.kind == "lost", "it went on reading")
       end

@@ -189,8 +189,8 @@ end
         end
         local pool = mypool.new(options { max_size = 4, wait = wait })
         local at_rest, streaming = assert(pool:checkout()), assert(pool:checkout())
-        local next_row, stream = assert(streaming:rows "SELECT seq FROM seq_1_to_10000")
-        assert(next_row(stream).seq == 1)
+        local stream = assert(streaming:rows "SELECT seq FROM seq_1_to_10000")
+        assert(stream().seq == 1)
         local running = coroutine.create(function() pool:query "SELECT SLEEP(5)" end)
         assert(coroutine.resume(running))
         while pool:stats().opening > 0 do

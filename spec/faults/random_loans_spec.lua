@@ -85,8 +85,8 @@ local function only(row)
   return row and select(2, next(row))
 end
 
-local function first_of(next_row, stream)
-  return only(next_row(stream))
+local function first_of(stream)
+  return only(stream())
 end
 
 local ways = {
@@ -100,8 +100,8 @@ local ways = {
     return only(must(conn:query(sql, n))[1])
   end,
   ["rows, left at the first"] = function(conn, sql, n)
-    local next_row, stream = must(conn:rows(sql, n))
-    local answer = first_of(next_row, stream)
+    local stream = must(conn:rows(sql, n))
+    local answer = first_of(stream)
     stream:close()
     return answer
   end,
@@ -249,8 +249,8 @@ local endings = {
     must(conn:rows "SELECT seq FROM seq_1_to_1000")
   end,
   ["an unread result of a prepared statement"] = function(conn, n)
-    local next_row, stream = must(conn:prepare "SELECT seq + ? FROM seq_1_to_1000"):rows(n)
-    next_row(stream)
+    local stream = must(conn:prepare "SELECT seq + ? FROM seq_1_to_1000"):rows(n)
+    stream()
   end,
   ["another mode"] = function(conn)
     must(conn:query "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'")

@@ -107,7 +107,7 @@ describe("mypool.new", function()
 
   it("refuses what is neither a table nor a string", function()
     for _, value in ipairs { 7, true, print } do
-      mistake("bad argument 'options' to 'new' (table or string expected", function()
+      mistake("bad argument 'options' to 'new' (table or DSN expected", function()
         mypool.new(value)
       end)
     end
@@ -401,6 +401,48 @@ describe("the DSN of mypool.new", function()
         mypool.new("mariadb://" .. address)
       end)
     end
+  end)
+
+  it("stands beneath a table of options", function()
+    local options = require "mypool.options"
+    local text = "mariadb://app:secret@db:3307/shop?max_size=3&tls_ca=/ca.pem"
+    local both = options.pool(text, { max_size = 5, name = "shop" })
+    assert.same({ "app", "db", 3307, "shop", 5, "shop" }, {
+      both.user,
+      both.host,
+      both.port,
+      both.database,
+      both.max_size,
+      both.name,
+    })
+    assert.equal("/ca.pem", both.tls_ca)
+    local moved = options.pool(text, { socket = "/run/x.sock", tls = { ca = "/other.pem", verify = "ca" } })
+    assert.equal("/run/x.sock", moved.socket)
+    assert.same({ "/other.pem", "ca" }, { moved.tls_ca, moved.tls_verify })
+    assert.is_nil(options.pool(text, { tls = true }).tls_ca)
+    assert.equal("elsewhere", options.pool("mariadb:///shop?socket=/run/x.sock", { host = "elsewhere" }).host)
+  end)
+
+  it("may name a socket beside an empty host or localhost", function()
+    for _, host in ipairs { "", "localhost" } do
+      assert.is_truthy(mypool.new(("mariadb://app@%s/shop?socket=/run/x.sock"):format(host)))
+    end
+    mistake("'host' and 'socket' exclude each other (in a DSN: mariadb://user@/database?socket=/path)", function()
+      mypool.new "mariadb://app@db/shop?socket=/run/x.sock"
+    end)
+  end)
+
+  it("is not mistaken for the arguments of another client", function()
+    local wrong = "bad argument 2 to 'new' (options are one table, or a DSN and a table)"
+    for _, arguments in ipairs { { "app", "app", "secret" }, { {}, {} }, { {}, "x" }, { "mariadb://db", {}, 1 } } do
+      local message = mistake(wrong, function()
+        mypool.new(table.unpack(arguments))
+      end)
+      assert.is_nil(message:find("secret", 1, true))
+    end
+    mistake("to 'new' (table or DSN expected, got nil: is the environment variable set?)", function()
+      mypool.new(os.getenv "MYPOOL_NO_SUCH_VARIABLE", { max_size = 2 })
+    end)
   end)
 
   it("refuses unknown options like the table does", function()

@@ -318,9 +318,9 @@ local function seconds()
 end
 
 -- Rows, of which some are read, and the loop left in some way.
-local function loop(iterator, stream, first, closing)
+local function loop(stream, state, first, closing)
   remember("stream", stream)
-  for row in iterator, stream, first, closing do
+  for row in stream, state, first, closing do
     remember("other", row)
     if chance(50) then
       break
@@ -332,9 +332,9 @@ local function loop(iterator, stream, first, closing)
   end
 end
 
-local function read_rows(ok, iterator, stream, ...)
-  if ok and type(iterator) == "function" and not chance(8) then
-    call("for … in rows", loop, iterator, stream, ...)
+local function read_rows(ok, stream, ...)
+  if ok and stream and not chance(8) then
+    call("for … in rows", loop, stream, ...)
   elseif ok then
     remember("stream", stream)
   end
@@ -459,7 +459,7 @@ local others = {
     local stream = known "stream"
     if type(stream) == "table" and getmetatable(stream) == false then
       call("stream:close", stream.close, chance(10) and any() or stream)
-      call("stream:next", stream.next, chance(10) and any() or stream)
+      call("stream()", stream)
     end
   end,
   function()

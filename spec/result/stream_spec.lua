@@ -106,11 +106,11 @@ describe("a loop over rows", function()
       assert.same({ "mine" }, err)
     end,
     ["close"] = function(rows)
-      local _, stream = rows()
-      assert.equal(1, stream:next().n)
+      local stream = rows()
+      assert.equal(1, stream().n)
       stream:close()
       stream:close()
-      assert.is_nil(stream:next())
+      assert.is_nil(stream())
     end,
   }
 
@@ -245,14 +245,42 @@ describe("a loop over rows", function()
     assert.equal(3, prepared:value(2))
   end)
 
-  it("is closed and continued only as itself", function()
-    local _, stream = assert(conn:rows(FEW))
-    for _, self in ipairs { 7, {}, conn, "x" } do
-      for _, method in ipairs { "close", "next" } do
-        mistake(("bad argument 'self' to '%s' (mypool.rows expected"):format(method), function()
-          local _ = stream[method](self)
-        end)
+  it("is one value, which can be kept and passed on, and is called for the next row", function()
+    local wholly = table.pack(conn:rows "SELECT 1 AS n UNION ALL SELECT 2")
+    local stream = wholly[1]
+    assert.same({ n = 4, stream, nil, nil, stream }, wholly)
+    assert.same({ { n = 1 }, { n = 2 } }, { stream(), stream() })
+    for _ = 1, 3 do
+      assert.same({ nil, n = 1 }, table.pack(stream()))
+    end
+    stream:close()
+    stream:close()
+    assert.is_nil(stream())
+    assert.equal("mypool.rows (ended)", tostring(stream))
+  end)
+
+  it("tells its columns and their types, from before the first row until after the end", function()
+    local sql = "SELECT 1 AS n, 'x' AS n, NULL AS z"
+    for _, tail in ipairs { "", " FROM DUAL WHERE 0" } do
+      local stream = assert(conn:rows { sql .. tail, rows = "array" })
+      for _ = 1, 2 do
+        assert.same({ "n", "n", "z" }, stream.columns)
+        assert.same({ "int", "varchar", "null" }, stream.column_types)
+        while stream() do -- luacheck: ignore
+        end
       end
+    end
+    local stream = assert(conn:rows "DO 0")
+    assert.is_nil(stream.columns)
+    assert.is_nil(stream())
+  end)
+
+  it("is closed and continued only as itself", function()
+    local stream = assert(conn:rows(FEW))
+    for _, self in ipairs { 7, {}, conn, "x" } do
+      mistake("bad argument 'self' to 'close' (mypool.rows expected", function()
+        stream.close(self)
+      end)
     end
     stream:close()
   end)

@@ -43,6 +43,7 @@ typedef struct pool_data {
   int password;     /* reference to a string, a function or nil */
   int forget;       /* reference to the function that is told of fds, or nil */
   bool calling;     /* a function of the user's, in the middle of something */
+  bool raising;     /* what would be returned as nil, error is raised */
   bool show_values; /* messages hide no parameters */
   bool array_rows;
   bool converting;           /* there are POOL_TYPES: converters by mp_sql_type */

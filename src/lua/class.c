@@ -4,6 +4,8 @@
 
 const char POOL_CLASS[] = "mypool.pool";
 const char CONNECTION_CLASS[] = "mypool.connection";
+const char RAISING_POOL_CLASS[] = "raising mypool.pool";
+const char RAISING_CONNECTION_CLASS[] = "raising mypool.connection";
 const char GUARD_CLASS[] = "mypool.operation";
 const char ERROR_CLASS[] = "mypool.error";
 const char LIST_CLASS[] = "mypool.list";
@@ -37,19 +39,35 @@ void *test_class(lua_State *L, int index, const char *class) {
   return data->class == class ? data : NULL;
 }
 
-void open_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods) {
-  new_class(L, name);
+/* Leaves the metatable on top of the stack, without its methods. */
+static void open_metatable(lua_State *L, const char *class, const char *name, const luaL_Reg *metamethods) {
+  new_class(L, class);
   luaL_setfuncs(L, metamethods, 0);
   lua_pushstring(L, name);
   lua_setfield(L, -2, "__name");
   lua_pushboolean(L, 0);
   lua_setfield(L, -2, "__metatable");
+}
+
+/* Takes the metatable. */
+static void open_methods(lua_State *L, const char *field, const luaL_Reg *methods) {
   lua_newtable(L);
-  luaL_setfuncs(L, methods, 0);
+  if (methods)
+    luaL_setfuncs(L, methods, 0);
   lua_pushvalue(L, -1);
   lua_setfield(L, -3, "__index");
-  lua_setfield(L, -3, name);
+  lua_setfield(L, -3, field);
   lua_pop(L, 1);
+}
+
+void open_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *metamethods) {
+  open_metatable(L, name, name, metamethods);
+  open_methods(L, name, methods);
+}
+
+void open_raising_class(lua_State *L, const char *class, const char *name, const luaL_Reg *metamethods) {
+  open_metatable(L, class, name, metamethods);
+  open_methods(L, class, NULL);
 }
 
 void open_constants(lua_State *L, const char *field, const constant *constants) {

@@ -183,7 +183,7 @@ connection *connection_new(lua_State *L, pool_data *pool) {
   conn->self.class = CONNECTION_CLASS;
   conn->self.end = end;
   conn->pool = pool;
-  push_class(L, CONNECTION_CLASS);
+  push_class(L, pool->raising ? RAISING_CONNECTION_CLASS : CONNECTION_CLASS);
   lua_setmetatable(L, -2);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, CONNECTION_POOL);
@@ -363,5 +363,6 @@ static const luaL_Reg metamethods[] = {
 
 void connection_open(lua_State *L) {
   open_class(L, CONNECTION_CLASS, methods, metamethods);
+  open_raising_class(L, RAISING_CONNECTION_CLASS, CONNECTION_CLASS, metamethods);
   luaL_setfuncs(L, functions, 0);
 }

@@ -91,6 +91,11 @@ static void end(lua_State *L, leftover *self) {
   spare_free(pool);
 }
 
+static void take_raising_class(lua_State *L) {
+  push_class(L, RAISING_POOL_CLASS);
+  lua_setmetatable(L, 2);
+}
+
 /* new(options): the options as lua/mypool/options.lua completes them. */
 static int core_new(lua_State *L) {
   mp_server server = {0};
@@ -107,6 +112,8 @@ static int core_new(lua_State *L) {
   lua_setmetatable(L, -2);
   spare_open(L, -1);
   pool_options_read(L, pool, &server, &config);
+  if (pool->raising)
+    take_raising_class(L);
   server.password = ask_password;
   server.forget = pool->forget == LUA_REFNIL ? NULL : pool_forget_fd;
   server.context = pool;
@@ -194,6 +201,15 @@ static int pool_stats(lua_State *L) {
 static int pool_evict(lua_State *L) {
   mp_pool_evict(check_pool(L, 1, "evict")->pool);
   return 0;
+}
+
+/* raises(pool or connection): whether failures are raised, by the option `errors`. False for anything else,
+   whose methods say what is wrong. */
+static int core_raises(lua_State *L) {
+  connection *conn = test_class(L, 1, CONNECTION_CLASS);
+  pool_data *pool = conn ? conn->pool : test_class(L, 1, POOL_CLASS);
+  lua_pushboolean(L, pool && pool->raising);
+  return 1;
 }
 
 /* check_pool(pool, function): raises for what is no pool. */
@@ -287,9 +303,11 @@ static int pool_tostring(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"check_pool", core_check_pool}, {"new", core_new},         {"shut", core_shut},
-    {"abort", core_abort},           {"now", core_now},         {"wait", core_wait},
-    {"events", core_events},         {"holders", core_holders}, {NULL, NULL},
+    {"raises", core_raises},   {"check_pool", core_check_pool},
+    {"new", core_new},         {"shut", core_shut},
+    {"abort", core_abort},     {"now", core_now},
+    {"wait", core_wait},       {"events", core_events},
+    {"holders", core_holders}, {NULL, NULL},
 };
 
 static const luaL_Reg methods[] = {
@@ -306,6 +324,7 @@ static const luaL_Reg metamethods[] = {
 
 void pool_open(lua_State *L) {
   open_class(L, POOL_CLASS, methods, metamethods);
+  open_raising_class(L, RAISING_POOL_CLASS, POOL_CLASS, metamethods);
   luaL_setfuncs(L, functions, 0);
   open_constants(L, "event_bits", event_bits);
 }

@@ -176,6 +176,7 @@ void pool_options_read(lua_State *L, pool_data *pool, mp_server *server, mp_pool
   config->hooked = flag_option(L, "on_connect", false);
   server->threads = config->may_queue = flag_option(L, "scheduler", false);
   config->reset_timeout_ns = server->connect_timeout_ns;
+  pool->raising = is_word(L, "errors", "raise");
   pool->show_values = flag_option(L, "show_values", false);
   pool->array_rows = is_word(L, "rows", "array");
   pool->keeps_state = !config->reset;

@@ -162,9 +162,11 @@ void results_restore(lua_State *L, int self, connection *conn) {
 
 /* ---- the course of a query ---- */
 
-/* For a stream: pushes the number of columns; the rows are fetched one by one. */
+/* For a stream: pushes the number of columns, and arrays of their names and types; the rows are fetched one
+   by one. */
 static void begin_stream(lua_State *L, int self, connection *conn) {
   lua_pushinteger(L, result_look(L, self, conn).columns);
+  result_push_columns(L, self, conn);
   stream_begin(conn);
 }
 

@@ -158,6 +158,22 @@ mp_summary result_look(lua_State *L, int self, connection *conn) {
   return summary;
 }
 
+void result_push_columns(lua_State *L, int self, const connection *conn) {
+  int columns = (int)conn->result.columns;
+  if (columns == 0)
+    return;
+  lua_getiuservalue(L, self, CONNECTION_NAMES);
+  int names = lua_gettop(L);
+  for (int offset = 0; offset <= columns; offset += columns) {
+    lua_createtable(L, columns, 0);
+    for (int i = 1; i <= columns; i++) {
+      lua_rawgeti(L, names, offset + i);
+      lua_rawseti(L, -2, i);
+    }
+  }
+  lua_remove(L, names);
+}
+
 /* Pushes the table that will take the rows, or nil where the first row, or its first cell, will stand. */
 void result_begin(lua_State *L, int self, connection *conn) {
   mp_summary summary = result_look(L, self, conn);

@@ -19,6 +19,9 @@ void result_check_room(lua_State *L, const connection *conn);
 /* Looks at what the reply announced. */
 mp_summary result_look(lua_State *L, int self, connection *conn);
 
+/* Pushes arrays of the columns' names and of those of their types; nothing for a result without columns. */
+void result_push_columns(lua_State *L, int self, const connection *conn);
+
 /* Pushes the table that will take the rows, or nil where the first row, or its first cell, will stand. */
 void result_begin(lua_State *L, int self, connection *conn);
 
