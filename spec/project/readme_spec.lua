@@ -13,7 +13,14 @@ local function read(path)
 end
 
 local readme = read "README.md"
-local pages = { "README.md", "doc/parameters.md", "doc/reliability.md", "doc/reset.md", "doc/waiting.md" }
+local pages = {
+  "README.md",
+  "doc/cookbook.md",
+  "doc/parameters.md",
+  "doc/reliability.md",
+  "doc/reset.md",
+  "doc/waiting.md",
+}
 
 -- Arrays of { language =, text =, line =, not_run = }, of the fenced blocks of a page.
 local function blocks(page, language)
