@@ -243,9 +243,11 @@ static mp_status explain_refusal(const mp_session *session, mp_error *err) {
 }
 
 /* Under TLS 1.3 a server that refuses the client's certificate may just hang up, for all that can be
-   seen: while the login is "sending authentication information" or "reading authorization packet". */
+   seen: while the login is "sending authentication information" or "reading authorization packet", or
+   "during query", as the plugins of authentication call what they read. */
 static void explain_loss(const mp_server *server, mp_error *err) {
-  bool in_login = strstr(err->message, "authentication") || strstr(err->message, "authorization");
+  bool in_login = strstr(err->message, "authentication") || strstr(err->message, "authorization") ||
+                  strstr(err->message, "during query");
   if (server->tls_cert && in_login)
     strncat(err->message, " (maybe the server refused the certificate of tls.cert)",
             sizeof err->message - 1 - strlen(err->message));
