@@ -234,10 +234,7 @@ for _, way in ipairs { "options", "tcp_options" } do
 
     for _, fault in ipairs(during) do
       it(("%s is told as what it is"):format(fault[1]), function()
-        local lacks = dialect.lacks(fault.needs)
-        if lacks then
-          return pending(lacks)
-        end
+        dialect.needs(fault.needs, pending)
         local pool = new(fault)
         local conn, id, result, err
         scheduler.run(function()
@@ -268,10 +265,7 @@ for _, way in ipairs { "options", "tcp_options" } do
   describe(("#slow in a loan over %s that has been used"):format(way), function()
     for _, fault in ipairs(before) do
       it(("%s is told before anything is sent"):format(fault[1]), function()
-        local lacks = dialect.lacks(fault.needs)
-        if lacks then
-          return pending(lacks)
-        end
+        dialect.needs(fault.needs, pending)
         local pool = new(fault)
         scheduler.run(function()
           local conn, id = begin(pool)
@@ -290,10 +284,7 @@ for _, way in ipairs { "options", "tcp_options" } do
       end)
 
       it(("%s makes a transaction run again"):format(fault[1]), function()
-        local lacks = dialect.lacks(fault.needs)
-        if lacks then
-          return pending(lacks)
-        end
+        dialect.needs(fault.needs, pending)
         local pool = new(fault)
         scheduler.run(function()
           local runs = 0

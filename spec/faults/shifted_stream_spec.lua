@@ -3,7 +3,6 @@
 --
 -- `make test` takes each place a few times; with MYPOOL_THOROUGH there are 10,000 tries. MYPOOL_CYCLES sets how many.
 
-local dialect = require "spec.servers.dialect"
 local fixture = require "spec.support.fixture"
 local ledger = require "tools.ledger"
 local mypool = require "mypool"
@@ -84,10 +83,6 @@ end
 
 describe("replies out of step", function()
   it("are nobody's answer", function()
-    local lacks = dialect.lacks "logins without TLS"
-    if lacks then
-      return pending(lacks)
-    end
     local next_try, counts = 0, { lost = 0 }
     local function take()
       if next_try < tries then

@@ -312,18 +312,12 @@ describe("a charset that is not to be had", function()
   end
 
   it("is refused at connect when the server does not know it", function()
-    local lacks = dialect.lacks "unknown charsets"
-    if lacks then
-      return pending(lacks)
-    end
+    dialect.needs("unknown charsets", pending)
     assert_refused("'latin1', not 'gb18030'", new_pool("connector", { charset = "gb18030" }))
   end)
 
   it("is refused also where init_connect may have chosen another", function()
-    local lacks = dialect.lacks "unknown charsets"
-    if lacks then
-      return pending(lacks)
-    end
+    dialect.needs("unknown charsets", pending)
     local before = root:value "SELECT @@global.init_connect"
     assert_refused("gb18030", new_pool("plainone", { charset = "gb18030" }))
     sql "SET GLOBAL init_connect = 'SET NAMES latin2'"
@@ -341,10 +335,7 @@ describe("a charset that is not to be had", function()
   end)
 
   it("is refused when the server has its own for everybody", function()
-    local lacks = dialect.lacks "--skip-character-set-client-handshake"
-    if lacks then
-      return pending(lacks)
-    end
+    dialect.needs("--skip-character-set-client-handshake", pending)
     local stubborn = server.start {
       options = { "--character-set-server=latin2", "--skip-character-set-client-handshake" },
     }
@@ -543,10 +534,7 @@ describe("the server's init_connect", function()
     "SET @b := 1, @c = ':'; SET @a = 7; BEGIN; COMMIT",
   } do
     it("is cut where its statements end: " .. text, function()
-      local lacks = text:find "%f[%w][Ee][Nn][Dd]%f[%W]" and dialect.lacks "BEGIN NOT ATOMIC"
-      if lacks then
-        return pending(lacks)
-      end
+      dialect.needs(text:find "%f[%w][Ee][Nn][Dd]%f[%W]" and "BEGIN NOT ATOMIC", pending)
       init_connect(text)
       local pool = new_pool "plainone"
       assert_shows({ ["@a"] = "7", ["@b"] = "1" }, assert_restored(pool))
@@ -555,10 +543,7 @@ describe("the server's init_connect", function()
   end
 
   it("is cut where its statements end under sql_mode ORACLE", function()
-    local lacks = dialect.lacks "ORACLE"
-    if lacks then
-      return pending(lacks)
-    end
+    dialect.needs("ORACLE", pending)
     sql "SET GLOBAL sql_mode = 'ORACLE'"
     for _, text in ipairs {
       "BEGIN SET @b = 1; SET @a = 7; END",
@@ -571,10 +556,7 @@ describe("the server's init_connect", function()
   end)
 
   it("that cannot be repeated costs each session, and an event says so", function()
-    local lacks = dialect.lacks "BEGIN NOT ATOMIC"
-    if lacks then
-      return pending(lacks)
-    end
+    dialect.needs("BEGIN NOT ATOMIC", pending)
     init_connect "IF 1 THEN SET @a = 1; END IF; SET @b = 2" -- where the first ends only the server can tell
     local told = {}
     local pool = new_pool("plainone", {

@@ -279,11 +279,6 @@ end
 
 -- What TLS hides cannot be compared.
 describe("what the server is sent", function()
-  if dialect.lacks "logins without TLS" then
-    pending(dialect.lacks "logins without TLS")
-    return
-  end
-
   it("is the same, command for command, with it and without", function()
     assert.equal(heard { reset_together = false }, heard { reset_together = true })
   end)
@@ -351,11 +346,7 @@ for transport in pairs(transports) do
     } do
       it("a statement fails with " .. name .. ", and the session is lent again", function()
         local text, errno, limit = table.unpack(case)
-        local lacks = dialect.lacks(limit)
-        if lacks then
-          pending(lacks)
-          return
-        end
+        dialect.needs(limit, pending)
         local pool = new(transport, { init_sql = limit and "SET max_statement_time = 0.05" or nil })
         local id = pool:value "SELECT CONNECTION_ID()"
         local count = together(pool, function()

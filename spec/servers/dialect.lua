@@ -53,12 +53,15 @@ local lacking = {
   ["DDL in parts"] = "every DDL takes effect whole or not at all",
   ["unknown charsets"] = "the server knows every charset that the client knows",
   ["ORACLE"] = "the server has no sql_mode ORACLE",
+  ["trust without proof"] = "the server's accounts have a plugin that wants the server to be verified",
+  ["certificates refused"] = "the server speaks no TLS with a certificate that its own authority refuses",
 }
 
 -- What MySQL before 5.7 lacks besides.
 if old then
   for _, has in ipairs {
     "unknown charsets", "XA PREPARE", "--skip-character-set-client-handshake", "DDL in parts",
+    "trust without proof",
   } do
     lacking[has] = nil
   end
@@ -75,7 +78,6 @@ if not mysql then
       ["FETCH NEXT"] = true,
       ["UUID)"] = "the server has no type UUID",
       ["prepared BEGIN"] = "the server prepares no LOCK TABLES, BEGIN and START TRANSACTION",
-      ["an error for a full disk"] = "the server waits for space where a disk is full",
       ["a prepared NULL"] = "the server takes a prepared NULL for text",
     }
 end
@@ -84,7 +86,7 @@ function dialect.has(what)
   return not (what and lacking[what])
 end
 
--- Why a spec that needs this is pending, nil where the server has it: local lacks = dialect.lacks "RETURNING".
+-- Why a spec that needs this is pending, nil where the server has it.
 function dialect.lacks(what)
   local reason = what and lacking[what]
   return reason and (reason == true and "the server has no " .. what or reason) or nil
@@ -96,6 +98,14 @@ function dialect.lacks_in(sql)
     if sql:find(what, 1, true) then
       return dialect.lacks(what)
     end
+  end
+end
+
+-- Ends a spec as pending where the server lacks what it needs. pending: busted's, which only a spec can see.
+function dialect.needs(what, pending)
+  local reason = dialect.lacks(what)
+  if reason then
+    pending(reason)
   end
 end
 
@@ -156,6 +166,9 @@ end
 dialect.connection_admin = mysql and "CONNECTION_ADMIN" or "CONNECTION ADMIN"
 dialect.check_error = mysql and 3819 or 4025 -- a CHECK that is not met
 dialect.role_error = mysql and 3530 or 1959
+dialect.locked_error = mysql and 3118 or 4151 -- an account that is locked
+dialect.expired_error = mysql and 1862 or 1820 -- a password that has expired
+dialect.expired_words = mysql and "password has expired" or "SET PASSWORD"
 
 -- What it calls utf8mb3, whatever it was called by who chose it.
 dialect.utf8mb3 = (old or old_mariadb) and "utf8" or "utf8mb3"
@@ -165,6 +178,9 @@ dialect.has_other_default_collation = chosen:find "^mariadb%-1[1-9]" ~= nil or m
 
 -- Makes the server read the files of its certificates anew.
 dialect.reload_tls = mysql and not old and "ALTER INSTANCE RELOAD TLS" or "FLUSH SSL"
+
+-- The option for a server without TLS.
+dialect.without_tls = mysql and not old and "--tls-version=" or "--skip-ssl"
 
 -- SQL for the name of the role in force, or NULL.
 dialect.current_role = not mysql and "CURRENT_ROLE()"

@@ -73,9 +73,18 @@ return function(scheduler, loans)
     return pools.new(s:options(options))
   end
 
+  local sessions = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'app'"
+
+  local function await_no_session()
+    eventually(function()
+      return #s:sql(sessions) == 0
+    end)
+  end
+
   -- Looks at the server through a connection of its own. The server's record of the most connections at
-  -- one time begins anew.
+  -- one time begins anew, with those that are not yet gone.
   local function observe()
+    await_no_session()
     local observer = pools.new { socket = s.socket, user = "root", max_size = 1, wait = scheduler.wait }
     scheduler.run(function()
       -- Since MariaDB 11.5 the shorter form is about the session alone.
@@ -90,14 +99,6 @@ return function(scheduler, loans)
       most = math.tointeger(assert(observer:one "SHOW STATUS LIKE 'Max_used_connections'").Value)
     end)
     return most
-  end
-
-  local sessions = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'app'"
-
-  local function await_no_session()
-    eventually(function()
-      return #s:sql(sessions) == 0
-    end)
   end
 
   local function warm(pool, count)
