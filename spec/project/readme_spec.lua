@@ -15,6 +15,7 @@ end
 local readme = read "README.md"
 local pages = {
   "README.md",
+  "doc/coming-from.md",
   "doc/cookbook.md",
   "doc/parameters.md",
   "doc/reliability.md",
