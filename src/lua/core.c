@@ -19,6 +19,7 @@
 #include "transactions.h"
 #include "types.h"
 #include "warn.h"
+#include "watch.h"
 
 /* By this address the registry keeps the module. */
 static const char module[] = "mypool.core";
@@ -34,7 +35,7 @@ static void check_library(lua_State *L) {
 static void (*const parts[])(lua_State *) = {
     error_open,      parameters_open, types_open,    cells_open,     place_open,        poll_wait_open,
     connection_open, guard_open,      pool_open,     operation_open, transactions_open, once_open,
-    step_open,       stream_open,     prepared_open, warn_open,
+    step_open,       stream_open,     prepared_open, warn_open,      watch_open,
 };
 
 __attribute__((visibility("default"))) int luaopen_mypool_core(lua_State *L);
