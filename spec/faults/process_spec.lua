@@ -155,7 +155,8 @@ describe("SIGPIPE", function()
         end
         r:drop "rst"
         conns[1]:release()
-        print(conns[2]:query("SELECT 1"))
+        local answer, err, errno, sqlstate = conns[2]:query "SELECT 1"
+        print(answer, err.message, errno, sqlstate)
         conns[3]:discard()
         pool:close()
         print(pool:stats().resets_failed)]]):format(wire))
