@@ -55,7 +55,7 @@ local function find_part(word, list)
       short, long = long, short
     end
     local at = #short >= 4 and long:find(short, 1, true)
-    local rank = at and #candidate + (at == 1 and 0.5 or 0)
+    local rank = at and 2 * #candidate + (at == 1 and 1 or 0)
     if rank and (not best or rank > best_rank) then
       best, best_rank = name, rank
     end

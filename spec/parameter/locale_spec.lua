@@ -61,7 +61,7 @@ for _, locale in ipairs { "de_DE.UTF-8", "ps_AF.UTF-8" } do
       [[print(pcall(mypool.new, "mariadb://localhost?checkout_timeout=0.5"))
         print(pcall(mypool.new, "mariadb://localhost?checkout_timeout=0,5"))]]
     )
-    assert.match("^true\tmypool.pool.-\nfalse\t.*'checkout_timeout' %(positive number .* got string%)", printed)
+    assert.match("^true\tmypool.pool.-\nfalse\t.*'checkout_timeout' %(positive number .* got '0,5'%)", printed)
   end)
 
   -- Lua reads its own numbers by the locale.
@@ -120,7 +120,7 @@ describe("a cell that is no number where a number must be", function()
     local _, err = pcall(stream, pool)
     print(err.kind, err.executed, err.fatal)
     local conn = assert(pool:checkout())
-    print(select(2, conn:query(sql)))
+    print(select(2, conn:query(sql)).message)
     print(select(2, conn:query "SELECT 1").kind)
     conn:release()
     print(assert(pool:query "SET @a = 1") and pool:stats().lent)]]
@@ -134,7 +134,7 @@ describe("a cell that is no number where a number must be", function()
     return printed
   end
 
-  local refused = ("protocol\tyes\ttrue\n"):rep(4) .. "what came for a number is none\tnil\tnil\nlost\n0\n$"
+  local refused = ("protocol\tyes\ttrue\n"):rep(4) .. "what came for a number is none\nlost\n0\n$"
   for name, cell in pairs {
     ["longer than a number can be"] = ("1"):rep(5000) .. ".5",
     ["a word"] = "soup",
