@@ -13,6 +13,10 @@ case ${lua##*/} in
   *) lua_library=lua5.4,lua-5.4,lua54,lua5.5,lua lua_package=lua5.4 lua_headers=liblua5.4-dev ;;
 esac
 
+compiler=${CC:-cc}
+compiler=${compiler%% *}
+[[ $compiler == *clang* ]] && compiler_package=clang || compiler_package=gcc
+
 # mariadb-server-core holds only programs: unlike mariadb-server it starts no service. Of several names for a package
 # the first that apt knows is taken; older releases have the server's version in it.
 maria_server='mariadb-server-core|mariadb-server-core-10.6|mariadb-server-core-10.5'
@@ -20,7 +24,7 @@ maria_client='mariadb-client-core|mariadb-client-core-10.6|mariadb-client-core-1
 
 # group     check                        Debian package       what it is for
 table="
-build       command cc                   gcc                  compiling
+build       command $compiler            $compiler_package    compiling
 build       command make                 make                 building
 build       command pkg-config           pkg-config           finding the libraries
 build       library libmariadb           libmariadb-dev       mysql.h and the client library
