@@ -60,6 +60,19 @@ mypool.list = wrapper("list", function(values)
   return copy
 end)
 
+-- mypool.named{ name = value, … }: values for :name in a statement. What the statement does not name is ignored, so
+-- that a row can be given; NULL is mypool.null.
+mypool.named = wrapper("named", function(values)
+  if type(values) ~= "table" then
+    raise_type("named", "table", values)
+  end
+  local copy = {}
+  for name, value in pairs(values) do
+    copy[name] = value
+  end
+  return copy
+end)
+
 -- mypool.ident(name, ...): the name of a table, column or database; several are joined by dots.
 mypool.ident = wrapper("ident", function(...)
   for i = 1, math.max(1, select("#", ...)) do

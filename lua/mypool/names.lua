@@ -137,7 +137,7 @@ function names.advise(class, methods, given)
         return nil
       end
       local alias = aliases[plain(name)]
-      local near = not alias and #name >= 5 and find_near(plain(name), sorted(methods))
+      local near = not alias and #plain(name) >= 5 and find_near(plain(name), sorted(methods))
       if alias or near then
         core.raise(("%s has no '%s' (%s)"):format(class, name, words(alias or near)))
       end

@@ -180,7 +180,7 @@ describe("a parameter", function()
     mistake("bad parameter 2 (an empty list", function()
       conn:query("SELECT ? IN (?)", 1, mypool.list {})
     end)
-    mistake("bad parameter 1 (an empty list", function()
+    mistake("bad parameter 1 (place 1 of the list is an empty list)", function()
       conn:query("SELECT ?", mypool.list { mypool.list {} })
     end)
   end)
@@ -216,12 +216,15 @@ describe("a parameter", function()
   it("may not be what SQL has no form for", function()
     local class = setmetatable({}, { __tostring = function() return "1" end }) -- luacheck: ignore
     for _, value in ipairs { {}, { 1, 2 }, class, print, coroutine.create(print), io.stdout, pool, conn } do
-      mistake("bad parameter 2 (" .. type(value) .. " has no SQL form)", function()
+      local what = (type(value) == "table" and "a table" or type(value)) .. " has no SQL form"
+      mistake("bad parameter 2 (" .. what, function()
         conn:query("SELECT ?, ?", 1, value)
       end)
-      mistake("bad parameter 1 (" .. type(value) .. " has no SQL form)", function()
-        conn:query("SELECT ?", mypool.list { value })
-      end)
+      if type(value) ~= "table" or getmetatable(value) then -- a plain one is a row
+        mistake("bad parameter 1 (" .. what, function()
+          conn:query("SELECT ?", mypool.list { value })
+        end)
+      end
     end
     mistake("bad parameter 1 (SQL has no NaN)", function()
       conn:query("SELECT ?", 0 / 0)
@@ -243,7 +246,7 @@ describe("a parameter", function()
       ["SELECT ?"] = { 1, {} },
       ["SELECT ? -- ?"] = { 1, { 1, 2 } },
     } do
-      local message = ("wrong number of parameters (the statement has %d, got %d)"):format(counts[1], #counts[2])
+      local message = ("wrong number of parameters (the statement has %d, got %d"):format(counts[1], #counts[2])
       mistake(message, function()
         conn:query(sql, table.unpack(counts[2]))
       end)

@@ -12,6 +12,7 @@ const char ERROR_CLASS[] = "mypool.error";
 const char LIST_CLASS[] = "mypool.list";
 const char IDENTIFIER_CLASS[] = "mypool.ident";
 const char BINARY_CLASS[] = "mypool.binary";
+const char NAMED_CLASS[] = "mypool.named";
 
 void new_class(lua_State *L, const char *class) {
   lua_newtable(L);

@@ -7,7 +7,7 @@
 extern const char POOL_CLASS[], CONNECTION_CLASS[], ERROR_CLASS[];
 extern const char RAISING_POOL_CLASS[], RAISING_CONNECTION_CLASS[]; /* of pools whose failures are raised */
 extern const char GUARD_CLASS[], WATCH_CLASS[];
-extern const char LIST_CLASS[], IDENTIFIER_CLASS[], BINARY_CLASS[];
+extern const char LIST_CLASS[], IDENTIFIER_CLASS[], BINARY_CLASS[], NAMED_CLASS[];
 
 /* Makes the metatable of a class and pushes it; push_class pushes it again. */
 void new_class(lua_State *L, const char *class);

@@ -71,6 +71,8 @@ static bool is_null(lua_State *L, int index) {
 
 /* Puts the string within mypool.binary in its place: the program may change the table meanwhile. */
 static mp_value binary_value(lua_State *L, int index, position at) {
+  if (lua_istable(L, index) && is_class(L, index, NAMED_CLASS))
+    raise_bad(L, at, "names are for query, one, value and rows", ": here values stand in order, for ?");
   if (!is_class(L, index, BINARY_CLASS))
     raise_bad(L, at, luaL_typename(L, index), " is no value of a prepared statement");
   lua_rawgeti(L, index, 1);
@@ -212,6 +214,9 @@ static int core_row(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   if (!lua_istable(L, 2))
     return raise(L, "bad row %d (table expected, got %s)", number, luaL_typename(L, 2));
+  if (is_class(L, 2, NAMED_CLASS))
+    return raise(L, "bad row %d (names are for query, one, value and rows: a row is an array, for ?)",
+                 number);
   lua_settop(L, 2);
   for (lua_pushnil(L); lua_next(L, 2); count++) {
     int key = check_key(L, 3, number, wanted);

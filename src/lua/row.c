@@ -54,15 +54,30 @@ uint64_t row_size(const connection *conn, const mp_row *row) {
   return size;
 }
 
-/* Replaces the value on top by what the function makes of it. What that raises is kept for later:
-   first the result must be read to its end. */
-static void convert(lua_State *L, connection *conn, int converter) {
+/* The name of the column `i`, which stands on the stack behind `null`, but for a single value. */
+static void push_name(lua_State *L, const connection *conn, int null, unsigned i) {
+  lua_pushvalue(L, null + 1 + (int)i);
+  if (!lua_isnil(L, -1))
+    return;
+  mp_column column = mp_loan_column(conn->loan, i);
+  lua_pop(L, 1);
+  lua_pushlstring(L, column.name, column.name_length);
+}
+
+/* Replaces the value on top by what the function makes of it, and of the column's name; one written in C gets
+   no name: the second argument of tonumber is a base. What it raises is kept for later: first the result must
+   be read to its end. */
+static void convert(lua_State *L, connection *conn, int null, unsigned i) {
+  int converter = null + 1 + (int)conn->result.columns + (int)i;
   if (conn->result.rejected || lua_isnil(L, converter))
     return;
+  bool names = !lua_iscfunction(L, converter);
   lua_pushvalue(L, converter);
   lua_insert(L, -2);
+  if (names)
+    push_name(L, conn, null, i);
   conn->call.in_converter = true;
-  int status = lua_pcall(L, 1, 1, 0);
+  int status = lua_pcall(L, names ? 2 : 1, 1, 0);
   conn->call.in_converter = false;
   mp_loan_took_time(conn->loan);
   if (status == LUA_OK)
@@ -83,7 +98,7 @@ static void push_value(lua_State *L, connection *conn, const mp_row *row, unsign
   if (!is_value)
     conn->result.rejected = MALFORMED;
   if (conn->result.form.converting)
-    convert(L, conn, null + 1 + (int)conn->result.columns + (int)i);
+    convert(L, conn, null, i);
 }
 
 static void push_array(lua_State *L, connection *conn, const mp_row *row, int null) {
