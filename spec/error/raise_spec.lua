@@ -100,7 +100,7 @@ for _, mode in ipairs { "return", "raise" } do
         end
       end
       local tx = assert(pool:begin())
-      assert(tx:query "CREATE OR REPLACE TABLE raised (n INT)")
+      assert(tx:query "CREATE TABLE IF NOT EXISTS raised (n INT)")
       assert.equal("unknown", failure_of(tx, "rollback").executed)
     end)
 

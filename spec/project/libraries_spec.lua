@@ -45,6 +45,11 @@ local text = [[
   end
   all()
   require "cqueues".new():wrap(all, require "mypool.wait.cqueues"):loop()
+  local r <close> = require "spec.servers.relay".start(%q)
+  options.socket, options.host, options.port, options.wait, options.retries = nil, r.host, r.port, nil, 0
+  local conn = assert(mypool.new(options):checkout())
+  r:corrupt_here("down", 11, 3) -- as if the statement had three parameters
+  assert(not conn:prepare "SELECT ? + ?")
   print(require "mypool.core".library_version)
 ]]
 
@@ -80,11 +85,12 @@ describe("mypool, built with one version of Connector/C", function()
 
   local function options()
     local given = s:options {}
-    return ("{ socket = %q, user = %q, password = %q, database = %q, max_size = 1 }"):format(
+    return ("{ socket = %q, user = %q, password = %q, database = %q, max_size = 1, server_public_key = %s }"):format(
       given.socket,
       given.user,
       given.password,
-      given.database
+      given.database,
+      s.public_key and ("%q"):format(s.public_key)
     )
   end
 
@@ -96,7 +102,7 @@ describe("mypool, built with one version of Connector/C", function()
       local folder = build(built)
       assert.equal(2, #connectors)
       for _, connector in ipairs(connectors) do
-        local source = text:format("./" .. folder .. "/?.so;", options())
+        local source = text:format("./" .. folder .. "/?.so;", options(), s.host .. ":" .. s.port)
         local printed, ended_well = program(source, connector.environment, connector.before, 60)
         assert.is_true(ended_well, ("with %s: %s"):format(connector.version, printed))
         assert.is_truthy(printed:find(connector.version, 1, true), printed)

@@ -73,14 +73,17 @@ static int read_next_reply(MYSQL *mysql) {
   return status ? status : check_columns(mysql, 0);
 }
 
-/* A library of another series than the headers may have other functions in these places. */
-static bool has_the_series_of_its_headers(void) {
-  return mysql_get_client_version() / 100 == MARIADB_PACKAGE_VERSION_ID / 100;
+/* 3.3 and 3.4 have the same functions in the same places. A later library than the headers may have others.
+ */
+static bool has_the_methods_of_its_headers(void) {
+  unsigned long library = mysql_get_client_version() / 100;
+  unsigned long headers = MARIADB_PACKAGE_VERSION_ID / 100;
+  return library == headers || (library <= 304 && headers <= 304);
 }
 
 void mp_preparing_begin(mp_session *session) {
   MYSQL *mysql = session->mysql;
-  if (session->preparing.ordinary || !has_the_series_of_its_headers())
+  if (session->preparing.ordinary || !has_the_methods_of_its_headers())
     return;
   session->preparing.ordinary = mysql->methods;
   session->preparing.methods = *mysql->methods;
