@@ -37,6 +37,7 @@ server      command mariadb              $maria_client        looking at the ser
 test        command busted               lua-busted           running the specs
 checked     command dpkg-source          dpkg-dev             unpacking the source of Lua
 test        module  lpeg                 lua-lpeg             CSV in examples/importer.lua
+test        module  cjson                lua-cjson            JSON in examples/service.lua
 locale      command localedef            libc-bin             making the locales of specs
 locale      file    /usr/share/i18n/locales/ps_AF locales     what they are made of
 test        command luarocks             luarocks             installing by the rockspec

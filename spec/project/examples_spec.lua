@@ -1,7 +1,11 @@
--- The programs of examples/ do what they say, each in a process of its own.
+-- The programs of examples/ do what they say, each in a process of its own; a service and workers while the server
+-- restarts.
 
+local cqueues = require "cqueues"
 local fixture = require "spec.support.fixture"
 local quote = require "spec.support.quote"
+local sleep = require "spec.support.sleep"
+local socket = require "cqueues.socket"
 
 local s = fixture.server()
 
@@ -29,6 +33,17 @@ end
 
 local function count(sql)
   return tonumber(s:sql(sql)[1])
+end
+
+-- Waits until the number is right; workers on a loaded machine take their time.
+local function await(sql, is_right)
+  for _ = 1, 1200 do
+    if is_right(count(sql)) then
+      return
+    end
+    sleep(0.1)
+  end
+  error("waited in vain: " .. sql, 2)
 end
 
 describe("the importer", function()
@@ -94,5 +109,111 @@ describe("the suite", function()
     assert.equal(0, status, printed)
     assert.truthy(printed:find("2 successes / 0 failures / 0 errors", 1, true), printed)
     assert.equal(0, count "SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME IN ('stock', 'orders')")
+  end)
+end)
+
+-- ---- programs that run until they are told to end ----
+
+-- A running example: lines() as they come, and stop(), which returns what it printed last, and its status.
+local function start(words)
+  local pid_path = os.tmpname()
+  local pipe = assert(io.popen(command(("sh -c 'echo $$ >%s; exec %s'"):format(pid_path, words))))
+  local program = { pipe = pipe }
+  function program.stop()
+    local file <close> = assert(io.open(pid_path))
+    os.execute("kill " .. file:read "n")
+    os.remove(pid_path)
+    local printed = pipe:read "a"
+    local _, _, status = pipe:close()
+    return printed, status
+  end
+  return program
+end
+
+describe("the service", function()
+  -- The status and the body of the answer.
+  local function ask(port, method, path, body)
+    local con = assert(socket.connect("127.0.0.1", port))
+    con:setmode("b", "bf")
+    body = body or ""
+    con:write(("%s %s HTTP/1.1\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"):format(method, path, #body, body))
+    con:flush()
+    local answer = con:read "*a" or ""
+    con:close()
+    return tonumber(answer:match "^HTTP/1.1 (%d+)"), answer:match "\r\n\r\n(.*)$"
+  end
+
+  it("answers every request while the server restarts, shows its numbers, and ends when it is told to", function()
+    local program = start(example "service.lua 0")
+    local port = assert(tonumber(program.pipe:read "l":match "port (%d+)"))
+    local sent, restarted, loop = 0, false, cqueues.new()
+    local statuses = {}
+    local function note(status)
+      statuses[status] = (statuses[status] or 0) + 1
+    end
+    for client = 1, 4 do
+      loop:wrap(function()
+        local i = 0
+        while not restarted or i < 20 do
+          i = i + 1
+          sent = sent + 1
+          note(ask(port, "POST", "/notes", ('{"id": "%d-%d", "text": "tea"}'):format(client, i)))
+          note(ask(port, "GET", "/notes"))
+        end
+      end)
+    end
+    loop:wrap(function()
+      repeat
+        cqueues.sleep(0.01)
+      until sent > 20
+      s:kill()
+      assert(not pcall(s.sql, s, "DO 1"))
+      s:resume()
+      restarted = true
+    end)
+    assert(loop:loop())
+    assert.same({ [200] = sent, [201] = sent }, statuses)
+    assert.equal(sent, count "SELECT COUNT(*) FROM notes")
+    local status, metrics
+    assert(cqueues.new()
+      :wrap(function()
+        assert.same({ 200, "alive\n" }, { ask(port, "GET", "/alive") })
+        assert.equal(200, (ask(port, "GET", "/ready")))
+        assert.equal(400, (ask(port, "POST", "/notes", "{}")))
+        status, metrics = ask(port, "GET", "/metrics")
+      end)
+      :loop())
+    assert.equal(200, status)
+    assert.truthy(metrics:find "\nmypool_checkouts %d+\n", metrics)
+    local printed, ended = program.stop()
+    assert.equal(0, ended, printed)
+    assert.truthy(printed:find "stopped\n$", printed)
+  end)
+end)
+
+describe("the worker", function()
+  it("does each job once, beside others, through a restart of the server, and gives up what fails", function()
+    run(example "worker.lua drain") -- makes the tables
+    s:sql "INSERT INTO balances VALUES (1, 0), (2, 0)"
+    s:sql "INSERT INTO jobs (account, amount) SELECT seq % 2 + 1, 1 FROM seq_1_to_600"
+    s:sql "INSERT INTO jobs (account, amount) VALUES (3, 1), (4, 1)"
+    local programs = { start(example "worker.lua"), start(example "worker.lua") }
+    await("SELECT SUM(amount) FROM balances", function(done)
+      return done > 50
+    end)
+    s:kill()
+    s:resume()
+    await("SELECT COUNT(*) FROM jobs WHERE state = 'ready'", function(left)
+      return left == 0
+    end)
+    for _, program in ipairs(programs) do
+      local printed, status = program.stop()
+      assert.equal(0, status, printed)
+    end
+    assert.same({ "1\t300", "2\t300" }, s:sql "SELECT account, amount FROM balances ORDER BY account")
+    assert.same(
+      { "3\tfailed\t3\tthere is no account 3", "4\tfailed\t3\tthere is no account 4" },
+      s:sql "SELECT account, state, attempts, error FROM jobs WHERE state <> 'done' ORDER BY account"
+    )
   end)
 end)
