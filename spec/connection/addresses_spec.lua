@@ -269,6 +269,39 @@ describe("a name", function()
     assert.is_true(seconds < 15, seconds)
   end)
 
+  for _, ending in ipairs { "pool:close() os.exit(0)", "pool = nil collectgarbage() os.exit(0)", "os.exit(0, true)" } do
+    it("that is looked up slowly does not hold up " .. ending, function()
+      local _, seconds = assert_runs {
+        scheduler = true,
+        seconds = 30,
+        text = "assert(not pool:checkout(0.2)) " .. ending,
+      }
+      assert.is_true(seconds < 15, seconds)
+    end)
+  end
+
+  it("that is looked up for a closed pool leaves no thread, and others are not disturbed", function()
+    local printed = assert_runs {
+      scheduler = true,
+      seconds = 1,
+      text = [[
+        assert(not pool:checkout(0.2))
+        pool:close()
+        local other = mypool.new(options)
+        print(other:value "SELECT 7")
+        other:close()
+        local threads
+        repeat
+          cqueues.sleep(0.02)
+          local pipe = io.popen "ls /proc/$PPID/task | wc -l"
+          threads = pipe:read "n"
+          pipe:close()
+        until threads == 1
+        print(threads)]],
+    }
+    assert.equal("7\n1\n", printed)
+  end)
+
   it("gets the session of a helper that was given up meanwhile to whoever comes next", function()
     local printed = assert_runs {
       scheduler = true,

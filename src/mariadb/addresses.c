@@ -29,20 +29,59 @@ static bool is_address(const char *host) {
   return strchr(host, '%') || inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
 }
 
+/* What a resolver is asked, which may outlive the session. */
+typedef struct question {
+  char *host;
+  struct addrinfo *list;
+  int code;
+} question;
+
+static void ask(void *argument) {
+  question *asked = argument;
+  struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+  asked->code = getaddrinfo(asked->host, NULL, &hints, &asked->list);
+}
+
+static void drop(void *argument) {
+  question *asked = argument;
+  if (asked->list)
+    freeaddrinfo(asked->list);
+  free(asked->host);
+  free(asked);
+}
+
+static question *question_new(const char *host) {
+  question *asked = calloc(1, sizeof *asked);
+  if (asked)
+    asked->host = strdup(host);
+  if (asked && asked->host)
+    return asked;
+  free(asked);
+  return NULL;
+}
+
+static struct addrinfo *take_answer(question *asked, mp_error *err) {
+  struct addrinfo *list = asked->code == 0 ? asked->list : NULL;
+  if (!list)
+    mp_fail(err, MP_ERR_CONNECT, CR_UNKNOWN_HOST, "Unknown server host '%s' (%s)", asked->host,
+            gai_strerror(asked->code));
+  asked->list = NULL;
+  return list;
+}
+
 /* Free the list with freeaddrinfo. */
 static struct addrinfo *resolve(const mp_session *session, mp_error *err) {
-  const char *host = session->address.host;
-  struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM}, *list = NULL;
-  if (!mp_helper_enter_uninterruptible(session)) {
+  question *asked = question_new(session->address.host);
+  struct addrinfo *list = NULL;
+  if (!asked)
+    mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
+  else if (mp_helper_call(session, ask, drop, asked))
+    list = take_answer(asked, err);
+  else
     mp_fail(err, MP_ERR_CONNECT, CR_SERVER_LOST, "the program is ending");
-    return NULL;
-  }
-  int code = getaddrinfo(host, NULL, &hints, &list);
-  mp_helper_leave_uninterruptible(session);
-  if (code == 0)
-    return list;
-  mp_fail(err, MP_ERR_CONNECT, CR_UNKNOWN_HOST, "Unknown server host '%s' (%s)", host, gai_strerror(code));
-  return NULL;
+  if (asked)
+    drop(asked);
+  return list;
 }
 
 static size_t count_of(const struct addrinfo *list) {

@@ -3,6 +3,7 @@
 #include "helper.h"
 
 #include <errmsg.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -13,7 +14,15 @@
 #include "program.h"
 
 /* The stages of the thread, by whether something can interrupt it. */
-enum { AT_WORK, UNINTERRUPTIBLE, HALTED /* for ever: the program has ended meanwhile */ };
+enum {
+  AT_WORK,
+  UNINTERRUPTIBLE,
+  LEFT_ALONE, /* its session is closed, and the helper its own */
+  HALTED      /* for ever: the program has ended meanwhile */
+};
+
+/* For so long the end of a session waits for a thread that cannot be interrupted. */
+static const int patience_ms = 100;
 
 /* Between the two threads. Until `finished` the session belongs to the helper. */
 struct helper {
@@ -75,15 +84,19 @@ static void give_wakeup(const mp_session *session, mp_wakeup wakeup) {
     mp_wakeups_give(session->driver->wakeups, wakeup.fd);
 }
 
+static void helper_free(struct helper *helper) {
+  if (helper->socket >= 0)
+    close(helper->socket);
+  pthread_mutex_destroy(&helper->lock);
+  free(helper);
+}
+
 /* Under the lock. */
 static void free_helper(mp_session *session) {
   struct helper *helper = session->helper;
   give_wakeup(session, helper->finished_wakeup);
   give_wakeup(session, helper->stop_wakeup);
-  if (helper->socket >= 0)
-    close(helper->socket);
-  pthread_mutex_destroy(&helper->lock);
-  free(helper);
+  helper_free(helper);
   session->helper = NULL;
 }
 
@@ -170,14 +183,37 @@ static void tell_to_stop(struct helper *helper) {
   pthread_mutex_unlock(&helper->lock);
 }
 
-/* In a forked child the thread does not exist. */
-void mp_helper_stop(mp_session *session) {
-  lock(session);
+/* True when the thread is at what nothing can interrupt, and the helper its own from now on. */
+static bool leave_alone(mp_session *session) {
+  struct helper *helper = session->helper;
+  pthread_t thread = helper->thread;
+  mp_wakeup finished = helper->finished_wakeup, stop_wakeup = helper->stop_wakeup;
+  struct pollfd end = {.fd = helper->finished_wakeup.fd, .events = POLLIN};
+  int uninterruptible = UNINTERRUPTIBLE;
+  if (atomic_load(&helper->stage) != UNINTERRUPTIBLE || poll(&end, 1, patience_ms) != 0 ||
+      !atomic_compare_exchange_strong(&helper->stage, &uninterruptible, LEFT_ALONE))
+    return false;
+  pthread_detach(thread);
+  give_wakeup(session, finished);
+  give_wakeup(session, stop_wakeup);
+  session->helper = NULL;
+  return true;
+}
+
+static void stop(mp_session *session) {
   if (session->fork_generation == mp_fork_generation()) {
     tell_to_stop(session->helper);
+    if (leave_alone(session))
+      return;
     join(session->helper);
   }
   free_helper(session);
+}
+
+/* In a forked child the thread does not exist. */
+void mp_helper_stop(mp_session *session) {
+  lock(session);
+  stop(session);
   unlock(session);
 }
 
@@ -195,28 +231,42 @@ void mp_helper_end(mp_session *session) {
   helper->joined = true;
 }
 
-/* Either the end of the program finds the thread in here, or the thread finds that it has come. */
-static void leave_uninterruptible(struct helper *helper) {
+static bool become_interruptible(struct helper *helper) {
   int uninterruptible = UNINTERRUPTIBLE;
-  if (!atomic_compare_exchange_strong(&helper->stage, &uninterruptible, AT_WORK))
-    for (;;)
-      pause();
+  return atomic_compare_exchange_strong(&helper->stage, &uninterruptible, AT_WORK);
 }
 
-bool mp_helper_enter_uninterruptible(const mp_session *session) {
+static void halt(void) {
+  for (;;)
+    pause();
+}
+
+/* Of the thread, whose session is gone. OpenSSL has not been used on it, and need not clean up behind it. */
+static void end_alone(struct helper *helper) {
+  if (mp_program_has_ended())
+    halt();
+  helper_free(helper);
+  mp_fork_allow_at_end();
+  pthread_exit(NULL);
+}
+
+/* Either whoever ends the session or the program finds the thread in here, or the thread finds that they
+ * have. */
+bool mp_helper_call(const mp_session *session, void (*function)(void *), void (*drop)(void *),
+                    void *argument) {
   struct helper *helper = helper_of(session);
-  if (!helper)
-    return true;
-  atomic_store(&helper->stage, UNINTERRUPTIBLE);
-  if (!mp_program_has_ended())
-    return true;
-  leave_uninterruptible(helper);
+  if (helper)
+    atomic_store(&helper->stage, UNINTERRUPTIBLE);
+  bool may_call = !helper || !mp_program_has_ended();
+  if (may_call)
+    function(argument);
+  if (!helper || become_interruptible(helper))
+    return may_call;
+  if (atomic_load(&helper->stage) == HALTED)
+    halt();
+  drop(argument);
+  end_alone(helper);
   return false;
-}
-
-void mp_helper_leave_uninterruptible(const mp_session *session) {
-  if (helper_of(session))
-    leave_uninterruptible(helper_of(session));
 }
 
 void mp_helper_wake(mp_session *session) {

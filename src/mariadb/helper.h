@@ -16,16 +16,18 @@ mp_status mp_helper_step(mp_session *session, mp_error *err);
 /* For the work: names the socket of this session, which may be in use by a call that blocks. */
 void mp_helper_watch(mp_session *session);
 
-/* Tells the work to stop, and waits until it has. */
+/* Tells the work to stop, and waits until it has; not for what nothing can interrupt: a thread that is at
+   that is left alone, and ends behind it. The session is the caller's again, to be closed. */
 void mp_helper_stop(mp_session *session);
 
 /* The same at the end of the program, under the lock of the driver. The helper stays to be freed. */
 void mp_helper_end(mp_session *session);
 
-/* For the work: between these two it does what nothing can interrupt, and what may be left as it is when
-   the program ends. False when the program has ended: it is not to be done then. */
-bool mp_helper_enter_uninterruptible(const mp_session *session);
-void mp_helper_leave_uninterruptible(const mp_session *session);
+/* For the work: calls function(argument), which nothing can interrupt. It uses `argument` alone, as the
+   session may be closed meanwhile, and the program end: then this does not come back, and `drop` frees the
+   argument. False when the program has ended before: the function was not called. */
+bool mp_helper_call(const mp_session *session, void (*function)(void *), void (*drop)(void *),
+                    void *argument);
 
 int mp_helper_fd(const mp_session *session);      /* readable when the work is done ... */
 void mp_helper_wake(mp_session *session);         /* ... and now, until the next step */
