@@ -36,8 +36,10 @@ typedef struct mp_server {
   const char *const *init_sql; /* statements of the baseline */
   size_t init_sql_count;
   int64_t connect_timeout_ns;
-  bool autocommit_off; /* sessions may have it off: else they are refused */
-  bool threads;        /* connect on a helper thread, so that opening never blocks the caller */
+  const char *application; /* connection attribute program_name; NULL: the library's */
+  bool found_rows;         /* a statement's affected rows are those that it found, changed or not */
+  bool autocommit_off;     /* sessions may have it off: else they are refused */
+  bool threads;            /* connect on a helper thread, so that opening never blocks the caller */
 
   /* Asked at each connect, by whoever begins it. Returns a copy from malloc, or NULL: for no
      password, or with *err set. */

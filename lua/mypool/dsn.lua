@@ -11,6 +11,7 @@ end
 
 local texts = {
   name = true,
+  application_name = true,
   host = true,
   socket = true,
   user = true,

@@ -64,6 +64,13 @@ local function pool_name(value)
   end
 end
 
+-- A connection attribute.
+local function application_name(value)
+  if text(value) or #value > 64 then
+    return "string of 1 to 64 bytes"
+  end
+end
+
 local function password(value)
   if type(value) ~= "function" and (type(value) ~= "string" or value:find("\0", 1, true)) then
     return "string without NUL bytes, or function,"
@@ -260,6 +267,8 @@ local pool_options = {
   errors = one_of("return", "raise"),
   leak_after = seconds,
   name = pool_name,
+  application_name = application_name,
+  found_rows = of_type "boolean",
   rows = one_of("table", "array"),
   null = anything,
   types = types,
@@ -294,6 +303,7 @@ local pool_aliases = names.aliases {
   connect_timeout = "connection_timeout",
   ["'query_timeout' or 'checkout_timeout'"] = "timeout",
   charset = "encoding",
+  application_name = "program_name",
   ["tls = { ca = … }"] = "tls_ca",
 }
 
@@ -332,6 +342,7 @@ local function complete(given)
       options.types[core.sql_types[names.lower(name)]] = converter
     end
   end
+  options.application_name = given.application_name or given.name
   local adapter = type(given.wait) == "table" and given.wait or { wait = given.wait }
   options.scheduler = given.wait ~= nil
   options.wait = adapter.wait or core.poll

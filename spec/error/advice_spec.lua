@@ -49,7 +49,7 @@ describe("an unknown option", function()
   end)
 
   it("that is like none is answered by all there are, in order", function()
-    new_says({ frobnicate = 1 }, "unknown option 'frobnicate' (known: audit, autocommit, charset, checkout_timeout, ")
+    new_says({ frobnicate = 1 }, "unknown option 'frobnicate' (known: application_name, audit, autocommit, ")
     new_says({ tls = { frobnicate = 1 } }, "tls: unknown option 'frobnicate' (known: ca, cert, cleartext_password, ")
   end)
 

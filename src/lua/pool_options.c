@@ -114,6 +114,8 @@ static void read_server(lua_State *L, mp_server *server) {
   server->database = string_option(L, "database");
   server->charset = string_option(L, "charset");
   server->collation = string_option(L, "collation");
+  server->application = string_option(L, "application_name");
+  server->found_rows = flag_option(L, "found_rows", false);
   server->autocommit_off = !flag_option(L, "autocommit", true);
   server->connect_timeout_ns = seconds_option(L, "connect_timeout", 5 * MP_SECOND);
   luaL_argcheck(L, server->address.port <= 65535 && server->charset, 1, "port and charset");

@@ -59,6 +59,8 @@ static void set_options(MYSQL *mysql, const mp_server *server, int64_t deadline_
   mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol);
   mysql_options(mysql, MYSQL_OPT_RECONNECT, &no);
   mysql_options(mysql, MYSQL_SET_CHARSET_NAME, server->charset);
+  if (server->application)
+    mysql_optionsv(mysql, MYSQL_OPT_CONNECT_ATTR_ADD, "program_name", server->application);
   mysql_options(mysql, MARIADB_OPT_RESTRICTED_AUTH, allowed_auth(server));
 }
 
@@ -111,11 +113,12 @@ static void name_address(mp_session *session) {
 /* A NULL password would be taken from the environment. */
 static int connect_start(mp_session *session) {
   const mp_server *server = &session->driver->server;
+  unsigned long flags = CLIENT_MULTI_RESULTS | (server->found_rows ? CLIENT_FOUND_ROWS : 0);
   mp_tls_enter_handshake(session->mysql);
   int events =
       mysql_real_connect_start(&session->login.connected, session->mysql, host_of(session), server->user,
                                session->login.password ? session->login.password : "", server->database,
-                               session->address.port, session->address.socket, CLIENT_MULTI_RESULTS);
+                               session->address.port, session->address.socket, flags);
   if (events) {
     name_address(session);
     close_on_exec(session->mysql);

@@ -95,7 +95,7 @@ local function sweep()
   return anybody
 end
 
-local SWEEP = 0.1 -- seconds
+local SWEEP = 1 / 10 -- seconds
 local swept_at, anybody_waits = 0, false
 
 local function sweep_if_due()
