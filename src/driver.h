@@ -47,7 +47,8 @@ struct mp_driver {
   bool (*is_being_reset)(const mp_session *session);
 
   /* Sends all that leads back to the baseline, without waiting, or, MP_WAIT, a part of it; reset_read
-     begins to read the replies, and sends what is left. MP_FAILED: close the session. */
+     begins to read the replies, and sends what is left. MP_FAILED: close the session; of kind
+     MP_ERR_PROTOCOL with MP_ER_NOT_SUPPORTED_YET where no reset leads there, so that none was sent. */
   mp_status (*reset_send)(mp_session *session, mp_error *err);
   mp_status (*reset_read)(mp_session *session, mp_error *err);
 

@@ -51,7 +51,8 @@ local function report_events(pool, options)
   local events, why = core.events(pool)
   if has(events, "RESET_REFUSED") then
     report(options, "reset_refused", {
-      message = "the server does not know COM_RESET_CONNECTION: used sessions are closed instead",
+      message = "the server does not know COM_RESET_CONNECTION, or would forget wsrep_sync_wait by it: "
+        .. "used sessions are closed instead",
     })
   end
   if has(events, "RESET_FAILING") then

@@ -38,6 +38,13 @@
 #define IDENTITY_OF_MYSQL UNNAMED ", @@server_uuid)"
 #define IDENTITY_OF_OLD UNNAMED ")"
 
+/* Where the server is a node of a Galera cluster: one more than @@wsrep_sync_wait. */
+#define SYNC_WAIT ", IF(@@wsrep_on, 1 + @@wsrep_sync_wait, 0)"
+#define SYNC_WAIT_LISTED                                                                                     \
+  ", (SELECT 1 + w.VARIABLE_VALUE FROM information_schema.SESSION_VARIABLES w "                              \
+  "JOIN information_schema.SESSION_VARIABLES o WHERE w.VARIABLE_NAME = 'WSREP_SYNC_WAIT' "                   \
+  "AND o.VARIABLE_NAME = 'WSREP_ON' AND o.VARIABLE_VALUE = 'ON')"
+
 enum {
   SQL_MODE,
   AUTOCOMMIT,
@@ -52,7 +59,8 @@ enum {
   ROLE,
   ROLES,
   ROLLBACK,
-  IDENTITY_OF_SERVER
+  IDENTITY_OF_SERVER,
+  SYNC /* MariaDB's alone */
 };
 
 /* The text of a question to a session; `old`: its server does not know a variable. */
@@ -68,8 +76,8 @@ static const char *identity(const mp_session *session, bool old) {
    every connect more than to read the answer. */
 static const char *everything(const mp_session *session, bool old) {
   static const char *const texts[3][2] = {
-      {STATE "@@tx_read_only" SERVER ROLES_COUNTED ROLLBACK_VARIABLE IDENTITY_OF_MARIADB,
-       STATE "@@tx_read_only" SERVER ROLES_COUNTED ROLLBACK_LISTED IDENTITY_OF_OLD},
+      {STATE "@@tx_read_only" SERVER ROLES_COUNTED ROLLBACK_VARIABLE IDENTITY_OF_MARIADB SYNC_WAIT,
+       STATE "@@tx_read_only" SERVER ROLES_COUNTED ROLLBACK_LISTED IDENTITY_OF_OLD SYNC_WAIT_LISTED},
       {STATE "@@transaction_read_only" SERVER ROLES_KNOWN ROLLBACK_VARIABLE IDENTITY_OF_MYSQL,
        STATE "@@transaction_read_only" SERVER ROLES_KNOWN ROLLBACK_LISTED IDENTITY_OF_OLD},
       {STATE "@@tx_read_only" SERVER NO_ROLES ROLLBACK_VARIABLE IDENTITY_OF_MYSQL,
@@ -127,6 +135,15 @@ static mp_status take_state(mp_session *session, mp_error *err) {
   return base->charset_client ? MP_DONE : mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
 }
 
+/* After a reset the server takes no notice of wsrep_sync_wait any more, however it is set, although the
+   variable still says what it said before. */
+static void take_sync_wait(mp_session *session) {
+  const char *cell = mysql_field_count(session->mysql) > SYNC ? session->row[SYNC] : NULL;
+  unsigned long sync = cell ? strtoul(cell, NULL, 10) : 0;
+  session->base.on_galera = sync > 0;
+  session->base.lost_by_reset = sync > 1;
+}
+
 /* No role is in force: MySQL has a word for that, and gives the names of roles as SQL (manual,
    CURRENT_ROLE). */
 static bool is_none(const baseline *base, const char *role) {
@@ -158,6 +175,7 @@ static mp_status take(mp_session *session, mp_error *err) {
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory");
   if (take_state(session, err) != MP_DONE)
     return MP_FAILED;
+  take_sync_wait(session);
   base->login_tx_read_only = base->tx_read_only;
   base->login = mp_mode_reading(cells[SQL_MODE], cells[CHARSET]);
   return MP_DONE;
@@ -245,12 +263,15 @@ mp_status mp_baseline_record(mp_session *session, int64_t deadline_ns, mp_error 
 }
 
 mp_status mp_baseline_record_state(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  char sql[128];
-  snprintf(sql, sizeof sql, STATE "%s", mp_flight_read_only(session));
+  const char *sync = session->base.on_galera ? ", @@wsrep_sync_wait" : "";
+  char sql[192];
+  snprintf(sql, sizeof sql, STATE "%s%s", mp_flight_read_only(session), sync);
   if (mp_run_row(session, sql, deadline_ns, err) != MP_DONE)
     return MP_FAILED;
   if (!is_complete(session, READ_ONLY))
     return fail_incomplete(err);
+  if (session->base.on_galera && mysql_field_count(session->mysql) > READ_ONLY + 1)
+    session->base.lost_by_reset = is_on(session->row[READ_ONLY + 1]);
   return take_state(session, err) == MP_DONE ? mp_run_end(session, deadline_ns, err) : MP_FAILED;
 }
 

@@ -275,7 +275,17 @@ mp_status mp_flight_build(mp_session *session, mp_error *err) {
 
 /* ---- the statements of on_connect ---- */
 
+/* It may be a string, or the name of something else: then sessions are closed in vain. */
+static bool mentions_sync_wait(const char *sql, size_t length) {
+  static const char name[] = "wsrep_sync_wait";
+  for (size_t i = 0; i + sizeof name - 1 <= length; i++)
+    if (mp_sql_is_word(sql + i, name, sizeof name - 1))
+      return true;
+  return false;
+}
+
 void mp_flight_add(mp_session *session, const char *sql, size_t length) {
+  session->base.lost_by_reset |= session->base.on_galera && mentions_sync_wait(sql, length);
   drop_seal(session);
   add_packet(session, COM_QUERY, sql, length);
   add_seal(session);

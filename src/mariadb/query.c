@@ -99,7 +99,8 @@ static bool is_short(size_t length) {
 static bool may_take_flight(const mp_session *session, const char *sql, size_t length) {
   unsigned status = session->mysql->server_status;
   return is_short(length) && length + session->flight.packets.length < MP_PACKETS_AT_ONCE &&
-         !mp_flight_is_recording(session) && (status & SERVER_STATUS_AUTOCOMMIT) &&
+         !mp_flight_is_recording(session) && !session->base.lost_by_reset &&
+         (status & SERVER_STATUS_AUTOCOMMIT) &&
          mp_sql_may_be_followed(sql, length, status & SERVER_STATUS_IN_TRANS);
 }
 

@@ -72,6 +72,9 @@ static mp_status send_flight(mp_session *session, mp_error *err) {
 
 /* The flight may have been sent already, behind the last statement. */
 mp_status mp_reset_send(mp_session *session, mp_error *err) {
+  if (session->base.lost_by_reset)
+    return mp_fail(err, MP_ERR_PROTOCOL, ER_NOT_SUPPORTED_YET,
+                   "the server would take no notice of wsrep_sync_wait after a reset");
   mp_prepared_end(session);
   mp_mode_drop(session);
   mp_call_may_block_until(session, 0);

@@ -94,6 +94,8 @@ typedef struct baseline {
   bool rolls_back_on_timeout; /* @@innodb_rollback_on_timeout, which nobody can change */
   bool has_roles;             /* the account may SET ROLE */
   bool is_mariadb;
+  bool on_galera;     /* at a node of a cluster */
+  bool lost_by_reset; /* a reset would not lead back here: the session is to be closed instead */
 } baseline;
 
 /* The way in which the session reads SQL text, as its server has told it. */

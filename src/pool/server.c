@@ -58,8 +58,11 @@ enum {
   FAILURES_TOLD = 3  /* ... by any, that something is wrong */
 };
 
-/* A Galera node says 1047 too while it may not serve, in other words. */
+/* A Galera node says 1047 too while it may not serve, in other words. Of a session that no reset would lead
+   back to where it began the driver says that itself. */
 static bool is_refusal(const mp_slot *slot, const mp_error *err) {
+  if (err->kind == MP_ERR_PROTOCOL && err->code == MP_ER_NOT_SUPPORTED_YET)
+    return true;
   return err->code == MP_ER_UNKNOWN_COMMAND && strstr(err->message, "Unknown command") && !slot->was_reset;
 }
 
