@@ -25,9 +25,13 @@ struct mp_driver {
   void (*close_spare)(mp_driver *self);
   int64_t (*now_ns)(mp_driver *self);
 
-  /* Makes a session and begins to connect it, until the deadline at most. *out is set
-     unless memory ran out, also when the connect fails; close it in any case. */
-  mp_status (*open)(mp_driver *self, int64_t deadline_ns, mp_session **out, mp_error *err);
+  /* The name of a host, of those numbered from 0, as long as the driver lives. */
+  const char *(*host_name)(const mp_driver *self, unsigned host);
+
+  /* Makes a session and begins to connect it, until the deadline at most; `beside`: without waiting in place.
+   *out is set unless memory ran out, also when the connect fails; close it in any case. */
+  mp_status (*open)(mp_driver *self, unsigned host, bool beside, int64_t deadline_ns, mp_session **out,
+                    mp_error *err);
 
   /* Continues what was begun. */
   mp_status (*step)(mp_session *session, mp_error *err);

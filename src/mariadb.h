@@ -8,7 +8,7 @@
 typedef struct mp_address {
   const char *host;   /* name or address; not with socket */
   unsigned port;      /* 1 to 65535 */
-  const char *socket; /* path of a unix socket, or NULL */
+  const char *socket; /* path of a unix socket, or NULL; then it is the only address */
 } mp_address;
 
 /* The proof of who a server is, for a client that speaks TLS with it. */
@@ -19,10 +19,11 @@ typedef enum mp_trust {
   MP_TRUST_CERTIFICATE /* the one certificate of tls_fingerprint, whoever has signed it */
 } mp_trust;
 
-/* The address and manners of a server. Strings may be NULL where the comment allows it;
-   all are copied. */
+/* The addresses and manners of a server, or of several that are equivalent. Strings may be NULL where the
+   comment allows it; all are copied. */
 typedef struct mp_server {
-  mp_address address;
+  const mp_address *addresses; /* of the hosts, in their order */
+  size_t address_count;        /* at least 1 */
   const char *user, *database; /* NULL: none */
   const char *charset;         /* character set of the connection */
   const char *collation;       /* NULL: the server's default for the charset */

@@ -11,8 +11,16 @@ typedef struct mp_driver mp_driver; /* how sessions are made and used; driver.h 
 typedef struct mp_pool mp_pool;
 typedef struct mp_loan mp_loan;
 
+/* The choice among several servers. */
+typedef enum mp_balance {
+  MP_BALANCE_FIRST, /* all sessions on the first that is well */
+  MP_BALANCE_SPREAD /* evenly on all that are */
+} mp_balance;
+
 typedef struct mp_pool_config {
   unsigned max_size;   /* sessions at most, at least 1 */
+  unsigned hosts;      /* servers that the driver knows, at least 1 */
+  mp_balance balance;  /* among them */
   unsigned min_idle;   /* idle sessions that idle_timeout leaves alone */
   unsigned retries;    /* further sessions tried before a brand-new one; 0: no retry at all */
   bool reset;          /* reset sessions at release */
@@ -70,11 +78,48 @@ void mp_pool_evict(mp_pool *pool);
 
 void mp_pool_stats(const mp_pool *pool, mp_stats *stats);
 
+/* ---- its hosts: those of its servers, numbered from 0 ---- */
+
+typedef enum mp_standing {
+  MP_STANDING_UNKNOWN, /* no connect has ended yet */
+  MP_STANDING_WELL,
+  MP_STANDING_BARRED /* no session is opened there while another host is not barred, but to try it */
+} mp_standing;
+
+typedef struct mp_host {
+  const char *name; /* as long as the pool lives */
+  mp_standing standing;
+  unsigned sessions, lent; /* now */
+  uint64_t opened;         /* sessions */
+  uint64_t failures;       /* connects that failed */
+  uint64_t moved;          /* statements and checkouts that went elsewhere when a session of it failed them */
+  uint64_t barred;         /* times */
+  int64_t retry_in_ns;     /* of a barred one: the next attempt */
+  const char *last_failure; /* in words, "" when there was none; until the next */
+  int64_t barred_ns;        /* how long it has been, or was the last time */
+} mp_host;
+
+unsigned mp_pool_hosts(const mp_pool *pool);
+void mp_pool_host(const mp_pool *pool, unsigned number, mp_host *host);
+
+/* Retires the sessions of one host, as mp_pool_evict does those of all. */
+void mp_pool_evict_host(mp_pool *pool, unsigned number);
+
+/* Bars a host for so long, and retires its sessions; 0 ends that. */
+void mp_pool_avoid(mp_pool *pool, unsigned number, int64_t duration_ns);
+
+/* Something that has happened to a host and was not told yet, of a pool with several: MP_HOST_BARRED,
+   MP_HOST_WELL, or 0 when there is nothing more. */
+enum { MP_HOST_BARRED = 1, MP_HOST_WELL = 2 };
+unsigned mp_pool_next_news(mp_pool *pool, unsigned *number);
+
 /* Events since they were last asked for, as a set of bits. */
 enum {
   MP_EVENT_RESET_REFUSED = 1, /* the server knows no reset: sessions are closed instead */
   MP_EVENT_RESET_FAILING = 2, /* several in a row, for other reasons */
-  MP_EVENT_RESET_WORKS = 4    /* again, after one of these; later than they in one set */
+  MP_EVENT_RESET_WORKS = 4,   /* again, after one of these; later than they in one set */
+  MP_EVENT_NEWS = 8,          /* mp_pool_next_news has something */
+  MP_EVENT_NO_HOST = 16       /* all hosts were barred, of several */
 };
 unsigned mp_pool_take_events(mp_pool *pool);
 
@@ -209,8 +254,9 @@ void mp_loan_cut(mp_loan *loan);
 /* Closes the session instead of giving it back. */
 void mp_loan_discard(mp_loan *loan);
 
-bool mp_loan_is_held(const mp_loan *loan); /* lent, and neither released nor discarded */
-uint64_t mp_loan_id(const mp_loan *loan);  /* the server's connection id; 0 when not held */
+bool mp_loan_is_held(const mp_loan *loan);     /* lent, and neither released nor discarded */
+uint64_t mp_loan_id(const mp_loan *loan);      /* the server's connection id; 0 when not held */
+const char *mp_loan_host(const mp_loan *loan); /* of its session; NULL when it is lost */
 bool mp_loan_is_in_transaction(const mp_loan *loan);
 bool mp_loan_is_queued(const mp_loan *loan); /* waits in line for what others hold */
 

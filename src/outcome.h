@@ -77,6 +77,7 @@ enum {
   MP_ER_CLIENT_INTERACTION_TIMEOUT = 4031, /* closed for inactivity, MySQL */
   MP_ER_NOT_IN_BINLOG = 4033,              /* not while binlog_format is STATEMENT */
   MP_CR_SERVER_GONE = 2006,                /* found closed before or while sending */
+  MP_CR_SERVER_LOST = 2013,                /* while connecting, say */
   MP_CR_VERSION = 2007,                    /* another protocol */
   MP_CR_OUT_OF_SYNC = 2014,                /* a result is open */
   MP_CR_UNKNOWN_CHARSET = 2019,
@@ -95,6 +96,7 @@ typedef struct mp_error {
   char sqlstate[6]; /* "" when there is none */
   bool retryable;   /* the same call may succeed, and cannot take effect twice */
   bool fatal;       /* the loan's session is gone: only release is of use */
+  const char *host; /* of the one that it came from, of several; as long as its pool lives */
   char message[512];
 } mp_error;
 
@@ -105,6 +107,7 @@ static inline void mp_error_clear(mp_error *err) {
   err->executed = MP_EXECUTED_NO;
   err->code = 0;
   err->retryable = err->fatal = false;
+  err->host = NULL;
   memset(err->sqlstate, 0, sizeof err->sqlstate);
   err->message[0] = '\0';
 }

@@ -1,5 +1,6 @@
 -- Options written as one string: mariadb://user:password@host:port/database?max_size=20
 
+local addresses = require "mypool.addresses"
 local core = require "mypool.core"
 core.internal()
 
@@ -40,7 +41,22 @@ local function add_account(options, account)
   options.password = password and decode(password) or nil
 end
 
+-- Several, joined by commas.
+local function add_hosts(options, list)
+  options.hosts = {}
+  for text in (list .. ","):gmatch "([^,]*)," do
+    local host = decode(text)
+    if not addresses.parse(host) then
+      core.raise "new: bad DSN (one of the addresses is not host or host:port)"
+    end
+    options.hosts[#options.hosts + 1] = host
+  end
+end
+
 local function add_address(options, address)
+  if address:find(",", 1, true) then
+    return add_hosts(options, address)
+  end
   local host, port = address:match "^%[([^%]]*)%]:?(%d*)$"
   if not host then
     host, port = address:match "^([^:]*):?(%d*)$"

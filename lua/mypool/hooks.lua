@@ -47,6 +47,27 @@ local function has(events, name)
   return events % (2 * bit) >= bit
 end
 
+local function report_news(pool, options)
+  local event, host, what = core.news(pool)
+  while event do
+    if event == "host_barred" then
+      report(options, "host_barred", { host = host, reason = what })
+    else
+      report(options, "host_well", { host = host, seconds = what })
+    end
+    event, host, what = core.news(pool)
+  end
+end
+
+-- By host.
+local function reasons_of(pool)
+  local reasons = {}
+  for _, host in ipairs(core.hosts(pool)) do
+    reasons[host.host] = host.last_error
+  end
+  return reasons
+end
+
 local function report_events(pool, options)
   local events, why = core.events(pool)
   if has(events, "RESET_REFUSED") then
@@ -60,6 +81,12 @@ local function report_events(pool, options)
   end
   if has(events, "RESET_WORKS") then
     report(options, "reset_works", {})
+  end
+  if has(events, "NEWS") then
+    report_news(pool, options)
+  end
+  if has(events, "NO_HOST") then
+    report(options, "no_host", { reasons = reasons_of(pool) })
   end
 end
 

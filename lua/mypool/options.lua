@@ -1,5 +1,6 @@
 -- The options of mypool.new and of a single statement: names, types, ranges, defaults.
 
+local addresses = require "mypool.addresses"
 local array = require "mypool.array"
 local core = require "mypool.core"
 local dsn = require "mypool.dsn"
@@ -43,11 +44,42 @@ local function host_shown(value)
   end
 end
 
--- libmariadb would take some hosts for connection strings, which may load plugins, and those with a comma for
--- a list of its own.
 local function host(value)
-  if text(value) or value:find "[=;/,%s]" then
+  if not addresses.is_host(value) then
     return "host name or address", host_shown(value)
+  end
+end
+
+local MOST_HOSTS = 32
+
+-- What is wrong with an entry, and with which.
+local function wrong_host(list, place, places)
+  local address = addresses.parse(list[place])
+  local got = host_shown(list[place]) or shown("hosts", list[place])
+  if not address then
+    return "hosts like 'name', 'name:port' or '[::1]:port'", ("%s at place %d"):format(got, place)
+  end
+  local key = addresses.key(address)
+  if places[key] then
+    return "no host twice", ("%s at places %d and %d"):format(got, places[key], place)
+  end
+  places[key] = place
+end
+
+local function hosts(value)
+  local length, hole = array.length(type(value) == "table" and value or { false })
+  if hole then
+    return ("array of hosts without a hole at place %d"):format(hole)
+  elseif type(value) ~= "table" or not length or length == 0 or length > MOST_HOSTS then
+    local got = type(value) ~= "table" and type(value) or length and tostring(length) or "other keys"
+    return ("array of 1 to %d hosts"):format(MOST_HOSTS), got
+  end
+  local places = {}
+  for i = 1, length do
+    local expected, got = wrong_host(value, i, places)
+    if expected then
+      return expected, got
+    end
   end
 end
 
@@ -237,6 +269,8 @@ end
 
 local pool_options = {
   host = host,
+  hosts = hosts,
+  balance = one_of("first", "spread"),
   port = integer(1, 65535),
   socket = text,
   user = text,
@@ -277,7 +311,8 @@ local pool_options = {
 
 local defaults = {
   host = "localhost",
-  port = 3306,
+  port = addresses.DEFAULT_PORT,
+  balance = "first",
   charset = "utf8mb4",
   max_size = 10,
   min_idle = 0,
@@ -333,6 +368,12 @@ local function complete(given)
   if type(options.init_sql) == "string" then
     options.init_sql = { options.init_sql }
   end
+  if given.hosts then
+    options.hosts = {}
+    for i = 1, #given.hosts do
+      options.hosts[i] = addresses.parse(given.hosts[i])
+    end
+  end
   for name, value in pairs(type(given.tls) == "table" and given.tls or {}) do
     options["tls_" .. name] = name == "fingerprint" and digits_of(value) or value
   end
@@ -383,6 +424,11 @@ function options.pool(...)
   check("new", given, pool_options, pool_aliases)
   if given.host and given.socket then
     core.raise "new: 'host' and 'socket' exclude each other (in a DSN: mariadb://user@/database?socket=/path)"
+  end
+  for _, name in ipairs { "host", "port", "socket" } do
+    if given.hosts and given[name] then
+      core.raise(("new: 'hosts' and '%s' exclude each other: hosts have their ports, as in 'name:3307'"):format(name))
+    end
   end
   if given.server_public_key and given.tls then
     core.raise "new: 'server_public_key' and 'tls' exclude each other: the key is for passwords without TLS"

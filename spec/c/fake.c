@@ -177,21 +177,30 @@ static int64_t fake_now(mp_driver *self) {
   return fake.now_ns;
 }
 
-static mp_session *session_new(int64_t deadline_ns) {
+static mp_session *session_new(unsigned host, bool beside, int64_t deadline_ns) {
   mp_session *session = calloc(1, sizeof *session);
   sessions = realloc(sessions, (fake.opened + 1) * sizeof *sessions);
   sessions[fake.opened++] = session;
   session->number = fake.opened;
   session->server = fake.server;
+  session->host = host;
+  session->beside = beside;
   session->mode = fake.mode;
   session->deadline_ns = deadline_ns;
   return session;
 }
 
-static mp_status fake_open(mp_driver *self, int64_t deadline_ns, mp_session **out, mp_error *err) {
+static const char *fake_host_name(const mp_driver *self, unsigned host) {
+  static const char *const names[] = {"a:1", "b:2", "c:3", "d:4"};
   (void)self;
-  *out = session_new(deadline_ns);
-  return after_answer(*out, ON_OPEN, next_answer(ON_OPEN, fine), err);
+  return names[host];
+}
+
+static mp_status fake_open(mp_driver *self, unsigned host, bool beside, int64_t deadline_ns, mp_session **out,
+                           mp_error *err) {
+  (void)self;
+  *out = session_new(host, beside, deadline_ns);
+  return after_answer(*out, ON_OPEN, next_answer(ON_OPEN, fake.by_host[host]), err);
 }
 
 static mp_status fake_step(mp_session *session, mp_error *err) {
@@ -459,6 +468,7 @@ mp_driver *fake_driver(void) {
       .free = fake_free,
       .close_spare = fake_close_spare,
       .now_ns = fake_now,
+      .host_name = fake_host_name,
       .open = fake_open,
       .step = fake_step,
       .peek = fake_peek,

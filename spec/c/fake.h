@@ -34,7 +34,9 @@ fake_answer fails(unsigned code, mp_phase phase);
 struct mp_session {
   unsigned number; /* 1 for the first that was opened */
   uint64_t server;
-  bool busy; /* `doing` is unfinished */
+  unsigned host;
+  bool beside; /* it was opened as a probe */
+  bool busy;   /* `doing` is unfinished */
   fake_call doing;
   bool answered; /* ... and `answer` is what the next step says */
   fake_answer answer;
@@ -59,10 +61,11 @@ struct mp_session {
 
 extern struct fake {
   int64_t now_ns;
-  int64_t idle_limit_ns; /* of sessions opened from now on */
-  uint64_t server;       /* of sessions opened from now on */
-  bool read_only;        /* all sessions began so */
-  bool slow_resets;      /* replies come when `reply` says so, not at once */
+  int64_t idle_limit_ns;   /* of sessions opened from now on */
+  uint64_t server;         /* of sessions opened from now on */
+  fake_answer by_host[32]; /* to opens, unless there is a plan; status 0 is fine */
+  bool read_only;          /* all sessions began so */
+  bool slow_resets;        /* replies come when `reply` says so, not at once */
   bool no_wakeups;
   mp_sql_mode mode;     /* of sessions opened from now on */
   unsigned rows;        /* of the results of queries */

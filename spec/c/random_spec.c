@@ -103,8 +103,14 @@ static void act(mp_loan *loan) {
     free_loan(loan);
 }
 
+static mp_session *some_session(void) {
+  if (fake_random(4) > 0)
+    return pool->slots[fake_random(config.max_size)].session;
+  return pool->servers[fake_random(config.hosts)].probe.session;
+}
+
 static void something_happens(void) {
-  mp_session *session = pool->slots[fake_random(config.max_size)].session;
+  mp_session *session = some_session();
   if (!session || fake_random(100) >= promptness)
     return;
   if (fake_random(60) == 0)
@@ -134,6 +140,8 @@ static void one_step(void) {
     pass((int64_t)fake_random(700) * MP_SECOND);
   if (fake_random(300) == 0)
     evict();
+  if (fake_random(300) == 0)
+    mp_pool_avoid(pool, (unsigned)fake_random(config.hosts), (int64_t)fake_random(3) * MP_SECOND);
 }
 
 static void recover(void) {
@@ -195,6 +203,8 @@ static void run(uint64_t seed) {
   borrowers = 1 + (unsigned)fake_random(BORROWERS);
   promptness = 1 + (unsigned)fake_random(60);
   config.max_size = 1 + (unsigned)fake_random(6);
+  config.hosts = 1 + (unsigned)fake_random(3);
+  config.balance = fake_random(2) == 0 ? MP_BALANCE_FIRST : MP_BALANCE_SPREAD;
   config.min_idle = (unsigned)fake_random(3);
   config.retries = (unsigned)fake_random(4);
   config.hooked = fake_random(2) == 0;
@@ -233,6 +243,7 @@ it("can be dropped in the middle of anything") {
     borrowers = 1 + (unsigned)fake_random(BORROWERS);
     promptness = 10;
     config.max_size = 3;
+    config.hosts = 1 + (unsigned)fake_random(3);
     fake.chaos = 40;
     fake.slow_resets = true;
     open_pool();

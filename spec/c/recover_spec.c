@@ -241,7 +241,7 @@ it("does not take a recovery for a connect that succeeded") {
   expect(session_of(first) == session_number(1));
   expect(session_of(second) == session_number(2));
   mp_loan *third = ask_and_wait();
-  int64_t retry_at_ns = pool->server.retry_at_ns;
+  int64_t retry_at_ns = pool->servers->retry_at_ns;
   answer(session_number(2), fine);
   expect_equal(step(second), MP_DONE);
   expect_equal(step(third), MP_WAIT);

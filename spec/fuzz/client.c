@@ -254,7 +254,9 @@ static char *password(void *context, mp_error *err) {
 
 static mp_driver *new_driver(const char *socket) {
   static const char *const init_sql[] = {"SET @a = 1", "SET @b = 2"};
-  mp_server address = {.address = {.socket = socket, .port = 3306},
+  const mp_address path = {.socket = socket, .port = 3306};
+  mp_server address = {.addresses = &path,
+                       .address_count = 1,
                        .user = "app",
                        .database = "app",
                        .charset = "utf8mb4",

@@ -11,6 +11,10 @@ describe("pool:stats", function()
 
   it("counts from nothing", function()
     local stats = pools.new(s:options()):stats()
+    local hosts = stats.hosts
+    assert.equal(1, #hosts)
+    assert.equal("unknown", hosts[1].standing)
+    stats.hosts = nil
     for name, count in pairs(stats) do
       assert.equal(0, count, name)
     end

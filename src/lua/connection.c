@@ -272,6 +272,13 @@ static int connection_discard(lua_State *L) {
   return 0;
 }
 
+/* connection:host(): the host that it leads to, as "name:port"; nil when the session is lost. */
+static int connection_host(lua_State *L) {
+  connection *conn = check_held(L, "host");
+  lua_pushstring(L, mp_loan_host(conn->loan));
+  return 1;
+}
+
 /* connection:id(): the server's CONNECTION_ID(); nil when the session is lost. */
 static int connection_id(lua_State *L) {
   connection *conn = check_held(L, "id");
@@ -348,6 +355,7 @@ static const luaL_Reg functions[] = {
 static const luaL_Reg methods[] = {
     {"release", connection_release},
     {"discard", connection_discard},
+    {"host", connection_host},
     {"id", connection_id},
     {"is_held", connection_is_held},
     {"in_transaction", connection_in_transaction},

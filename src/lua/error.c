@@ -64,7 +64,7 @@ static void set_place(lua_State *L) {
 }
 
 static void push_error(lua_State *L, const mp_error *err, int sql) {
-  lua_createtable(L, 0, 9);
+  lua_createtable(L, 0, 10);
   set(L, "message", err->message);
   set(L, "kind", mp_kind_name(err->kind));
   set(L, "executed", mp_executed_name(err->executed));
@@ -76,6 +76,8 @@ static void push_error(lua_State *L, const mp_error *err, int sql) {
   }
   if (*err->sqlstate)
     set(L, "sqlstate", err->sqlstate);
+  if (err->host)
+    set(L, "host", err->host);
   set_place(L);
   if (sql > 0 && lua_type(L, sql) == LUA_TSTRING) {
     push_sql(L, sql);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "class.h"
+#include "hosts.h"
 #include "left_open.h"
 #include "place.h"
 #include "pool_options.h"
@@ -194,12 +195,30 @@ static int pool_stats(lua_State *L) {
   lua_setfield(L, -2, "abandoned");
   lua_pushinteger(L, pool->left_open);
   lua_setfield(L, -2, "left_open");
+  push_hosts(L, pool->pool);
+  lua_setfield(L, -2, "hosts");
   return 1;
 }
 
-/* pool:evict(): retires every session: idle ones now, lent ones at their release. */
+/* pool:evict([host]): retires every session, or those of one host: idle ones now, lent ones at their
+   release. */
 static int pool_evict(lua_State *L) {
-  mp_pool_evict(check_pool(L, 1, "evict")->pool);
+  mp_pool *pool = check_pool(L, 1, "evict")->pool;
+  if (lua_isnoneornil(L, 2))
+    mp_pool_evict(pool);
+  else
+    mp_pool_evict_host(pool, check_host(L, pool, 2, "evict"));
+  return 0;
+}
+
+/* pool:avoid(host, seconds): opens no session there for so long, and retires those that there are; 0: ends
+   that. */
+static int pool_avoid(lua_State *L) {
+  mp_pool *pool = check_pool(L, 1, "avoid")->pool;
+  unsigned number = check_host(L, pool, 2, "avoid");
+  if (lua_isnoneornil(L, 3))
+    raise_type(L, "avoid", "seconds", "number of seconds", 3);
+  mp_pool_avoid(pool, number, check_seconds(L, 3, "avoid", "seconds", 0));
   return 0;
 }
 
@@ -261,6 +280,8 @@ static const constant event_bits[] = {
     {"RESET_REFUSED", MP_EVENT_RESET_REFUSED},
     {"RESET_FAILING", MP_EVENT_RESET_FAILING},
     {"RESET_WORKS", MP_EVENT_RESET_WORKS},
+    {"NEWS", MP_EVENT_NEWS},
+    {"NO_HOST", MP_EVENT_NO_HOST},
     {NULL, 0},
 };
 
@@ -271,6 +292,30 @@ static int core_events(lua_State *L) {
   lua_pushinteger(L, mp_pool_take_events(pool));
   lua_pushstring(L, mp_pool_reset_failure(pool));
   return 2;
+}
+
+/* news(pool): what has happened to a host and was not told yet: "host_barred", the host and the reason, or
+   "host_well", the host and for how many seconds it was barred; nothing when there is no more. */
+static int core_news(lua_State *L) {
+  mp_pool *pool = check_pool(L, 1, "news")->pool;
+  unsigned number, news = mp_pool_next_news(pool, &number);
+  if (!news)
+    return 0;
+  mp_host host;
+  mp_pool_host(pool, number, &host);
+  lua_pushstring(L, news == MP_HOST_BARRED ? "host_barred" : "host_well");
+  lua_pushstring(L, host.name);
+  if (news == MP_HOST_BARRED)
+    lua_pushstring(L, host.last_failure);
+  else
+    lua_pushnumber(L, (double)host.barred_ns / MP_SECOND);
+  return 3;
+}
+
+/* hosts(pool): as stats().hosts. */
+static int core_hosts(lua_State *L) {
+  push_hosts(L, check_pool(L, 1, "hosts")->pool);
+  return 1;
 }
 
 /* holders(pool): the places where those connections were checked out that are lent, the oldest first;
@@ -303,16 +348,16 @@ static int pool_tostring(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-    {"raises", core_raises},   {"check_pool", core_check_pool},
-    {"new", core_new},         {"shut", core_shut},
-    {"abort", core_abort},     {"now", core_now},
-    {"wait", core_wait},       {"events", core_events},
-    {"holders", core_holders}, {NULL, NULL},
+    {"raises", core_raises}, {"check_pool", core_check_pool}, {"new", core_new},
+    {"shut", core_shut},     {"abort", core_abort},           {"now", core_now},
+    {"wait", core_wait},     {"events", core_events},         {"holders", core_holders},
+    {"news", core_news},     {"hosts", core_hosts},           {NULL, NULL},
 };
 
 static const luaL_Reg methods[] = {
     {"stats", pool_stats},
     {"evict", pool_evict},
+    {"avoid", pool_avoid},
     {NULL, NULL},
 };
 

@@ -106,10 +106,50 @@ static void read_tls(lua_State *L, mp_server *server) {
   server->public_key = string_option(L, "server_public_key");
 }
 
+static void check_port(lua_State *L, const mp_address *address) {
+  luaL_argcheck(L, address->port >= 1 && address->port <= 65535, OPTIONS, "port");
+}
+
+/* One of hosts = {{ host = "db1", port = 3306 }, …}, on top of the stack. */
+static mp_address read_host(lua_State *L) {
+  luaL_checktype(L, -1, LUA_TTABLE);
+  mp_address address = {0};
+  lua_getfield(L, -1, "port");
+  address.port = (unsigned)luaL_checkinteger(L, -1);
+  check_port(L, &address);
+  lua_pop(L, 1);
+  lua_getfield(L, -1, "host");
+  luaL_checkstring(L, -1);
+  address.host = take_string(L);
+  return address;
+}
+
+/* Leaves a userdata on the stack that holds the addresses, as long as it is there. */
+static void read_addresses(lua_State *L, mp_server *server) {
+  lua_getfield(L, OPTIONS, "hosts");
+  size_t count = lua_istable(L, -1) ? lua_rawlen(L, -1) : 1;
+  luaL_argcheck(L, count >= 1 && count <= 32, OPTIONS, "hosts");
+  mp_address *addresses = lua_newuserdatauv(L, count * sizeof *addresses, 0);
+  lua_insert(L, -2);
+  for (size_t i = 0; i < count && lua_istable(L, -1); i++) {
+    lua_rawgeti(L, -1, (int)i + 1);
+    addresses[i] = read_host(L);
+    lua_pop(L, 1);
+  }
+  if (!lua_istable(L, -1)) {
+    addresses[0] = (mp_address){.host = string_option(L, "host"),
+                                .port = count_option(L, "port", 1),
+                                .socket = string_option(L, "socket")};
+    luaL_argcheck(L, addresses->host || addresses->socket, OPTIONS, "host");
+    check_port(L, addresses);
+  }
+  lua_pop(L, 1);
+  server->addresses = addresses;
+  server->address_count = count;
+}
+
 static void read_server(lua_State *L, mp_server *server) {
-  server->address.host = string_option(L, "host");
-  server->address.port = count_option(L, "port", 1);
-  server->address.socket = string_option(L, "socket");
+  read_addresses(L, server);
   server->user = string_option(L, "user");
   server->database = string_option(L, "database");
   server->charset = string_option(L, "charset");
@@ -118,7 +158,7 @@ static void read_server(lua_State *L, mp_server *server) {
   server->found_rows = flag_option(L, "found_rows", false);
   server->autocommit_off = !flag_option(L, "autocommit", true);
   server->connect_timeout_ns = seconds_option(L, "connect_timeout", 5 * MP_SECOND);
-  luaL_argcheck(L, server->address.port <= 65535 && server->charset, 1, "port and charset");
+  luaL_argcheck(L, server->charset, OPTIONS, "charset");
   read_tls(L, server);
   read_init_sql(L, server);
 }
@@ -175,6 +215,8 @@ void pool_options_read(lua_State *L, pool_data *pool, mp_server *server, mp_pool
   lua_newtable(L); /* KEPT_STRINGS */
   read_server(L, server);
   read_config(L, config);
+  config->hosts = (unsigned)server->address_count;
+  config->balance = is_word(L, "balance", "spread") ? MP_BALANCE_SPREAD : MP_BALANCE_FIRST;
   config->hooked = flag_option(L, "on_connect", false);
   server->threads = config->may_queue = flag_option(L, "scheduler", false);
   config->reset_timeout_ns = server->connect_timeout_ns;

@@ -28,9 +28,9 @@ static const int64_t farewell_ns = 300 * MP_MILLISECOND;
 /* After a KILL the socket ends first, and then the server begins to take the session down. */
 static const int64_t take_down_ns = 30 * MP_MILLISECOND;
 
-static void drop_oldest(mariadb_driver *driver) {
+static void take_out(mariadb_driver *driver, size_t index) {
   driver->closing_count--;
-  for (size_t i = 0; i < driver->closing_count; i++)
+  for (size_t i = index; i < driver->closing_count; i++)
     driver->closing[i] = driver->closing[i + 1];
 }
 
@@ -53,7 +53,7 @@ static void drop(mp_closing *closing) {
 static void drop_old(mariadb_driver *driver) {
   while (driver->closing_count > 0 && is_old(&driver->closing[0])) {
     drop(&driver->closing[0]);
-    drop_oldest(driver);
+    take_out(driver, 0);
   }
 }
 
@@ -80,8 +80,10 @@ static void closing_add(mp_session *session) {
   if (driver->closing_count == driver->closing_capacity && !grow(driver))
     return;
   mp_closing *closing = &driver->closing[driver->closing_count++];
-  *closing =
-      (mp_closing){.fd = -1, .since_ns = mp_clock_ns(), .answer_pending = mp_reset_is_pending(session)};
+  *closing = (mp_closing){.host = session->host,
+                          .fd = -1,
+                          .since_ns = mp_clock_ns(),
+                          .answer_pending = mp_reset_is_pending(session)};
   if (session->mysql->net.pvio)
     closing->fd = mp_socket_duplicate(mysql_get_socket(session->mysql));
   closing->until_ns = closing->since_ns + (was_cut(session, closing->fd) ? take_down_ns : 0);
@@ -91,10 +93,12 @@ void mp_closing_take(mp_session *session) {
   mariadb_driver *driver = session->driver;
   drop_old(driver);
   session->closing.fd = -1;
-  if (driver->closing_count == 0)
-    return;
-  session->closing = driver->closing[0];
-  drop_oldest(driver);
+  for (size_t i = 0; i < driver->closing_count; i++)
+    if (driver->closing[i].host == session->host) {
+      session->closing = driver->closing[i];
+      take_out(driver, i);
+      return;
+    }
 }
 
 void mp_closing_await(mp_session *session) {

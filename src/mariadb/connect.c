@@ -45,8 +45,15 @@ static mp_status connect_error(mp_error *err) {
   return MP_FAILED;
 }
 
+/* A Galera node that may not serve accepts connections, and answers this, unlike questions about variables,
+   by an error. */
+static mp_status check_ready(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  return session->driver->server.address_count > 1 ? mp_run(session, "DO 1", deadline_ns, err) : MP_DONE;
+}
+
 static mp_status reach_baseline(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  if (set_collation(session, deadline_ns, err) == MP_DONE &&
+  if (check_ready(session, deadline_ns, err) == MP_DONE &&
+      set_collation(session, deadline_ns, err) == MP_DONE &&
       mp_baseline_record(session, deadline_ns, err) == MP_DONE &&
       run_init_sql(session, deadline_ns, err) == MP_DONE && mp_baseline_check(session, err) == MP_DONE)
     return MP_DONE;
@@ -73,12 +80,13 @@ static mp_status make_session(mp_session *session, int64_t deadline_ns, mp_error
 
 /* ---- in place or on a helper thread ---- */
 
-static mp_session *session_new(mariadb_driver *driver) {
+static mp_session *session_new(mariadb_driver *driver, unsigned host) {
   mp_session *session = calloc(1, sizeof *session);
   if (!session)
     return NULL;
   session->driver = driver;
-  session->address = driver->server.address;
+  session->host = host;
+  session->address = driver->addresses[host];
   mp_program_join(session);
   session->fork_generation = mp_fork_generation();
   mp_closing_take(session);
@@ -95,18 +103,19 @@ static int64_t earlier(int64_t a, int64_t b) {
 }
 
 /* On a thread the connect outlives an impatient caller, and serves the next one. */
-mp_status mp_session_open(mp_driver *self, int64_t deadline_ns, mp_session **out, mp_error *err) {
+mp_status mp_session_open(mp_driver *self, unsigned host, bool beside, int64_t deadline_ns, mp_session **out,
+                          mp_error *err) {
   mariadb_driver *driver = (mariadb_driver *)self;
   int64_t limit_ns = mp_clock_ns() + driver->server.connect_timeout_ns;
   *out = NULL;
   if (mp_program_has_ended())
     return mp_fail(err, MP_ERR_CONNECT, 0, "the program is ending");
-  *out = session_new(driver);
+  *out = session_new(driver, host);
   if (!*out)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory or descriptors");
   if (mp_login_ask_password(*out, err) != MP_DONE)
     return MP_FAILED;
-  if (driver->server.threads)
+  if (driver->server.threads || beside)
     return mp_helper_start(*out, make_session, limit_ns, err);
   return make_session(*out, earlier(limit_ns, deadline_ns), err);
 }

@@ -5,6 +5,7 @@
 #include "session.h"
 
 /* See driver.h. */
-mp_status mp_session_open(mp_driver *driver, int64_t deadline_ns, mp_session **out, mp_error *err);
+mp_status mp_session_open(mp_driver *driver, unsigned host, bool beside, int64_t deadline_ns,
+                          mp_session **out, mp_error *err);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,15 +66,26 @@ static int64_t now_ns(mp_driver *self) {
 
 /* The strings of mp_server that are copied, and freed. */
 static const size_t strings[] = {
-    offsetof(mp_server, address.host),    offsetof(mp_server, address.socket), offsetof(mp_server, user),
-    offsetof(mp_server, database),        offsetof(mp_server, charset),        offsetof(mp_server, collation),
-    offsetof(mp_server, tls_ca),          offsetof(mp_server, tls_cert),       offsetof(mp_server, tls_key),
-    offsetof(mp_server, tls_fingerprint), offsetof(mp_server, public_key),
+    offsetof(mp_server, user),      offsetof(mp_server, database),        offsetof(mp_server, charset),
+    offsetof(mp_server, collation), offsetof(mp_server, tls_ca),          offsetof(mp_server, tls_cert),
+    offsetof(mp_server, tls_key),   offsetof(mp_server, tls_fingerprint), offsetof(mp_server, public_key),
 };
 enum { STRINGS = sizeof strings / sizeof *strings };
 
 static char **string_at(const mp_server *server, size_t i) {
   return (char **)((char *)server + strings[i]);
+}
+
+/* What was copied by then. */
+static void free_addresses(mariadb_driver *driver) {
+  for (size_t i = 0; driver->addresses && i < driver->server.address_count; i++) {
+    free((char *)driver->addresses[i].host);
+    free((char *)driver->addresses[i].socket);
+  }
+  for (size_t i = 0; driver->names && i < driver->server.address_count; i++)
+    free(driver->names[i]);
+  free(driver->addresses);
+  free(driver->names);
 }
 
 static void forget(void *context, int fd) {
@@ -89,6 +101,7 @@ static void free_driver(mp_driver *self) {
   for (size_t i = 0; driver->init_sql && i < server->init_sql_count; i++)
     free(driver->init_sql[i]);
   free(driver->init_sql);
+  free_addresses(driver);
   for (size_t i = 0; i < STRINGS; i++)
     free(*string_at(server, i));
   mp_pollsets_free(driver->pollsets);
@@ -129,10 +142,15 @@ static void wakeup_give(mp_driver *self, int fd) {
   mp_wakeups_give(wakeups_of(self), fd);
 }
 
+static const char *host_name(const mp_driver *self, unsigned host) {
+  return ((const mariadb_driver *)self)->names[host];
+}
+
 static const mp_driver mariadb_face = {
     .free = free_driver,
     .close_spare = close_spare,
     .now_ns = now_ns,
+    .host_name = host_name,
     .open = mp_session_open,
     .step = session_step,
     .peek = mp_session_peek,
@@ -189,6 +207,36 @@ static bool copy_strings(mariadb_driver *driver, const mp_server *from) {
   return complete;
 }
 
+/* "name:port", and an address of IPv6 in brackets; the path of a unix socket. */
+static char *name_of(const mp_address *address) {
+  if (address->socket)
+    return strdup(address->socket);
+  size_t size = strlen(address->host) + sizeof "[]:65535";
+  char *name = malloc(size);
+  if (name)
+    snprintf(name, size, strchr(address->host, ':') ? "[%s]:%u" : "%s:%u", address->host, address->port);
+  return name;
+}
+
+static bool copy_addresses(mariadb_driver *driver, const mp_server *from) {
+  bool complete = true;
+  driver->addresses = calloc(from->address_count, sizeof *driver->addresses);
+  driver->names = calloc(from->address_count, sizeof *driver->names);
+  driver->server.addresses = driver->addresses;
+  if (!driver->addresses || !driver->names)
+    return false;
+  for (size_t i = 0; i < from->address_count; i++) {
+    const mp_address *address = &from->addresses[i];
+    driver->addresses[i] = (mp_address){.host = address->host ? strdup(address->host) : NULL,
+                                        .port = address->port,
+                                        .socket = address->socket ? strdup(address->socket) : NULL};
+    driver->names[i] = name_of(address);
+    complete &= driver->names[i] && (!address->host || driver->addresses[i].host) &&
+                (!address->socket || driver->addresses[i].socket);
+  }
+  return complete;
+}
+
 static bool copy_init_sql(mariadb_driver *driver, const mp_server *from) {
   driver->init_sql = calloc(from->init_sql_count + 1, sizeof *driver->init_sql);
   driver->server.init_sql = (const char *const *)driver->init_sql;
@@ -232,6 +280,7 @@ mp_driver *mp_mariadb_new(const mp_server *server) {
   driver->pollsets = mp_pollsets_new(forget, driver);
   bool complete = driver->wakeups && driver->pollsets;
   complete = copy_strings(driver, server) && complete;
+  complete = copy_addresses(driver, server) && complete;
   complete = copy_init_sql(driver, server) && complete;
   if (!complete) {
     free_driver(&driver->face);

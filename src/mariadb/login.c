@@ -24,9 +24,9 @@ static const size_t context_stack = 64 * 1024;
 static const char *allowed_auth(const mp_server *server) {
   bool verified = server->tls && server->tls_trust != MP_TRUST_ANYBODY;
   bool named = server->tls && server->tls_trust == MP_TRUST_NAME;
-  if (named && server->tls_cleartext && !server->address.socket)
+  if (named && server->tls_cleartext && !server->addresses->socket)
     return "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password,mysql_clear_password";
-  if (verified || server->address.socket)
+  if (verified || server->addresses->socket)
     return "mysql_native_password,client_ed25519,caching_sha2_password,sha256_password";
   if (server->public_key)
     return "mysql_native_password,client_ed25519,caching_sha2_password";
@@ -37,7 +37,7 @@ static const char *allowed_auth(const mp_server *server) {
 static const char *ways_to_allow(const mp_server *server) {
   if (server->tls && server->tls_trust == MP_TRUST_NAME)
     return "with tls.cleartext_password also mysql_clear_password is allowed";
-  if (server->address.socket || (server->tls && server->tls_trust != MP_TRUST_ANYBODY))
+  if (server->addresses->socket || (server->tls && server->tls_trust != MP_TRUST_ANYBODY))
     return "for mysql_clear_password verify the server by its name, with tls.cleartext_password";
   return "for caching_sha2_password, as MySQL 8 has it, verify the server by tls = true, tls.ca (with "
          "tls.verify = 'ca' whatever its name is) or tls.fingerprint, or give its key as server_public_key";
@@ -49,7 +49,7 @@ static void set_options(MYSQL *mysql, const mp_server *server, int64_t deadline_
   int64_t left_ns = deadline_ns - mp_clock_ns();
   unsigned seconds = left_ns > MP_SECOND ? (unsigned)((left_ns + MP_SECOND - 1) / MP_SECOND) : 1;
   unsigned off = 0;
-  unsigned protocol = server->address.socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
+  unsigned protocol = server->addresses->socket ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
   my_bool no = 0;
   mysql_options(mysql, MYSQL_OPT_NONBLOCK, &context_stack);
   mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);

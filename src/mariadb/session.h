@@ -22,6 +22,7 @@
 
 /* A connection that the server may still count. */
 typedef struct mp_closing {
+  unsigned host;
   int fd; /* a second descriptor of its socket; -1: none */
   int64_t since_ns;
   int64_t until_ns;    /* it may be counted until then, although the socket has ended */
@@ -37,6 +38,8 @@ typedef struct statement_head {
 typedef struct mariadb_driver {
   mp_driver face; /* first: the pool sees only this */
   mp_server server;
+  mp_address *addresses;
+  char **names; /* of the hosts, by their numbers */
   char **init_sql;
   mp_wakeups *wakeups;
   mp_pollsets *pollsets;
@@ -203,6 +206,7 @@ struct reset {
 struct mp_session {
   mariadb_driver *driver;
   MYSQL *mysql;
+  unsigned host;            /* its number */
   mp_address address;       /* of its server; the strings are the driver's */
   char *numeric_host;       /* to connect to in the place of the name; NULL: by name */
   unsigned fork_generation; /* of the process that owns the server's connection */

@@ -11,6 +11,7 @@
 #include "overdue.h"
 #include "pick.h"
 #include "pool_end.h"
+#include "probe.h"
 #include "queue.h"
 #include "recover.h"
 #include "reset.h"
@@ -50,6 +51,7 @@ static mp_status expire(mp_loan *loan, mp_error *err) {
 
 static mp_status hold(mp_loan *loan, int64_t now_ns) {
   loan->stage = LOAN_HELD;
+  loan->server = loan->slot->server;
   loan->since_ns = now_ns;
   overdue_expect(loan->pool, loan);
   return MP_DONE;
@@ -61,6 +63,7 @@ static mp_status hold(mp_loan *loan, int64_t now_ns) {
 static mp_status replace(mp_loan *loan, mp_error *err) {
   mp_pool *pool = loan->pool;
   bool resets = !server_has_refused_resets(loan->slot->server);
+  loan->slot->server->stats.moved++;
   slot_close(pool, loan->slot);
   loan->slot = NULL;
   loan->tries++;
@@ -181,33 +184,113 @@ static mp_status after_recovery(mp_loan *loan, mp_status status, mp_error *err) 
   return MP_WAIT;
 }
 
-/* Waits its turn again until the next attempt is due; others who wait held back because this
-   one was under way. */
-static mp_status after_failed_open(mp_loan *loan, mp_wait *wait, mp_error *err) {
-  mp_pool *pool = loan->pool;
-  struct server *server = loan->slot->server;
-  judge(err, false, false);
-  slot_close(pool, loan->slot);
+/* Its slot is no more the loan's, which seeks another. */
+static mp_status seek_elsewhere(mp_loan *loan, mp_error *err) {
   loan->slot = NULL;
-  if (err->retryable && servers_are_down(pool) && pool_now(pool) >= loan->deadline_ns)
-    *err = *servers_last_failure(pool); /* this attempt was cut short: the earlier one tells more */
-  server_after_failed_open(server, err);
-  if (!err->retryable || pool->config.retries == 0 || servers_retry_at_ns(pool) >= loan->deadline_ns)
+  mp_error_clear(err);
+  loan->stage = LOAN_SEEKING;
+  return MP_WAIT;
+}
+
+/* All servers are barred. */
+static void tell_no_host(mp_pool *pool) {
+  if (pool->config.hosts > 1 && !pool->no_host_told)
+    pool->events |= MP_EVENT_NO_HOST;
+  pool->no_host_told = true;
+}
+
+/* The attempt has failed, and no other server is left. Waits its turn again until the next attempt is due;
+   others who wait held back because this one was under way. */
+static mp_status await_server(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  tell_no_host(pool);
+  if (servers_refuse(pool) || pool->config.retries == 0 || servers_retry_at_ns(pool) >= loan->deadline_ns) {
+    explain_down(pool, err);
     return give_up(loan);
+  }
   mp_error_clear(err);
   queue_wake_first(pool);
   return enqueue(loan, wait, err);
 }
 
-static mp_status step_opening(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
-  if (status == MP_WAIT && pool_now(loan->pool) >= loan->deadline_ns)
+static mp_status after_failed_open(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  mp_slot *slot = loan->slot;
+  struct server *server = slot->server;
+  int64_t now_ns = pool_now(pool);
+  judge(err, false, false);
+  server_sign(server, err);
+  slot_close(pool, slot);
+  loan->slot = NULL;
+  if (err->retryable && server->failures > 0 && now_ns >= loan->deadline_ns)
+    *err = server->last_failure; /* this attempt was cut short: the earlier one tells more */
+  server_after_failed_open(server, err, now_ns - slot->begun_ns);
+  if (!servers_has_well(pool))
+    return await_server(loan, wait, err);
+  server->stats.moved++;
+  return now_ns >= loan->deadline_ns ? give_up(loan) : seek_elsewhere(loan, err);
+}
+
+/* ---- a server that keeps a connect waiting ---- */
+
+/* After so long another server is tried besides. */
+static const int64_t head_start_ns = 300 * MP_MILLISECOND;
+
+/* In a plain program an attempt keeps all waiting. */
+static const int64_t longest_in_place_ns = 1000 * MP_MILLISECOND;
+
+static int64_t patience_ends_ns(const mp_loan *loan, int64_t patience_ns) {
+  if (!servers_has_other(loan->pool, loan->slot->server))
+    return loan->deadline_ns;
+  return earlier(loan->deadline_ns, loan->slot->begun_ns + patience_ns);
+}
+
+static void suspect(struct server *server) {
+  mp_error slow = {.kind = MP_ERR_CONNECT, .code = MP_CR_SERVER_LOST, .retryable = true};
+  strcpy(slow.message, "no connection within 0.3 s");
+  server_sign(server, &slow);
+  if (!server_is_barred(server))
+    server_bar(server, &slow, head_start_ns);
+}
+
+/* The connect goes on, and serves whoever comes, if there is a slot for another. */
+static mp_status leave_slow(mp_loan *loan, mp_error *err) {
+  mp_pool *pool = loan->pool;
+  mp_slot *slot = loan->slot;
+  slot->server->stats.moved++;
+  if (pool->counts[SLOT_EMPTY] == 0)
+    slot_close(pool, slot);
+  else
+    slot->loan = NULL;
+  return seek_elsewhere(loan, err);
+}
+
+static mp_status wait_on_opening(mp_loan *loan, mp_wait *wait, mp_error *err) {
+  int64_t now_ns = pool_now(loan->pool), until_ns = loan->deadline_ns;
+  if (now_ns >= until_ns)
     return expire(loan, err);
-  loan->parked = status == MP_WAIT;
+  if (loan->slot->state == SLOT_OPENING)
+    until_ns = patience_ends_ns(loan, head_start_ns);
+  if (now_ns >= until_ns) {
+    suspect(loan->slot->server);
+    if (servers_may_open(loan->pool))
+      return leave_slow(loan, err);
+    until_ns = earlier(loan->deadline_ns, now_ns + head_start_ns);
+  }
+  loan->parked = true;
+  return wait_on_session(loan, until_ns, wait);
+}
+
+static mp_status step_opening(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
   if (status == MP_WAIT)
-    return wait_on_session(loan, loan->deadline_ns, wait);
+    return wait_on_opening(loan, wait, err);
   if (loan->slot->state == SLOT_RECOVERING)
     return after_recovery(loan, status, err);
   return status == MP_DONE ? after_open(loan) : after_failed_open(loan, wait, err);
+}
+
+static int64_t open_deadline_ns(const mp_loan *loan) {
+  return loan->pool->config.may_queue ? loan->deadline_ns : patience_ends_ns(loan, longest_in_place_ns);
 }
 
 /* The slot is reserved; the connect, or the recovery, may have been begun for another loan. */
@@ -219,8 +302,8 @@ static mp_status use_opening(mp_loan *loan, mp_wait *wait, mp_error *err) {
   if (slot->session) {
     status = driver->step(slot->session, err);
   } else {
-    slot->generation = loan->pool->generation;
-    status = driver->open(driver, loan->deadline_ns, &slot->session, err);
+    slot_begin_open(slot);
+    status = driver->open(driver, slot->server->number, false, open_deadline_ns(loan), &slot->session, err);
   }
   return step_opening(loan, status, wait, err);
 }
@@ -245,8 +328,9 @@ static bool end_open(mp_pool *pool, mp_slot *slot, mp_status status, mp_error *e
     return true;
   }
   judge(err, false, false);
+  server_sign(slot->server, err);
   slot_close(pool, slot);
-  server_after_failed_open(slot->server, err);
+  server_after_failed_open(slot->server, err, 0); /* nobody has seen how long it took */
   return false;
 }
 
@@ -272,7 +356,7 @@ static void step_orphans(mp_pool *pool) {
       step_orphan(pool, &pool->slots[i]);
 }
 
-/* tries > 0: its first session failed. It keeps its turn, ahead of the queue. */
+/* tries > 0: its first session failed. It keeps its turn, ahead of those who came later. */
 static mp_status seek(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   mp_slot *slot;
@@ -281,9 +365,10 @@ static mp_status seek(mp_loan *loan, mp_wait *wait, mp_error *err) {
     return give_up(loan);
   }
   step_orphans(pool);
+  probe_look(pool);
   int64_t now_ns = pool_now(pool);
   sweep_outlived(pool, now_ns);
-  if (!queue_is_empty(pool) && loan->tries == 0)
+  if (queue_has_earlier(loan) || (!queue_is_empty(pool) && loan->tries == 0))
     return enqueue(loan, wait, err);
   bool may_reuse = loan->tries <= pool->config.retries && !distrust_needs_new(pool);
   if (may_reuse && (slot = pick_idle(pool, now_ns))) {

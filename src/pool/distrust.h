@@ -5,7 +5,7 @@
 #include "pool.h"
 
 /* A write on its session failed because the server may not write. */
-void distrust_begin(mp_pool *pool, mp_slot *slot);
+void distrust_begin(mp_pool *pool, mp_slot *slot, const mp_error *err);
 
 /* A session should be opened before an idle one is lent. */
 bool distrust_needs_new(const mp_pool *pool);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server.h"
 #include "servers.h"
 #include "time.h"
 
@@ -86,8 +87,26 @@ mp_status explain_closed(mp_error *err) {
   return mp_fail(err, MP_ERR_CLOSED, 0, "the pool is closed");
 }
 
-static mp_status explain_down(const mp_pool *pool, mp_error *err) {
-  *err = *servers_last_failure(pool);
+/* The reason of each host, as much of it as there is room for. */
+static void add_reasons(const mp_pool *pool, char *text, size_t size) {
+  unsigned count = pool->config.hosts;
+  for (unsigned i = 0; i < count; i++) {
+    const struct server *server = &pool->servers[i];
+    size_t used = strlen(text), room = (size - used) / (count - i);
+    snprintf(text + used, room, "%s %s: %s", i == 0 ? ":" : ";", server_name(server),
+             server->last_failure.message);
+  }
+}
+
+/* Of several hosts the first has the number that is told. */
+mp_status explain_down(const mp_pool *pool, mp_error *err) {
+  *err = pool->servers->last_failure;
+  err->retryable = !servers_refuse(pool);
+  if (pool->config.hosts == 1)
+    return MP_FAILED;
+  err->host = NULL;
+  strcpy(err->message, "no host can be used");
+  add_reasons(pool, err->message, sizeof err->message);
   return MP_FAILED;
 }
 

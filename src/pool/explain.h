@@ -9,6 +9,9 @@ mp_status explain_refused(mp_pool *pool, mp_error *err);
 mp_status explain_exhausted(const mp_loan *loan, mp_error *err);
 mp_status explain_closed(mp_error *err);
 
+/* All servers are barred. */
+mp_status explain_down(const mp_pool *pool, mp_error *err);
+
 /* The deadline of its checkout has passed. */
 mp_status explain_expired(mp_loan *loan, mp_error *err);
 

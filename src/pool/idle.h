@@ -30,6 +30,11 @@ static inline mp_slot *idle_newer(const mp_slot *slot) {
 void idle_expect_nothing(mp_pool *pool);
 void idle_expect(mp_pool *pool, const mp_slot *slot);
 
+/* Each is to be looked at: the time of some may be over. */
+static inline void idle_expect_end(mp_pool *pool) {
+  pool->idle.ends_ns = 0;
+}
+
 static inline bool idle_is_end_expected(const mp_pool *pool, int64_t now_ns) {
   return now_ns >= pool->idle.ends_ns;
 }

@@ -89,6 +89,8 @@ static mp_status report(mp_loan *loan, loan_operation operation, mp_status statu
   if (status != MP_FAILED)
     return status;
   err->fatal = !loan_has_session(loan);
+  if (!err->host && loan->server)
+    server_sign(loan->server, err);
   if (is_harmless(operation)) {
     err->executed = MP_EXECUTED_NO;
   } else if (loan->maybe_executed && err->executed == MP_EXECUTED_NO) {
@@ -150,8 +152,10 @@ static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_pool *pool = loan->pool;
   int64_t until_ns = add_time(pool_now(pool), loan->timeout_ns);
   loan->stage = LOAN_SEEKING;
+  loan->slot->server->stats.moved++;
   slot_close(pool, loan->slot);
   loan->slot = NULL;
+  loan->server = NULL;
   loan->tries++;
   loan->dirty = false;
   loan->maybe_executed |= err->executed != MP_EXECUTED_NO;
@@ -163,13 +167,19 @@ static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
   return after_acquire(loan, acquire(loan, wait, err), wait, err);
 }
 
+/* The server refused the statement, as another would not. */
+static bool may_run_elsewhere(const mp_loan *loan, const mp_error *err) {
+  return loan->pool->config.hosts > 1 && loan->slot->retire && !loan->slot->lost && err->retryable &&
+         err->executed == MP_EXECUTED_NO && err->code != MP_ER_READ_ONLY_TRANSACTION;
+}
+
 static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
   const mp_driver *driver = loan->pool->driver;
   bool read_only = driver->is_read_only && driver->is_read_only(loan->slot->session);
   mp_verdict verdict = judge(err, loan->statement.idempotent || is_harmless(loan->operation), read_only);
   loan->slot->lost |= verdict.lost;
   if (verdict.retire && !loan->slot->retire)
-    distrust_begin(loan->pool, loan->slot);
+    distrust_begin(loan->pool, loan->slot, err);
   loan->slot->retire |= verdict.retire;
   if (loan->operation == OP_RESET && !is_out_of_turn(err)) {
     loan->slot->lost = true;
@@ -179,7 +189,7 @@ static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
     loan->slot->lost = true;
   if (loan->pool->aborted && verdict.lost)
     err->kind = MP_ERR_CLOSED;
-  if (verdict.again && may_retry(loan))
+  if ((verdict.again || may_run_elsewhere(loan, err)) && may_retry(loan))
     return retry(loan, wait, err);
   return finish(loan, MP_FAILED);
 }

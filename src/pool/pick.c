@@ -73,11 +73,36 @@ bool pick_has_other(const mp_pool *pool, int64_t now_ns) {
   return false;
 }
 
+/* Of the idle sessions the one whose server has the fewest lent; of several that which was used longest ago.
+ */
+static mp_slot *find_evenly(const mp_pool *pool) {
+  mp_slot *found = NULL;
+  for (mp_slot *slot = idle_oldest(pool); slot; slot = idle_newer(slot))
+    if (!found || slot->server->counts[SLOT_LENT] < found->server->counts[SLOT_LENT])
+      found = slot;
+  return found;
+}
+
+/* The session that the balance wants lent, if it is ready. */
+static mp_slot *pick_evenly(mp_pool *pool, int64_t now_ns) {
+  mp_slot *slot;
+  while ((slot = find_evenly(pool))) {
+    idle_finding finding = look_at(pool, slot, now_ns);
+    if (finding == FOUND_READY)
+      return slot;
+    if (finding == FOUND_DEAD)
+      sweep_dead(pool);
+    if (finding == FOUND_PENDING)
+      break;
+  }
+  return NULL;
+}
+
 /* Picks the newest session whose replies are there; else the one whose reset was sent first, a slow one last.
    Looks at each once: a second look might close what the first has found alive. */
 mp_slot *pick_idle(mp_pool *pool, int64_t now_ns) {
-  bool death = false;
-  mp_slot *found = NULL, *pending = NULL;
+  bool death = false, evenly = pool->config.hosts > 1 && pool->config.balance == MP_BALANCE_SPREAD;
+  mp_slot *found = evenly ? pick_evenly(pool, now_ns) : NULL, *pending = NULL;
   for (mp_slot *slot = idle_newest(pool), *older; slot && (!found || death); slot = older) {
     older = idle_older(slot);
     idle_finding finding = look_at(pool, slot, now_ns);

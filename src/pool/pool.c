@@ -7,6 +7,7 @@
 #include "idle.h"
 #include "overdue.h"
 #include "pool_end.h"
+#include "probe.h"
 #include "queue.h"
 #include "slots.h"
 #include "sweep.h"
@@ -19,18 +20,22 @@ int64_t mp_pool_now(const mp_pool *pool) {
 mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
   mp_pool *pool = calloc(1, sizeof *pool);
   mp_slot *slots = calloc(config->max_size, sizeof *slots);
-  if (!pool || !slots) {
+  struct server *servers = calloc(config->hosts, sizeof *servers);
+  if (!pool || !slots || !servers) {
     free(pool);
     free(slots);
+    free(servers);
     driver->free(driver);
     return NULL;
   }
   pool->config = *config;
   pool->driver = driver;
   pool->slots = slots;
-  pool->server.pool = pool;
+  pool->servers = servers;
+  for (unsigned i = 0; i < config->hosts; i++)
+    servers[i] = (struct server){.pool = pool, .number = i};
   for (unsigned i = 0; i < config->max_size; i++)
-    slots[i].server = &pool->server;
+    slots[i].server = servers;
   pool->counts[SLOT_EMPTY] = config->max_size;
   pool->owned = true;
   pool->ended_fd = -1;
@@ -60,6 +65,7 @@ void mp_pool_close(mp_pool *pool) {
   pool->closed = true;
   sweep_all(pool);
   close_orphans(pool);
+  probe_close_all(pool);
   queue_wake_all(pool);
   if (pool->check.calls == 0)
     pool_check(pool);

@@ -14,18 +14,35 @@ typedef enum slot_state {
   SLOT_STATES
 } slot_state;
 
-/* One server: is it up, when is the next attempt due, does it know resets; server.c. */
+/* One server: is it up, when is the next attempt due, does it know resets; server.c. While failures > 0 or
+   `refuses` it is barred: nothing is opened there while another server is not. */
 struct server {
   mp_pool *pool;
-  unsigned opening;    /* its slots in SLOT_OPENING; slot_move counts them */
-  unsigned failures;   /* connects that failed in a row */
-  unsigned successes;  /* connects that did not, since the last failure; 0: that is long ago */
-  int64_t retry_at_ns; /* no connect before, while failures > 0 */
+  unsigned number;              /* in the order of the hosts */
+  unsigned counts[SLOT_STATES]; /* its slots; slot_move counts them, but for those that are empty */
+  unsigned failures;            /* in a row: connects, and what else bars it */
+  unsigned successes;           /* connects that did not fail, since the last failure; 0: that is long ago */
+  bool met;                     /* a connect has succeeded */
+  bool refuses;                 /* the last connect, for a reason that will not pass by itself */
+  int64_t retry_at_ns;          /* no connect before, while failures > 0 */
+  int64_t probe_at_ns;          /* ... while another server is not barred */
+  int64_t avoid_until_ns;       /* the user's wish */
   mp_error last_failure;
+  uint64_t generation; /* of its sessions; evicting them makes a new one */
+  struct {             /* probe.c */
+    bool begun;
+    mp_session *session;
+    int64_t since_ns, seen_ns; /* when it began, and was last seen to go on */
+    uint64_t generation;       /* of its session */
+  } probe;
+  struct { /* since the pool was made */
+    uint64_t opened, failures, moved, barred;
+  } stats;
+  int64_t barred_since_ns, was_barred_ns;
+  unsigned news;                           /* MP_HOST_… that were not told */
   bool reset_refused;                      /* it does not know how: reconnect instead */
   unsigned reset_refusals, reset_failures; /* since the last that was answered */
   int64_t reset_ask_at_ns;                 /* whether it knows how now */
-  char reset_failure[sizeof((mp_error *)NULL)->message];
 };
 
 typedef struct mp_slot {
@@ -37,7 +54,8 @@ typedef struct mp_slot {
   int64_t released_ns;           /* start of its idle time */
   int64_t expires_ns;            /* end of its lifetime */
   int64_t idle_limit_ns;         /* the server's */
-  uint64_t generation;           /* of the pool when its connect began; evict makes a new one */
+  uint64_t generation;           /* of pool and server when its connect began; evict makes a new one */
+  int64_t begun_ns;              /* when its connect began */
   struct {                       /* reset.c */
     int64_t sent_ns;             /* when it was sent, or its second part began to be */
     bool pending;                /* its replies have not been read */
@@ -81,6 +99,7 @@ typedef enum loan_operation {
 struct mp_loan {
   mp_pool *pool;
   mp_slot *slot;
+  struct server *server; /* of the session that it has or had; NULL: none */
   /* LOAN_HANDED: the slot it was waiting on when another became free. Still reserved until step_handed
      returns it. */
   mp_slot *left;
@@ -147,7 +166,10 @@ struct mp_pool {
     unsigned count;
     uint64_t tickets; /* given out */
   } queue;
-  struct server server;
+  struct server *servers; /* config.hosts of them */
+  bool no_host_told;      /* that all were barred; since, none has served */
+  int64_t moved_ns;       /* when a session was last given up for one of a better host; balance.c */
+  char reset_failure[sizeof((mp_error *)NULL)->message]; /* the last; server.c */
   distrust distrust;
   struct {         /* overdue.c */
     int64_t at_ns; /* no loan that was not reported is overdue before */

@@ -8,6 +8,7 @@ static void pool_free(mp_pool *pool) {
     pool->driver->wakeup_give(pool->driver, pool->ended_fd);
   pool->driver->free(pool->driver);
   free(pool->slots);
+  free(pool->servers);
   free(pool);
 }
 

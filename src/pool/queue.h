@@ -22,6 +22,12 @@ static inline unsigned queue_count(const mp_pool *pool) {
   return pool->queue.count;
 }
 
+/* Somebody waits who came before the loan. */
+static inline bool queue_has_earlier(const mp_loan *loan) {
+  const mp_loan *first = loan->pool->queue.first;
+  return first && first->turn.ticket < loan->turn.ticket;
+}
+
 static inline bool queue_is_first(const mp_loan *loan) {
   return loan->pool->queue.first == loan;
 }

@@ -3,10 +3,12 @@
 
 #include <stdlib.h>
 
+#include "balance.h"
 #include "check.h"
 #include "checkout.h"
 #include "loan.h"
 #include "pool_end.h"
+#include "probe.h"
 #include "queue.h"
 #include "recover.h"
 #include "reset.h"
@@ -31,7 +33,8 @@ static bool is_ready_to_leave(mp_loan *loan, bool reset, int64_t now_ns) {
 static void give_back(mp_loan *loan, bool reset) {
   mp_pool *pool = loan->pool;
   int64_t now_ns = pool_now(pool);
-  if (may_be_lent_again(loan, now_ns) && is_ready_to_leave(loan, reset, now_ns)) {
+  if (may_be_lent_again(loan, now_ns) && !balance_moves(pool, loan->slot, now_ns) &&
+      is_ready_to_leave(loan, reset, now_ns)) {
     loan->slot->released_ns = now_ns;
     slot_move(pool, loan->slot, SLOT_IDLE);
   } else {
@@ -39,6 +42,7 @@ static void give_back(mp_loan *loan, bool reset) {
   }
   queue_serve(pool);
   sweep_outlived(pool, now_ns);
+  probe_look(pool);
 }
 
 /* ---- the six endings ---- */

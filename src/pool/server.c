@@ -1,52 +1,145 @@
-/* Knows one server, and decides by that. While it is down: one attempt at a time, with growing, random pauses
-   between. When it is back: with each that succeeds, one more at a time. Resets that fail: a server or proxy
-   that knows none says so; then sessions are closed where they would have been reset. Resets that fail for
-   other reasons are sent all the same, and the pool's user is told. No such verdict lasts: the server may be
-   another one by now. */
+/* Knows one server, and decides by that. While it is down it is barred: it is tried with growing, random
+   pauses between. When it is back: with each that succeeds, one more at a time. Resets that fail: a server or
+   proxy that knows none says so; then sessions are closed where they would have been reset. Resets that fail
+   for other reasons are sent all the same, and the pool's user is told. No such verdict lasts: the server may
+   be another one by now. */
 #include "server.h"
 
+#include "idle.h"
 #include "time.h"
 
 /* ---- is it up ---- */
 
 static const int64_t first_pause_ns = 20 * MP_MILLISECOND;
-static const int64_t longest_pause_ns = 300 * MP_MILLISECOND;
+static const int64_t longest_pause_ns = 300 * MP_MILLISECOND;         /* while nothing else can serve */
+static const int64_t longest_pause_beside_ns = 1000 * MP_MILLISECOND; /* ... while another server can */
+static const int64_t refusal_ns = 30 * MP_SECOND;
 
-/* A server that has just come back is slow, and other pools have waited for it as well. */
-bool server_may_open(const struct server *server) {
-  if (server->failures > 0)
-    return server->opening == 0 && pool_now(server->pool) >= server->retry_at_ns;
-  return server->successes == 0 || server->opening <= server->successes;
+const char *server_name(const struct server *server) {
+  const mp_driver *driver = server->pool->driver;
+  return driver->host_name(driver, server->number);
 }
 
-static int64_t pause_ns(struct server *server) {
+static bool is_alone(const struct server *server) {
+  return server->pool->config.hosts == 1;
+}
+
+void server_sign(const struct server *server, mp_error *err) {
+  if (!is_alone(server))
+    err->host = server_name(server);
+}
+
+unsigned server_sessions(const struct server *server) {
+  return server->counts[SLOT_OPENING] + server->counts[SLOT_IDLE] + server->counts[SLOT_LENT] +
+         server->counts[SLOT_RECOVERING];
+}
+
+/* Up to half of the pause is left off at random: other pools wait as well. */
+static int64_t pause_ns(const struct server *server, int64_t longest_ns) {
   int64_t pause = first_pause_ns;
-  for (unsigned i = 1; i < server->failures && pause < longest_pause_ns; i++)
+  for (unsigned i = 1; i < server->failures && pause < longest_ns; i++)
     pause *= 2;
-  if (pause > longest_pause_ns)
-    pause = longest_pause_ns;
+  if (pause > longest_ns)
+    pause = longest_ns;
   return pause / 2 + (int64_t)pool_random(server->pool, (uint64_t)pause / 2 + 1);
 }
 
-/* A server that refuses for good does answer: whoever comes next is told the same at once. */
-void server_after_failed_open(struct server *server, const mp_error *err) {
-  server->pool->stats.connect_failures++;
-  server->successes = 0;
-  if (!err->retryable) {
-    server->failures = 0;
-    return;
-  }
-  server->failures++;
-  server->last_failure = *err;
-  server->retry_at_ns = pool_now(server->pool) + pause_ns(server);
+static int64_t later(int64_t a, int64_t b) {
+  return a > b ? a : b;
 }
 
+/* Where a program has something to do with it: of a single server the errors tell enough. */
+static void tell_news(struct server *server, unsigned news) {
+  if (is_alone(server))
+    return;
+  server->news = (server->news & ~(unsigned)MP_HOST_WELL) | news;
+  server->pool->events |= MP_EVENT_NEWS;
+}
+
+static void begin_bar(struct server *server) {
+  if (server_is_barred(server))
+    return;
+  server->barred_since_ns = pool_now(server->pool);
+  server->stats.barred++;
+  tell_news(server, MP_HOST_BARRED);
+}
+
+/* An attempt that takes long is a dear one, and is made the less often. */
+void server_bar(struct server *server, const mp_error *err, int64_t took_ns) {
+  int64_t now_ns = pool_now(server->pool);
+  begin_bar(server);
+  server->successes = 0;
+  server->refuses = false;
+  server->failures++;
+  server->last_failure = *err;
+  server->retry_at_ns = later(add_time(now_ns, pause_ns(server, longest_pause_ns)), server->avoid_until_ns);
+  int64_t pause = is_alone(server) ? 0 : later(pause_ns(server, longest_pause_beside_ns), 4 * took_ns);
+  server->probe_at_ns = later(add_time(now_ns, pause), server->avoid_until_ns);
+}
+
+/* A server that refuses for good does answer: where there is no other, whoever comes next is told the same at
+   once. */
+static void refuse(struct server *server, const mp_error *err) {
+  begin_bar(server);
+  server->failures = 0;
+  server->refuses = true;
+  server->last_failure = *err;
+  server->retry_at_ns = server->probe_at_ns =
+      later(add_time(pool_now(server->pool), refusal_ns), server->avoid_until_ns);
+}
+
+void server_after_failed_open(struct server *server, const mp_error *err, int64_t took_ns) {
+  server->pool->stats.connect_failures++;
+  server->stats.failures++;
+  server->successes = 0;
+  if (err->retryable)
+    server_bar(server, err, took_ns);
+  else
+    refuse(server, err);
+}
+
+static void end_bar(struct server *server) {
+  if (!server_is_barred(server))
+    return;
+  server->failures = 0;
+  server->refuses = false;
+  server->was_barred_ns = pool_now(server->pool) - server->barred_since_ns;
+  server->pool->no_host_told = false;
+  tell_news(server, server->news | MP_HOST_WELL);
+}
+
+/* A server that has just come back is slow, and other pools have waited for it as well: so each connect that
+   succeeds allows one more at a time. */
 void server_after_open(struct server *server) {
+  server->met = true;
+  if (server->avoid_until_ns > pool_now(server->pool))
+    return;
   if (server->failures > 0 || server->successes > 0)
     server->successes++;
   if (server->successes >= server->pool->config.max_size)
     server->successes = 0;
-  server->failures = 0;
+  end_bar(server);
+}
+
+void server_outdate_sessions(struct server *server) {
+  server->generation++;
+  idle_expect_end(server->pool);
+}
+
+/* One that is barred already is left to its pauses, by which others wait. */
+void server_distrust(struct server *server, const mp_error *err) {
+  if (!server_is_barred(server))
+    server_bar(server, err, 0);
+  server_outdate_sessions(server);
+}
+
+void server_avoid(struct server *server, int64_t duration_ns) {
+  mp_error wish = {.kind = MP_ERR_CONNECT, .retryable = true, .message = "avoided, as the program asked for"};
+  server->avoid_until_ns = duration_ns > 0 ? add_time(pool_now(server->pool), duration_ns) : 0;
+  if (duration_ns > 0)
+    server_bar(server, &wish, 0);
+  else
+    end_bar(server);
 }
 
 /* ---- does it know resets ---- */
@@ -90,14 +183,21 @@ static void count_refusal(struct server *server) {
 }
 
 static void count_failure(struct server *server, const mp_error *err) {
-  memcpy(server->reset_failure, err->message, sizeof server->reset_failure);
+  memcpy(server->pool->reset_failure, err->message, sizeof server->pool->reset_failure);
   if (++server->reset_failures == FAILURES_TOLD)
     tell(server->pool, MP_EVENT_RESET_FAILING);
+}
+
+/* A node that may not serve, or a server that is silent; a session that was killed proves nothing. */
+static bool is_about_the_server(const mp_error *err) {
+  return err->kind == MP_ERR_TIMEOUT || (err->code == MP_ER_UNKNOWN_COMMAND && strstr(err->message, "WSREP"));
 }
 
 void server_after_failed_reset(const mp_slot *slot, const mp_error *err) {
   struct server *server = slot->server;
   server->pool->stats.resets_failed++;
+  if (!is_alone(server) && is_about_the_server(err))
+    server_distrust(server, err);
   if (server->reset_refused)
     return;
   if (is_refusal(slot, err))

@@ -4,11 +4,38 @@
 
 #include "pool.h"
 
-/* A session may be opened now. */
-bool server_may_open(const struct server *server);
+const char *server_name(const struct server *server);
 
+/* Says in an error that it came from this server, where there are several. */
+void server_sign(const struct server *server, mp_error *err);
+
+/* Nothing is opened there while another server is not barred. Lasts until something succeeds there. */
+static inline bool server_is_barred(const struct server *server) {
+  return server->failures > 0 || server->refuses;
+}
+
+/* A session may be opened now on a server that is not barred. */
+static inline bool server_may_open(const struct server *server) {
+  return server->successes == 0 || server->counts[SLOT_OPENING] <= server->successes;
+}
+
+/* Sessions that lead to it, or will. */
+unsigned server_sessions(const struct server *server);
+
+/* `took_ns`: how long the attempt did. */
 void server_after_open(struct server *server);
-void server_after_failed_open(struct server *server, const mp_error *err);
+void server_after_failed_open(struct server *server, const mp_error *err, int64_t took_ns);
+
+/* Bars it for another reason than a connect that has failed. */
+void server_bar(struct server *server, const mp_error *err, int64_t took_ns);
+
+/* Its sessions are of no use any more: they are closed at the next checkout, the lent ones at their release.
+   server_distrust: bars it, too. */
+void server_outdate_sessions(struct server *server);
+void server_distrust(struct server *server, const mp_error *err);
+
+/* By the user's wish: bars it for so long; 0: not any more. */
+void server_avoid(struct server *server, int64_t duration_ns);
 
 /* A reset should be sent; false: the server does not know how. Call it before each that is sent: from time to
    time one is, to ask again. */

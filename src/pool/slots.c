@@ -13,7 +13,10 @@ void slot_move(mp_pool *pool, mp_slot *slot, slot_state state) {
   if (slot->state == SLOT_IDLE)
     idle_remove(pool, slot);
   pool->counts[slot->state]--;
-  slot->server->opening += (state == SLOT_OPENING) - (slot->state == SLOT_OPENING);
+  if (slot->state != SLOT_EMPTY)
+    slot->server->counts[slot->state]--;
+  if (state != SLOT_EMPTY)
+    slot->server->counts[state]++;
   slot->state = state;
   pool->counts[state]++;
   if (state == SLOT_IDLE || state == SLOT_EMPTY || state == SLOT_RECOVERING)
@@ -34,12 +37,32 @@ mp_slot *slot_find(mp_pool *pool, slot_state state) {
   return NULL;
 }
 
-/* A connect that is under way is nearest; a statement that is being stopped may take longest. */
+static mp_slot *find_empty(mp_pool *pool) {
+  struct server *server = pool->counts[SLOT_EMPTY] > 0 ? servers_choose(pool) : NULL;
+  mp_slot *slot = server ? slot_find(pool, SLOT_EMPTY) : NULL;
+  if (slot)
+    slot->server = server;
+  return slot;
+}
+
+/* A connect that is under way is nearest, unless it has proved to be slow and another server may be faster; a
+   statement that is being stopped may take longest. */
 mp_slot *slot_find_other(mp_pool *pool) {
-  mp_slot *slot = slot_find(pool, SLOT_OPENING);
-  if (!slot && servers_may_open(pool))
-    slot = slot_find(pool, SLOT_EMPTY);
-  return slot ? slot : slot_find(pool, SLOT_RECOVERING);
+  mp_slot *slot = slot_find(pool, SLOT_OPENING), *empty = NULL;
+  if (!slot || servers_has_better(pool, slot->server))
+    empty = find_empty(pool);
+  if (empty || slot)
+    return empty ? empty : slot;
+  return slot_find(pool, SLOT_RECOVERING);
+}
+
+void slot_take_generation(mp_slot *slot) {
+  slot->generation = slot->server->pool->generation + slot->server->generation;
+}
+
+void slot_begin_open(mp_slot *slot) {
+  slot_take_generation(slot);
+  slot->begun_ns = pool_now(slot->server->pool);
 }
 
 /* The lifetime differs by up to a tenth, so that sessions which were opened together do not
@@ -55,6 +78,7 @@ void slot_after_open(mp_pool *pool, mp_slot *slot) {
   slot->lost = slot->retire = slot->recording = false;
   slot->fresh = true;
   pool->stats.opened++;
+  slot->server->stats.opened++;
 }
 
 void slot_close(mp_pool *pool, mp_slot *slot) {
@@ -77,7 +101,7 @@ void slot_discard(mp_pool *pool, mp_slot *slot) {
 }
 
 bool slot_has_expired(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {
-  return slot->generation != pool->generation || now_ns >= slot->expires_ns;
+  return slot->generation != pool->generation + slot->server->generation || now_ns >= slot->expires_ns;
 }
 
 bool slot_is_reusable(const mp_pool *pool, const mp_slot *slot, int64_t now_ns) {

@@ -12,8 +12,13 @@ void slot_move(mp_pool *pool, mp_slot *slot, slot_state state);
 mp_slot *slot_find(mp_pool *pool, slot_state state);
 
 /* A slot that could be used besides those of idle sessions: one that is being opened or may be, or a
-   recovery; or NULL. */
+   recovery; or NULL. An empty one has been given the server on which to open it now. */
 mp_slot *slot_find_other(mp_pool *pool);
+
+/* The connect of the slot's session is about to begin. slot_take_generation: its session is not one of those
+   that were evicted. */
+void slot_begin_open(mp_slot *slot);
+void slot_take_generation(mp_slot *slot);
 
 /* The slot has got a new session. */
 void slot_after_open(mp_pool *pool, mp_slot *slot);
