@@ -20,6 +20,7 @@ local pages = {
   "doc/parameters.md",
   "doc/reliability.md",
   "doc/reset.md",
+  "doc/troubleshooting.md",
   "doc/waiting.md",
 }
 
@@ -205,6 +206,26 @@ describe("the documentation", function()
       end
     end
     assert.is_true(named > 40, named)
+  end)
+
+  -- The sources as one text, in which string literals that follow each other are one, as they are to a compiler.
+  local function sources()
+    local texts = {}
+    for path in io.popen("find src lua -name '*.[ch]' -o -name '*.lua'"):lines() do
+      texts[#texts + 1] = read(path):gsub('"%s*%.*%s*"', "")
+    end
+    return table.concat(texts, "\n")
+  end
+
+  it("explains messages as mypool says them", function()
+    local text, explained = sources(), 0
+    for message in read("doc/troubleshooting.md"):gmatch "\n| `([^`]+)` |" do
+      explained = explained + 1
+      for part in (message .. "…"):gmatch "(.-)…" do
+        assert.truthy(text:find(part, 1, true), message)
+      end
+    end
+    assert.is_true(explained >= 30, explained)
   end)
 
   it("is all within reach of the README", function()
