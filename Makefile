@@ -151,6 +151,11 @@ demo-handlers: install-build install-server install-handlers
 	@$(MAKE) --no-print-directory all >/dev/null
 	@$(LUA_RUN) examples/handlers/demo.lua
 
+demo-openresty: install-build install-server install-handlers
+	@tools/install.sh nginx
+	@$(MAKE) --no-print-directory all >/dev/null
+	@$(LUA_RUN) examples/openresty/demo.lua
+
 # The benchmark: prints, and leaves its results in build/bench. A contender that cannot be had is skipped.
 bench: install-build install-server
 	@for group in test cqueues bench-lua bench-go bench-node; do tools/install.sh $$group || true; done
@@ -346,6 +351,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-checked test-cluster test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-clang check-debian check-systems test-other-servers demo-handlers bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
+.PHONY: all demo test test-checked test-cluster test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-clang check-debian check-systems test-other-servers demo-handlers demo-openresty bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
   install-test install-cluster install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)

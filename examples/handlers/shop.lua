@@ -6,6 +6,16 @@
 
 local mypool = require "mypool"
 
+local ngx = ngx -- luacheck: ignore (examples/openresty runs this in nginx)
+
+local function log(line)
+  if ngx then
+    ngx.log(ngx.ERR, line)
+  else
+    io.stderr:write(line, "\n")
+  end
+end
+
 -- What went wrong in the pool or on the server, as a status. Nothing is hidden from the client that
 -- may matter to it: a COMMIT whose answer was lost is neither done nor undone.
 local function failure(err)
@@ -14,7 +24,7 @@ local function failure(err)
   elseif err.kind == "commit_unknown" then
     return 500, { error = "unknown whether this was done" }
   end
-  io.stderr:write("shop: ", tostring(err), "\n")
+  log("shop: " .. tostring(err))
   return 500, { error = "failed" }
 end
 
@@ -33,13 +43,18 @@ local function answering(handler)
   end
 end
 
-local function is_id(value)
-  return math.type(value) == "integer" and value > 0
-end
+local to_integer = math.tointeger -- luacheck: ignore
+  or function(number)
+    return number and number % 1 == 0 and number or nil
+  end
 
 -- Numbers of JSON may come as floats.
 local function integer(value)
-  return math.tointeger(tonumber(value))
+  return to_integer(tonumber(value))
+end
+
+local function is_id(value)
+  return value ~= nil and value > 0
 end
 
 -- The first row; nil when there is none.

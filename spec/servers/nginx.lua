@@ -29,7 +29,7 @@ http {
   default_type text/plain;
   client_body_temp_path tmp/b; proxy_temp_path tmp/p; fastcgi_temp_path tmp/f;
   uwsgi_temp_path tmp/u; scgi_temp_path tmp/s;
-  lua_package_path "PREFIX/?.lua;HERE/lua/?.lua;HERE/lua/?/init.lua;ROOT/usr/share/lua/5.1/?.lua;;";
+  lua_package_path "PREFIX/?.lua;HERE/?.lua;HERE/lua/?.lua;HERE/lua/?/init.lua;ROOT/usr/share/lua/5.1/?.lua;;";
   lua_package_cpath "HERE/build/luajit/?.so;;";
   %s
   server {
