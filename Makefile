@@ -9,8 +9,10 @@ ifndef LUA
 LUA := $(shell for lua in lua5.4 lua-5.4 lua54 lua; do $$lua -e 'os.exit(_VERSION >= "Lua 5.4")' 2>/dev/null && \
   echo $$lua && exit; done; echo lua5.4)
 endif
+# Of a Lua that is yet to be installed its name tells.
 ifndef LUA_VERSION
-LUA_VERSION := $(or $(shell $(LUA) -e 'io.write(_VERSION:match "%d.%d")' 2>/dev/null),5.4)
+LUA_VERSION := $(or $(shell $(LUA) -e 'io.write(_VERSION:match "%d.%d")' 2>/dev/null),$(patsubst lua%,%,$(filter \
+  lua5.%,$(notdir $(LUA)))),5.4)
 endif
 export LUA
 CC ?= cc

@@ -83,6 +83,11 @@ describe("the build", function()
     assert.same({ "luaopen_mypool_core" }, names)
   end)
 
+  it("is looked for where it will be when its Lua is yet to be installed", function()
+    local commands = run "make -n demo LUA=/nowhere/lua5.5"
+    assert.truthy(commands:find("build/lua5.5/?.so", 1, true), commands)
+  end)
+
   describe("make install", function()
     it("puts the files below DESTDIR and PREFIX, from where mypool can be required", function()
       run("make install DESTDIR=%s/root PREFIX=/opt/mypool", folder)
