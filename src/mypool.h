@@ -36,6 +36,11 @@ typedef struct mp_pool_config {
   int64_t leak_after_ns;    /* report loans that are out for longer; MP_NEVER or 0: none */
   char name[32];            /* for messages; "" when it has none */
   uint64_t seed;            /* of the jitter */
+  /* Wakes whoever waits in memory for this loan, which then steps it; more often than is needed, maybe. It is
+     called within functions of the pool, and may call others. False: it could not now, and is called again.
+     NULL: loans wait for each other by descriptors. */
+  bool (*unpark)(void *context, mp_loan *loan);
+  void *context;
 } mp_pool_config;
 
 /* Counters since the pool was made; the first group is the state right now. */

@@ -14,7 +14,7 @@
 
 typedef enum mp_status {
   MP_DONE,  /* finished, well */
-  MP_WAIT,  /* step again when the fd of the mp_wait is readable or its time is up */
+  MP_WAIT,  /* step again when what the mp_wait names has come, or its time is up */
   MP_FAILED /* finished, the mp_error says how */
 } mp_status;
 
@@ -112,9 +112,12 @@ static inline void mp_error_clear(mp_error *err) {
   err->message[0] = '\0';
 }
 
+/* In the place of a descriptor: the operation waits in memory, until `unpark` of mp_pool_config. */
+#define MP_PARKED (-1)
+
 /* The event that a resumable operation waits for. `fd` stays open as long as its pool. */
 typedef struct mp_wait {
-  int fd;           /* step again when it is readable */
+  int fd;           /* step again when it is readable; MP_PARKED: when the loan is unparked */
   int64_t until_ns; /* ... or at this time; MP_NEVER for no limit */
 } mp_wait;
 

@@ -149,12 +149,21 @@ local function is_function_or_nil(value)
   return value == nil or type(value) == "function"
 end
 
--- A function, or the table of an adapter: { wait = …, forget = …, lent = … }.
+-- What else an adapter may have.
+local optional = { "forget", "lent", "park", "unpark" }
+
+-- A function, or the table of an adapter: { wait = …, forget = …, lent = …, park = …, unpark = … }.
 local function wait(value)
   local adapter = type(value) == "table" and value or { wait = value }
-  local optional = is_function_or_nil(adapter.forget) and is_function_or_nil(adapter.lent)
-  if type(adapter.wait) ~= "function" or not optional then
-    return "function, or table of the functions wait, forget and lent,"
+  local known = type(adapter.wait) == "function"
+  for _, name in ipairs(optional) do
+    known = known and is_function_or_nil(adapter[name])
+  end
+  if not known then
+    return "function, or table of the functions wait, forget, lent, park and unpark,"
+  end
+  if (adapter.park or adapter.unpark) and not (adapter.park and adapter.unpark and adapter.forget) then
+    return "table with park, unpark and forget, or neither park nor unpark,"
   end
 end
 
@@ -387,7 +396,9 @@ local function complete(given)
   local adapter = type(given.wait) == "table" and given.wait or { wait = given.wait }
   options.scheduler = given.wait ~= nil
   options.wait = adapter.wait or core.poll
-  options.forget, options.lent = adapter.forget, adapter.lent
+  for _, name in ipairs(optional) do
+    options[name] = adapter[name]
+  end
   return options
 end
 

@@ -11,7 +11,7 @@ static unsigned promptness; /* of the server: percent of the chances that it tak
 /* As a scheduler would: only what is due is stepped. */
 static bool due(const mp_loan *loan) {
   mp_wait wait = wait_of(loan);
-  return readable(wait.fd) || fake.now_ns >= wait.until_ns;
+  return has_come(wait) || fake.now_ns >= wait.until_ns;
 }
 
 static void continue_operation(mp_loan *loan) {
@@ -142,10 +142,12 @@ static void one_step(void) {
     evict();
   if (fake_random(300) == 0)
     mp_pool_avoid(pool, (unsigned)fake_random(config.hosts), (int64_t)fake_random(3) * MP_SECOND);
+  nobody_hears = fake_random(20) == 0;
 }
 
 static void recover(void) {
   fake.chaos = 0;
+  nobody_hears = false;
   fake.slow_resets = false;
   for (unsigned i = 1; i <= fake.opened; i++) {
     mp_session *session = session_number(i);
@@ -210,6 +212,10 @@ static void run(uint64_t seed) {
   config.hooked = fake_random(2) == 0;
   config.seed = seed;
   config.reset_together = fake_random(3) > 0;
+  if (fake_random(2) == 0)
+    wait_in_memory();
+  else
+    config.unpark = NULL;
   fake.idle_limit_ns = 300 * MP_SECOND;
   fake.slow_resets = fake_random(2) == 0;
   fake.chaos = (unsigned)fake_random(60);

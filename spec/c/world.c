@@ -14,7 +14,8 @@ mp_loan *loans[256];
 /* Beside each loan: its number, what it waits for, and what it had before the last step. */
 static struct record {
   unsigned number;
-  mp_wait wait;
+  mp_wait wait; /* in memory: for a number of its own in the place of a descriptor */
+  bool unparked;
   bool had_slot, queued;
 } records[256];
 static unsigned loan_count, pools;
@@ -24,6 +25,40 @@ static struct record *record_of(const mp_loan *loan) {
     if (loans[i] == loan)
       return &records[i];
   spec_fail(__FILE__, __LINE__, "no such loan");
+}
+
+/* ---- waiting in memory ---- */
+
+enum { FIRST_PARKED = 1000000 };
+
+bool nobody_hears;
+
+/* Who is being stepped needs none, and a program could do nothing with it. */
+static bool unpark(void *context, mp_loan *loan) {
+  expect(context == &config && loan->asleep);
+  if (nobody_hears)
+    return false;
+  record_of(loan)->unparked = true;
+  return true;
+}
+
+void wait_in_memory(void) {
+  config.unpark = unpark;
+  config.context = &config;
+}
+
+bool has_come(mp_wait wait) {
+  return wait.fd < FIRST_PARKED ? readable(wait.fd) : records[wait.fd - FIRST_PARKED].unparked;
+}
+
+static bool is_woken(const mp_loan *loan) {
+  return config.unpark ? record_of(loan)->unparked : is_notified(loan->wakeup_fd);
+}
+
+/* The pool knows that somebody was not told, and tries again. */
+static bool is_served(const mp_loan *loan) {
+  mp_wait wait = record_of(loan)->wait;
+  return has_come(wait) || (config.unpark && (wait.until_ns <= fake.now_ns || pool->queue.unheard));
 }
 
 /* ---- the books ---- */
@@ -57,10 +92,11 @@ static void check_stats(void) {
 static void check_waiting(void) {
   const mp_loan *first = pool->queue.first;
   for (const mp_loan *loan = first; pool->closed && loan; loan = loan->turn.next)
-    expect(is_notified(loan->wakeup_fd));
+    expect(is_woken(loan) || pool->queue.unheard);
   if (!first || pool->closed || pool->counts[SLOT_EMPTY] == 0 || pool->counts[SLOT_OPENING] > 0)
     return;
-  expect(is_notified(first->wakeup_fd) || record_of(first)->wait.until_ns <= servers_retry_at_ns(pool));
+  expect(is_woken(first) || pool->queue.unheard ||
+         record_of(first)->wait.until_ns <= servers_retry_at_ns(pool));
 }
 
 /* Of all loans, also of those that no slot and no queue knows: 13, 15 and 18 of pool_check. */
@@ -72,10 +108,10 @@ static void check_loans(void) {
     bool reassigned = loan->left != NULL;
     bool queued = !reassigned && (loan->stage == LOAN_QUEUED || loan->stage == LOAN_HANDED);
     bool listens = queued || loan->operation == OP_PAUSE;
-    expect((loan->wakeup_fd >= 0) == listens);
+    expect((config.unpark ? loan->asleep : loan->wakeup_fd >= 0) == listens);
     expect(!reassigned ||
            (loan->stage == LOAN_HANDED && loan->left->loan == loan && loan->left != loan->slot));
-    expect(loan->stage != LOAN_HANDED || readable(record_of(loan)->wait.fd));
+    expect(loan->stage != LOAN_HANDED || is_served(loan));
     expect(!loan->parked || loan->stage == LOAN_OPENING);
     expect(loan->stage != LOAN_SEEKING);
     expect(!loan->slot || loan->slot->loan == loan);
@@ -120,6 +156,7 @@ static void begin(void) {
   memset(records, 0, sizeof records);
   loan_count = pools = 0;
   pool = NULL;
+  nobody_hears = false;
   last = (struct last){0};
   config = (mp_pool_config){
       .max_size = 2,
@@ -195,14 +232,21 @@ static void in_the_name_of(const mp_loan *loan) {
 static void check_no_spin(const mp_loan *loan) {
   bool out_of_time = loan->deadline_ns <= fake.now_ns;
   if (loan->stage == LOAN_QUEUED && !out_of_time)
-    expect(last.wait.until_ns > fake.now_ns || is_notified(loan->wakeup_fd));
+    expect(last.wait.until_ns > fake.now_ns || is_woken(loan));
+}
+
+static void note_wait(struct record *record) {
+  expect(last.wait.fd >= 0 || (last.wait.fd == MP_PARKED && config.unpark));
+  if (last.wait.fd == MP_PARKED)
+    last.wait.fd = FIRST_PARKED + (int)(record - records);
+  record->wait = last.wait;
 }
 
 static mp_status answered(mp_loan *loan, mp_status status) {
   last.status = status;
+  record_of(loan)->unparked = false;
   if (status == MP_WAIT) {
-    record_of(loan)->wait = last.wait;
-    expect(last.wait.fd >= 0);
+    note_wait(record_of(loan));
     int64_t limit_ns = loan->operation == OP_PAUSE ? loan->pause_until_ns : loan->deadline_ns;
     expect(last.wait.until_ns <= limit_ns || last.wait.until_ns <= fake.now_ns);
     expect(is_busy(loan));

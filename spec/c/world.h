@@ -24,6 +24,13 @@ extern struct last {
   bool more;
 } last;
 
+/* From now on pools unpark those who wait for a turn. While nobody hears it, they cannot. */
+void wait_in_memory(void);
+extern bool nobody_hears;
+
+/* What was waited for: an event of the driver's, or that the loan was unparked. */
+bool has_come(mp_wait wait);
+
 void open_pool(void);
 void close_pool(void);
 void drop_pool(void); /* the creator gives it up */

@@ -60,16 +60,25 @@ return function(scheduler, loans)
     end
   end
 
-  local function wait(fd, seconds)
-    local ready = scheduler.wait.wait(fd, seconds)
-    if ready then -- who has been in line for a second looks for forgotten connections, and waits on
-      notice()
-    end
-    return ready
+  local function noticing(wait)
+    return wait
+      and function(source, seconds)
+        local ready = wait(source, seconds)
+        if ready then -- who has been in line for a second looks for forgotten connections, and waits on
+          notice()
+        end
+        return ready
+      end
   end
 
   local function new(options)
-    options.wait = { wait = wait, forget = scheduler.wait.forget }
+    local adapter = scheduler.wait
+    options.wait = {
+      wait = noticing(adapter.wait),
+      forget = adapter.forget,
+      park = noticing(adapter.park),
+      unpark = adapter.unpark,
+    }
     return pools.new(s:options(options))
   end
 

@@ -1,14 +1,15 @@
 -- A scheduler of a page, as a program might bring its own: tasks are coroutines, and while one waits for a
 -- file descriptor the others run.
 --
---     local pool = mypool.new { …, wait = scheduler.wait }
+--     local pool = mypool.new { …, wait = scheduler.wait }       -- or scheduler.parking: who is in line is parked
 --     scheduler.run(function() … end, function() … end)
 
 local core = require "mypool.core"
 local monotime = require("cqueues").monotime
 
 local scheduler = {}
-local tasks = {} -- by coroutine: { fd =, time = }, of which either may be missing
+local tasks = {} -- by coroutine: { fd =, ticket =, time = }, of which each may be missing
+local unparked = {} -- by ticket
 
 -- The wait function. Outside of a task it blocks.
 function scheduler.wait(fd, seconds)
@@ -19,6 +20,27 @@ function scheduler.wait(fd, seconds)
   task.fd, task.time = fd, seconds and monotime() + seconds
   return coroutine.yield()
 end
+
+local function park(ticket, seconds)
+  local task = tasks[coroutine.running()]
+  if not task then
+    return core.poll(-1, unparked[ticket] and 0 or seconds)
+  end
+  task.ticket, task.time = ticket, seconds and monotime() + seconds
+  local woken = coroutine.yield()
+  unparked[ticket] = nil
+  return woken
+end
+
+local function unpark(ticket)
+  unparked[ticket] = true
+end
+
+local function forget(source)
+  unparked[source] = nil
+end
+
+scheduler.parking = { wait = scheduler.wait, forget = forget, park = park, unpark = unpark }
 
 -- Lets the other tasks run for so long.
 function scheduler.sleep(seconds)
@@ -38,7 +60,7 @@ function scheduler.await(condition)
 end
 
 local function resume(thread, ...)
-  tasks[thread].fd, tasks[thread].time = nil, nil
+  tasks[thread].fd, tasks[thread].ticket, tasks[thread].time = nil, nil, nil
   local ok, err = coroutine.resume(thread, ...)
   if coroutine.status(thread) == "dead" then
     tasks[thread] = nil
@@ -52,7 +74,7 @@ end
 local function turn()
   local ready = {}
   for thread, task in pairs(tasks) do
-    if task.fd and core.poll(task.fd, 0) then
+    if task.fd and core.poll(task.fd, 0) or unparked[task.ticket or 0] then
       ready[#ready + 1] = { thread, true }
     elseif task.time and monotime() >= task.time then
       ready[#ready + 1] = { thread }
@@ -98,7 +120,7 @@ function scheduler.run(...)
       end
     end
   end)
-  tasks = {}
+  tasks, unparked = {}, {}
   if not ok then
     error(err, 0)
   end

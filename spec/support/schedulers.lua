@@ -82,4 +82,27 @@ function schedulers.luv()
   return { name = "luv", where = "under luv", wait = require "mypool.wait.luv", sleep = sleep, run = run }
 end
 
+-- The program's own of spec/support/scheduler.lua, with park and unpark.
+function schedulers.own()
+  local own = require "spec.support.scheduler"
+  return {
+    name = "a scheduler of the program's own",
+    where = "under a scheduler of the program's own",
+    wait = own.parking,
+    sleep = own.sleep,
+    run = own.run,
+  }
+end
+
+-- The same without park and unpark: all waits are for descriptors.
+function schedulers.by_descriptors(scheduler)
+  local same = {}
+  for name, value in pairs(scheduler) do
+    same[name] = value
+  end
+  same.name, same.where = scheduler.name .. ", by descriptors", scheduler.where .. ", by descriptors"
+  same.wait = { wait = scheduler.wait.wait, forget = scheduler.wait.forget }
+  return same
+end
+
 return schedulers

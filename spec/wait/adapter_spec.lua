@@ -168,7 +168,8 @@ describe("lent", function()
   end)
 
   it("is a function", function()
-    mistake("new: bad option 'wait' (function, or table of the functions wait, forget and lent, expected", function()
+    local expected = "function, or table of the functions wait, forget, lent, park and unpark, expected"
+    mistake("new: bad option 'wait' (" .. expected, function()
       mypool.new { wait = { wait = core.poll, lent = 7 } }
     end)
   end)

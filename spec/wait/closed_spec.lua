@@ -47,6 +47,7 @@ local adapted = {
   { scheduler = of_cqueues, wait = of_cqueues.wait },
   { scheduler = of_luv, wait = of_luv.wait },
   { scheduler = own, wait = own.wait },
+  { scheduler = own, wait = own.parking, how = ", who parks," },
 }
 
 local waiting -- the coroutine to be closed, at its wait number `at`, and how many it has begun: { co =, at =, count = }
@@ -62,15 +63,21 @@ local function count(scheduler, f, ...)
 end
 
 local function counting(scheduler, adapter)
-  local wait = type(adapter) == "table" and adapter.wait or adapter
-  return {
-    forget = type(adapter) == "table" and adapter.forget or nil,
-    wait = function(fd, seconds)
-      if waiting and waiting.co == coroutine.running() then
-        return count(scheduler, wait, fd, seconds)
+  adapter = type(adapter) == "table" and adapter or { wait = adapter }
+  local function counted(wait)
+    return wait
+      and function(source, seconds)
+        if waiting and waiting.co == coroutine.running() then
+          return count(scheduler, wait, source, seconds)
+        end
+        return wait(source, seconds)
       end
-      return wait(fd, seconds)
-    end,
+  end
+  return {
+    wait = counted(adapter.wait),
+    forget = adapter.forget,
+    park = counted(adapter.park),
+    unpark = adapter.unpark,
   }
 end
 
@@ -131,7 +138,7 @@ local function check_closed_at(k, one, call)
 end
 
 for _, one in ipairs(adapted) do
-  describe("under " .. one.scheduler.name .. ", closed at any wait,", function()
+  describe(("under %s%s closed at any wait,"):format(one.scheduler.name, one.how or ","), function()
     for _, call in ipairs(waiting_calls.calls) do
       it(call.name .. " leaves its place free at once", function()
         one.scheduler.run(function()

@@ -13,6 +13,10 @@ describe("under cqueues #slow", function()
   concurrency(scheduler, 1000)
 end)
 
+describe("under cqueues, by descriptors #slow", function()
+  concurrency(schedulers.by_descriptors(scheduler), 100)
+end)
+
 describe("a wait under cqueues", function()
   after_each(pools.close)
 

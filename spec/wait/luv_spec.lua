@@ -9,6 +9,10 @@ describe("under luv #slow", function()
   concurrency(schedulers.luv(), 100)
 end)
 
+describe("under luv, by descriptors #slow", function()
+  concurrency(schedulers.by_descriptors(schedulers.luv()), 20)
+end)
+
 -- (In processes of their own: luv does not bear being loaded again, as busted does with what a file has loaded.)
 local function run(text)
   local head = [[

@@ -8,6 +8,7 @@
 /* User values of a pool. */
 enum {
   POOL_WAIT = 1,
+  POOL_PARK,
   POOL_NULL,
   POOL_OVERDUE,
   POOL_TYPES,
@@ -41,7 +42,8 @@ typedef struct pool_data {
   mp_pool *pool;    /* NULL until it is open */
   lua_State *L;     /* of the call in progress, for the password function */
   int password;     /* reference to a string, a function or nil */
-  int forget;       /* reference to the function that is told of fds, or nil */
+  int forget;       /* reference to the function that is told of fds and tickets, or nil */
+  int unpark;       /* ... to the one that wakes whoever is parked, or nil */
   bool calling;     /* a function of the user's, in the middle of something */
   bool raising;     /* what would be returned as nil, error is raised */
   bool show_values; /* messages hide no parameters */
@@ -109,7 +111,7 @@ typedef struct code_place {
 /* The call of the user's that is in progress, if there is one. */
 struct call {
   lua_State *user;       /* the coroutine whose operation is unfinished */
-  int wait_fd;           /* ... and what it waits for */
+  int wait_fd;           /* ... and what it waits for; MP_PARKED: it is parked, and the loan is its ticket */
   int64_t collect_at_ns; /* if it still stands in line then; 0: not, or not any more (collect.c) */
   bool in_converter;     /* of the option `types`, a function of the user's */
   bool in_hand;          /* of a function of ours, whose allocations may run finalizers */

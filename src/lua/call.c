@@ -20,10 +20,18 @@ void call_begin(lua_State *L, connection *conn, activity what) {
   conn->result.bytes = 0;
 }
 
+/* A ticket is a light userdata: so it is no descriptor's number, nor a ticket of another pool. */
+static void push_source(lua_State *L, const connection *conn, const mp_wait *wait) {
+  if (wait->fd == MP_PARKED)
+    lua_pushlightuserdata(L, conn->loan);
+  else
+    lua_pushinteger(L, wait->fd);
+}
+
 int call_push_wait(lua_State *L, connection *conn, const mp_wait *wait) {
   int64_t collect_ns = collect_time(conn);
   int64_t until_ns = collect_ns < wait->until_ns ? collect_ns : wait->until_ns;
-  lua_pushinteger(L, wait->fd);
+  push_source(L, conn, wait);
   if (until_ns == MP_NEVER) {
     lua_pushnil(L);
   } else {
@@ -31,7 +39,7 @@ int call_push_wait(lua_State *L, connection *conn, const mp_wait *wait) {
     lua_pushnumber(L, left_ns > 0 ? (double)left_ns / MP_SECOND : 0);
   }
   lua_getiuservalue(L, 1, CONNECTION_POOL);
-  lua_getiuservalue(L, -1, POOL_WAIT);
+  lua_getiuservalue(L, -1, wait->fd == MP_PARKED ? POOL_PARK : POOL_WAIT);
   lua_replace(L, -2);
   guard_push(L, conn);
   conn->call.wait_fd = wait->fd;

@@ -117,6 +117,8 @@ void connection_give_back(lua_State *L, connection *conn, bool reset) {
   if (!conn->loan)
     return;
   conn->pool->L = L; /* the coroutine that used the pool last may be gone */
+  if (conn->activity != IDLE && conn->call.wait_fd == MP_PARKED)
+    pool_forget_wait(conn); /* another loan may be a ticket of this address */
   if (conn->activity != IDLE)
     mp_loan_abandon(conn->loan);
   conn->activity = IDLE;
@@ -133,7 +135,7 @@ void connection_abandon(lua_State *L, connection *conn) {
   bool is_useless = conn->activity == CHECKING_OUT || conn->call.release_pending;
   conn->pool->L = L;
   if (conn->activity != IDLE)
-    pool_forget_fd(conn->pool, conn->call.wait_fd);
+    pool_forget_wait(conn);
   conn->activity = IDLE;
   stream_end(conn);
   conn->call.in_hand = false;

@@ -55,24 +55,40 @@ static char *ask_password(void *context, mp_error *err) {
   return password;
 }
 
-/* A scheduler that remembers descriptors by number is told before one is closed, and when whoever waited
-   for it is gone. */
-void pool_forget_fd(void *context, int fd) {
-  pool_data *pool = context;
+/* Calls a function of the adapter's, of which `reference` may be nil, with the descriptor, or with this
+   ticket when it is none. False: it raised, or could not be called. */
+static bool tell_adapter(pool_data *pool, int reference, int fd, mp_loan *ticket) {
   lua_State *L = pool->L;
-  if (pool->forget == LUA_NOREF || !lua_checkstack(L, 8))
-    return;
-  lua_rawgeti(L, LUA_REGISTRYINDEX, pool->forget);
-  if (lua_isfunction(L, -1)) {
+  if (reference == LUA_NOREF || reference == LUA_REFNIL || !lua_checkstack(L, 8))
+    return false;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, reference);
+  if (fd == MP_PARKED)
+    lua_pushlightuserdata(L, ticket);
+  else
     lua_pushinteger(L, fd);
-    pool->calling = true;
-    int status = lua_pcall(L, 1, 0, 0);
-    pool->calling = false;
-    pool->L = L;
-    if (status == LUA_OK)
-      return;
-  }
-  lua_pop(L, 1);
+  bool calling = pool->calling;
+  pool->calling = true;
+  int status = lua_pcall(L, 1, 0, 0);
+  pool->calling = calling;
+  pool->L = L;
+  if (status != LUA_OK)
+    lua_pop(L, 1);
+  return status == LUA_OK;
+}
+
+/* A scheduler that remembers descriptors by number is told before one is closed. */
+static void forget_fd(void *context, int fd) {
+  pool_data *pool = context;
+  tell_adapter(pool, pool->forget, fd, NULL);
+}
+
+void pool_forget_wait(connection *conn) {
+  tell_adapter(conn->pool, conn->pool->forget, conn->call.wait_fd, conn->loan);
+}
+
+static bool unpark(void *context, mp_loan *loan) {
+  pool_data *pool = context;
+  return tell_adapter(pool, pool->unpark, MP_PARKED, loan);
 }
 
 /* ---- new ---- */
@@ -88,7 +104,8 @@ static void end(lua_State *L, leftover *self) {
   if (ended)
     mp_pool_unref(ended);
   luaL_unref(L, LUA_REGISTRYINDEX, pool->forget);
-  pool->forget = LUA_NOREF;
+  luaL_unref(L, LUA_REGISTRYINDEX, pool->unpark);
+  pool->forget = pool->unpark = LUA_NOREF;
   spare_free(pool);
 }
 
@@ -108,7 +125,7 @@ static int core_new(lua_State *L) {
   pool->self.class = POOL_CLASS;
   pool->self.end = end;
   pool->L = L;
-  pool->password = pool->forget = LUA_NOREF;
+  pool->password = pool->forget = pool->unpark = LUA_NOREF;
   push_class(L, POOL_CLASS);
   lua_setmetatable(L, -2);
   spare_open(L, -1);
@@ -116,8 +133,9 @@ static int core_new(lua_State *L) {
   if (pool->raising)
     take_raising_class(L);
   server.password = ask_password;
-  server.forget = pool->forget == LUA_REFNIL ? NULL : pool_forget_fd;
-  server.context = pool;
+  server.forget = pool->forget == LUA_REFNIL ? NULL : forget_fd;
+  config.unpark = pool->unpark == LUA_REFNIL ? NULL : unpark;
+  server.context = config.context = pool;
   mp_driver *driver = mp_mariadb_new(&server);
   pool->pool = driver ? mp_pool_new(&config, driver) : NULL;
   if (!pool->pool)

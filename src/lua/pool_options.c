@@ -200,6 +200,7 @@ static void keep(lua_State *L, const char *option, int value) {
 
 static void keep_values(lua_State *L, pool_data *pool) {
   keep(L, "wait", POOL_WAIT);
+  keep(L, "park", POOL_PARK);
   keep(L, "null", POOL_NULL);
   keep(L, "overdue", POOL_OVERDUE);
   keep(L, "types", POOL_TYPES);
@@ -208,6 +209,8 @@ static void keep_values(lua_State *L, pool_data *pool) {
   pool->password = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_getfield(L, OPTIONS, "forget");
   pool->forget = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_getfield(L, OPTIONS, "unpark");
+  pool->unpark = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
 void pool_options_read(lua_State *L, pool_data *pool, mp_server *server, mp_pool_config *config) {

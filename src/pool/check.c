@@ -26,7 +26,7 @@ static const char *const invariants[] = {
     [10] = "no idle session's time is over before the idle list expects one's to be",
     [11] = "the queue holds the QUEUED loans in the order of their tickets, linked both ways, without slots",
     [12] = "while anybody waits in the queue, nothing that could serve is idle",
-    [13] = "a loan has a wake-up while it waits in the queue or pauses, and else none",
+    [13] = "a loan has a wake-up, or waits in memory, while it is in the queue or pauses, and else neither",
     [14] = "a loan that has its session has read all replies to the session's reset",
     [15] = "a loan's stage fits the state of its slot; none is SEEKING between two calls",
     [16] = "a closed pool has no idle slot, and none that is OPENING or RECOVERING without a loan",
@@ -44,12 +44,18 @@ static void require(bool holds, unsigned number) {
 
 /* ---- slots ---- */
 
+/* Whoever is being unparked, or has been, is asleep until its next step. */
+static bool is_listening(const mp_loan *loan) {
+  return loan->pool->config.unpark ? loan->asleep : loan->wakeup_fd >= 0;
+}
+
 static void check_loan_of(const mp_slot *slot) {
   const mp_loan *loan = slot->loan;
   bool left = loan->left == slot, pausing = loan->operation == OP_PAUSE;
   bool lent = slot->state == SLOT_LENT;
   require(left || loan->slot == slot, 7);
-  require((loan->wakeup_fd >= 0) == (pausing || (loan->stage == LOAN_HANDED && !loan->left)), 13);
+  bool listens = pausing || (loan->stage == LOAN_HANDED && !loan->left);
+  require(is_listening(loan) == listens, 13);
   require(loan->stage != LOAN_HELD || !slot->reset.pending, 14);
   require(!loan->parked || loan->stage == LOAN_OPENING, 18);
   if (loan->stage == LOAN_HELD || loan->stage == LOAN_RESETTING)
@@ -107,7 +113,7 @@ static void check_queue(const mp_pool *pool) {
   for (const mp_loan *loan = pool->queue.first; loan; previous = loan, loan = loan->turn.next, count++) {
     require(loan->stage == LOAN_QUEUED && loan->turn.previous == previous && !loan->slot, 11);
     require(!previous || previous->turn.ticket < loan->turn.ticket, 11);
-    require(loan->wakeup_fd >= 0, 13);
+    require(is_listening(loan), 13);
   }
   require(pool->queue.last == previous && count == pool->queue.count, 11);
 }

@@ -21,6 +21,7 @@
 #include "slots.h"
 #include "sweep.h"
 #include "time.h"
+#include "wake.h"
 
 static mp_status wait_on_session(mp_loan *loan, int64_t until_ns, mp_wait *wait) {
   *wait = (mp_wait){.fd = loan->pool->driver->wait_fd(loan->slot->session), .until_ns = until_ns};
@@ -87,8 +88,7 @@ static mp_status wait_in_queue(mp_loan *loan, mp_wait *wait) {
   int64_t until_ns = loan->deadline_ns;
   if (queue_is_first(loan) && is_held_back(pool) && pool->counts[SLOT_OPENING] == 0)
     until_ns = earlier(until_ns, servers_retry_at_ns(pool));
-  *wait = (mp_wait){.fd = loan->wakeup_fd, .until_ns = until_ns};
-  return MP_WAIT;
+  return wake_await(loan, until_ns, wait);
 }
 
 /* A checkout that has just come. One that has waited, or whose session has failed, has its place. */

@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "time.h"
+#include "wake.h"
 
 mp_loan *mp_loan_new(mp_pool *pool) {
   mp_loan *loan = malloc(sizeof *loan); /* calloc passes over what malloc has at hand */
@@ -35,11 +36,9 @@ bool loan_wait_here(const mp_loan *loan, int64_t until_ns) {
 }
 
 void loan_end_pause(mp_loan *loan) {
-  mp_driver *driver = loan->pool->driver;
   if (loan->operation != OP_PAUSE)
     return;
-  driver->wakeup_give(driver, loan->wakeup_fd);
-  loan->wakeup_fd = -1;
+  wake_end(loan);
   loan->operation = OP_NONE;
 }
 

@@ -455,6 +455,7 @@ mp_status mp_loan_step(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_status status;
   assert(operation != OP_NONE);
   mp_error_clear(err);
+  loan->asleep = false;
   if (operation == OP_PAUSE)
     return pause_step(loan, wait);
   if (operation == OP_CHECKOUT)

@@ -111,7 +111,8 @@ struct mp_loan {
     bool has_waited;        /* it may stand in line, however long that is */
     mp_loan *next, *previous;
   } turn;
-  int wakeup_fd;       /* while queued or pausing, else -1 */
+  int wakeup_fd;       /* while queued or pausing, unless that is in memory; else -1 */
+  bool asleep;         /* waits in memory: to be unparked */
   int64_t deadline_ns; /* of what goes on now */
   int64_t timeout_ns;  /* how long the checkout was willing to wait */
   int64_t limit_ns;    /* of the replies to a reset */
@@ -165,6 +166,8 @@ struct mp_pool {
     mp_loan *first, *last;
     unsigned count;
     uint64_t tickets; /* given out */
+    uint64_t left;    /* it so many times */
+    bool unheard;     /* somebody could not be unparked */
   } queue;
   struct server *servers; /* config.hosts of them */
   bool no_host_told;      /* that all were barred; since, none has served */

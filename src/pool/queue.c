@@ -5,6 +5,7 @@
 #include "idle.h"
 #include "servers.h"
 #include "slots.h"
+#include "wake.h"
 
 /* Puts the loan in line by its ticket: one that comes back, because what it was handed proved of no use, has
    its old turn again. */
@@ -36,21 +37,21 @@ static void unlink_loan(mp_pool *pool, mp_loan *loan) {
     pool->queue.last = loan->turn.previous;
   loan->turn.next = loan->turn.previous = NULL;
   pool->queue.count--;
+  pool->queue.left++;
 }
 
 /* While the server is down the first in the queue keeps the time of the next attempt: whoever
    is the first now must look at the clock. */
 void queue_wake_first(mp_pool *pool) {
   if (pool->queue.first && servers_are_down(pool))
-    pool->driver->wakeup_notify(pool->driver, pool->queue.first->wakeup_fd);
+    wake(pool->queue.first);
 }
 
 void queue_leave(mp_loan *loan) {
   mp_pool *pool = loan->pool;
   if (loan->stage == LOAN_QUEUED)
     unlink_loan(pool, loan);
-  pool->driver->wakeup_give(pool->driver, loan->wakeup_fd);
-  loan->wakeup_fd = -1;
+  wake_end(loan);
 }
 
 /* A slot that the first in the queue could use now: its state tells how. */
@@ -68,7 +69,7 @@ static void hand_over(mp_loan *loan, mp_slot *slot) {
   slot->loan = loan;
   loan->slot = slot;
   loan->stage = LOAN_HANDED;
-  pool->driver->wakeup_notify(pool->driver, loan->wakeup_fd);
+  wake(loan);
 }
 
 static void serve(mp_pool *pool) {
@@ -80,9 +81,8 @@ static void serve(mp_pool *pool) {
 /* The wake-up is notified already when something was there to be had. */
 mp_status queue_enter(mp_loan *loan, mp_error *err) {
   mp_pool *pool = loan->pool;
-  loan->wakeup_fd = pool->driver->wakeup_take(pool->driver);
-  if (loan->wakeup_fd < 0)
-    return mp_fail(err, MP_ERR_EXHAUSTED, 0, "no file descriptor left to wait with");
+  if (wake_begin(loan, err) == MP_FAILED)
+    return MP_FAILED;
   link_loan(pool, loan);
   loan->stage = LOAN_QUEUED;
   serve(pool);
@@ -91,7 +91,7 @@ mp_status queue_enter(mp_loan *loan, mp_error *err) {
 
 bool queue_try(mp_loan *loan) {
   mp_pool *pool = loan->pool;
-  pool->driver->wakeup_clear(pool->driver, loan->wakeup_fd);
+  wake_clear(loan);
   if (pool->queue.first == loan)
     serve(pool);
   return loan->stage == LOAN_HANDED;
@@ -132,15 +132,38 @@ static void serve_parked(mp_pool *pool) {
     reassign(loan, idle_newest(pool));
 }
 
+/* Those that could not be unparked have a slot already, or wait in a pool that is closed. */
+static void wake_unheard(mp_pool *pool) {
+  for (unsigned i = 0; i < pool->config.max_size; i++)
+    if (pool->slots[i].loan && pool->slots[i].loan->stage == LOAN_HANDED)
+      wake(pool->slots[i].loan);
+  if (pool->closed)
+    queue_wake_all(pool);
+}
+
 void queue_serve(mp_pool *pool) {
+  bool unheard = pool->queue.unheard;
+  pool->queue.unheard = false;
   serve(pool);
   serve_parked(pool);
   queue_wake_first(pool);
+  if (unheard)
+    wake_unheard(pool);
+}
+
+/* Whoever is told of one that is unparked may run finalizers, which take others out of the queue. */
+static void wake_queued(mp_pool *pool) {
+  uint64_t left = pool->queue.left;
+  mp_loan *loan = pool->queue.first;
+  while (loan) {
+    wake(loan);
+    loan = left == pool->queue.left ? loan->turn.next : pool->queue.first;
+    left = pool->queue.left;
+  }
 }
 
 void queue_wake_all(mp_pool *pool) {
-  for (mp_loan *loan = pool->queue.first; loan; loan = loan->turn.next)
-    pool->driver->wakeup_notify(pool->driver, loan->wakeup_fd);
+  wake_queued(pool);
   for (unsigned i = 0; i < pool->config.max_size; i++)
     if (pool->slots[i].loan && pool->slots[i].loan->parked)
       pool->driver->wake(pool->slots[i].session);

@@ -1,6 +1,7 @@
 -- mypool under cqueues: mypool.new { wait = require "mypool.wait.cqueues", … }
 
 local auxlib = require "cqueues.auxlib"
+local condition = require "cqueues.condition"
 local cqueues = require "cqueues"
 local core = require "mypool.core"
 core.internal()
@@ -77,28 +78,75 @@ local function was_resumed(controller, directly)
   return now == controller and (still or not directly and is_passed_on(now))
 end
 
--- Lets other coroutines of the controller run until `fd` is readable; returns true then, and nothing after
--- `seconds` (nil: no limit). Raises where cqueues could not resume the coroutine, and when something else did.
 -- (Outside of all controllers cqueues.poll blocks.)
-function adapter.wait(fd, seconds)
+local function poll(what, seconds)
   local controller, directly = running()
   if controller and not (isyieldable() and (directly or is_passed_on(controller))) then
     refuse()
   end
-  local readable = polled[fd] or readable_of(fd)
-  local ready = cqueues.poll(readable, seconds)
+  local ready = cqueues.poll(what, seconds)
   if controller and not was_resumed(controller, directly) then
     core.raise "mypool cannot wait here: something else than cqueues resumed this coroutine"
   end
-  if ready == readable then
-    return true
+  return ready == what or nil
+end
+
+-- Lets other coroutines of the controller run until `fd` is readable; returns true then, and nil after
+-- `seconds` (nil: no limit). Raises where cqueues could not resume the coroutine, and when something else did.
+function adapter.wait(fd, seconds)
+  return poll(polled[fd] or readable_of(fd), seconds)
+end
+
+-- ---- in memory ----
+
+local parked = {} -- by ticket: { condition =, controller =, woken = }
+local early = {} -- tickets that were unparked before their coroutines had come to wait
+local spare = {} -- what is to be parked next
+
+-- As wait, until unpark(ticket).
+function adapter.park(ticket, seconds)
+  local one = table.remove(spare) or { condition = condition.new() }
+  one.controller, one.woken = running(), false
+  parked[ticket] = one
+  if early[ticket] then
+    early[ticket], seconds = nil, 0
+  end
+  local woken = poll(one.condition, seconds)
+  parked[ticket] = nil
+  spare[#spare + 1] = one
+  return woken
+end
+
+local function signal(one)
+  one.condition:signal()
+end
+
+-- Whoever has the ticket comes back, as soon as the controller comes to that. A collection, which may end loans, may
+-- come right before cqueues has noted what a coroutine waits for: then nobody hears the signal, and another has to
+-- follow.
+function adapter.unpark(ticket)
+  local one = parked[ticket]
+  if not one then
+    early[ticket] = true
+  elseif not one.woken then
+    local heard = one.condition:signal()
+    if heard == 0 and one.controller then
+      one.controller:wrap(signal, one)
+    end
+    one.woken = true
   end
 end
 
 -- cqueues remembers descriptors by number.
-function adapter.forget(fd)
-  polled[fd] = nil
-  cqueues.cancel(fd)
+function adapter.forget(source)
+  local one = parked[source]
+  early[source], parked[source] = nil, nil
+  if one then
+    signal(one)
+  elseif type(source) == "number" then
+    polled[source] = nil
+    cqueues.cancel(source)
+  end
 end
 
 return adapter
