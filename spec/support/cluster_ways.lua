@@ -19,11 +19,14 @@ function cluster_ways.balancer(servers)
   return haproxy.start(addresses_of(servers), { balance = "leastconn", check = "watcher" })
 end
 
--- The first server alone; HAProxy.
+-- The first server alone; HAProxy; a pool that knows them all, with each balance.
 function cluster_ways.list(servers, balancer)
+  local hosts = addresses_of(servers)
   return {
     { name = "one host", options = { host = servers[1].host, port = servers[1].port } },
     { name = "HAProxy", options = { host = balancer.host, port = balancer.port } },
+    { name = "first", options = { hosts = hosts } },
+    { name = "spread", options = { hosts = hosts, balance = "spread" } },
   }
 end
 

@@ -130,8 +130,10 @@ local function count_error(figures, kind, outcome, message)
   figures.first = figures.first_avoidable or figures.first or message
 end
 
-local function longest_gap(ends)
+-- Nothing may have been done any more before the load ended.
+local function longest_gap(ends, last)
   table.sort(ends)
+  ends[#ends + 1] = last
   local longest = 0
   for i = 2, #ends do
     longest = math.max(longest, ends[i] - ends[i - 1])
@@ -143,9 +145,9 @@ end
 function load:judge(s)
   local figures = { done = 0, errors = 0, avoidable = 0, reads = 0, stale = 0, twice = 0, lost = 0, half = 0 }
   figures.there = 0
-  local rows, ends = rows_of(s, self.table), {}
+  local rows, ends, last = rows_of(s, self.table), {}, 0
   for op, kind, ended, outcome, message in self.text:gmatch "(%d+) (%l+) [%d.]+ ([%d.]+) (%l+) ([^\n]*)\n" do
-    op = tonumber(op)
+    op, last = tonumber(op), math.max(last, tonumber(ended))
     if outcome == "done" or outcome == "stale" then
       figures.done = figures.done + 1
       figures.stale = figures.stale + (outcome == "stale" and 1 or 0)
@@ -157,7 +159,7 @@ function load:judge(s)
       count_rows(figures, outcome, rows[op] or { 0, 0 })
     end
   end
-  figures.gap = longest_gap(ends)
+  figures.gap = longest_gap(ends, last)
   return figures
 end
 
