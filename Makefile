@@ -165,6 +165,13 @@ bench: install-build install-server
 	@$(MAKE) --no-print-directory -k $(BENCH)/go_sql $(BENCH)/node/installed >/dev/null || true
 	@ROUNDS=$(ROUNDS) ONLY="$(ONLY)" $(LUA_RUN) bench/run.lua
 
+# What a request costs in nginx, beside the least that a client on a cosocket does; RESTY_MYSQL names a folder with
+# lua-resty-mysql to compare with instead.
+bench-openresty: install-build install-server install-handlers
+	@tools/install.sh nginx
+	@$(MAKE) --no-print-directory all >/dev/null
+	@$(LUA_RUN) bench/openresty/run.lua
+
 # The tables and charts of doc/performance.md, from the results of the last `make bench`.
 doc-performance:
 	@tools/install.sh bench-charts
@@ -353,6 +360,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-checked test-cluster test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-clang check-debian check-systems test-other-servers demo-handlers demo-openresty bench doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
+.PHONY: all demo test test-checked test-cluster test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-clang check-debian check-systems test-other-servers demo-handlers demo-openresty bench bench-openresty doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
   install-test install-cluster install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)
