@@ -224,7 +224,7 @@ end
 
 local function sleep(entry, milliseconds, handle)
   begin(entry, handle)
-  local ok, err = entry.semaphore:wait((milliseconds + 0.5) / 1000) -- nginx cuts the fraction off
+  local ok, err = entry.semaphore:wait((milliseconds + 1 / 2) / 1000) -- nginx cuts the fraction off
   entry.waits, entry.handle = false, nil
   if not ok and err ~= "timeout" then
     core.raise("mypool cannot wait here: " .. tostring(err))
