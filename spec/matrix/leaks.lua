@@ -255,10 +255,11 @@ row {
   clean = "false",
   note = "`mysql_reset_connection` does not parse the reply in which the server says so",
 }
+local lock_fixed = "SELECT * FROM fixed WHERE n = 7 FOR UPDATE " .. dialect.select_nowait
 row {
   name = "row locks",
   dirty = sql("START TRANSACTION", "SELECT * FROM fixed WHERE n = 7 FOR UPDATE"),
-  probe = try_elsewhere "SELECT * FROM fixed WHERE n = 7 FOR UPDATE NOWAIT",
+  probe = try_elsewhere(lock_fixed),
   clean = "ok",
   alone = true,
 }
@@ -309,7 +310,7 @@ row {
   probe = function(conn, env)
     run(conn, "START TRANSACTION")
     run(conn, "SELECT COUNT(*) FROM fixed") -- locks them in a serializable transaction only
-    local locked = try_elsewhere "SELECT * FROM fixed WHERE n = 7 FOR UPDATE NOWAIT"(conn, env)
+    local locked = try_elsewhere(lock_fixed)(conn, env)
     run(conn, "ROLLBACK")
     return locked
   end,
@@ -431,6 +432,7 @@ row {
 }
 row {
   name = "XA transaction, prepared: XA COMMIT by another connection",
+  needs = "XA that outlives its session",
   dirty = prepare_xa,
   probe = function(_, env)
     local committed = end_xa(env, "COMMIT")
@@ -447,6 +449,7 @@ row {
 }
 row {
   name = "XA transaction, prepared: its place in XA RECOVER",
+  needs = "XA that outlives its session",
   dirty = prepare_xa,
   probe = function(_, env)
     for _, xa in ipairs(assert(env.observer:query "XA RECOVER")) do
@@ -569,7 +572,11 @@ variables(nil, { server_id = "77", gtid_domain_id = "78", skip_replication = "1"
 variables(nil, { session_track_schema = "0", session_track_state_change = "1" })
 variables(nil, { session_track_system_variables = "'autocommit'", session_track_transaction_info = "'STATE'" })
 variables(nil, { sql_notes = "0", sql_warnings = "1", max_error_count = "3" })
-variables(nil, { sql_quote_show_create = "0", old_mode = "'NO_PROGRESS_INFO'", explicit_defaults_for_timestamp = "0" })
+variables("explicit_defaults_for_timestamp, old_mode, sql_quote_show_create", {
+  explicit_defaults_for_timestamp = dialect.timestamp_default,
+  old_mode = "'NO_PROGRESS_INFO'",
+  sql_quote_show_create = "0",
+})
 variables(nil, { max_recursive_iterations = "9", max_sp_recursion_depth = "9", max_length_for_sort_data = "100" })
 variables(nil, { low_priority_updates = "1", sql_buffer_result = "1", updatable_views_with_limit = "0" })
 variables(nil, { innodb_strict_mode = "0", innodb_table_locks = "0" })
@@ -631,6 +638,7 @@ row {
 }
 row {
   name = "SET NAMES gbk that the server does not report: escaping",
+  needs = "session tracking",
   dirty = sql("SET session_track_system_variables = ''", "SET NAMES gbk"),
   probe = injected "\xbf' OR 1 = 1 -- ",
   clean = "0",
@@ -674,6 +682,7 @@ section "Database and roles"
 row { name = "USE", dirty = sql "USE other", probe = ask "DATABASE()", clean = "app" }
 row {
   name = "USE that the server does not report",
+  needs = "session tracking",
   dirty = sql("SET session_track_schema = 0", "USE other"),
   probe = ask("DATABASE()", "COUNT(*) FROM fixed"),
   clean = "app | 100",
@@ -714,6 +723,7 @@ row {
 }
 row {
   name = "USE that the server does not report, where no database was named",
+  needs = "session tracking",
   database = false,
   dirty = sql("SET session_track_schema = 0", "USE other"),
   probe = ask "DATABASE()",

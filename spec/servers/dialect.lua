@@ -66,6 +66,10 @@ if old then
     lacking[has] = nil
   end
   lacking["ROLE"] = true
+  lacking["TLS"] = true
+  lacking["session tracking"] = true
+  lacking["a list of session variables"] = true
+  lacking["XA that outlives its session"] = "a prepared XA transaction ends with its session"
   lacking["COM_RESET_CONNECTION"] = true
   lacking["a limit of time"] = "the server has no variable that limits a statement's time"
 end
@@ -186,8 +190,12 @@ dialect.without_tls = mysql and not old and "--tls-version=" or "--skip-ssl"
 dialect.current_role = not mysql and "CURRENT_ROLE()"
   or "NULLIF(TRIM(BOTH '`' FROM TRIM(BOTH CHAR(34) FROM SUBSTRING_INDEX(CURRENT_ROLE(), '@', 1))), 'NONE')"
 
+-- What explicit_defaults_for_timestamp can be set to, where a session can set it.
+dialect.timestamp_default = not old and "0" or nil
+
 -- SQL for 1 within a transaction, and 0.
 dialect.in_transaction = not mysql and "@@in_transaction"
+  or old and "(SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = CONNECTION_ID())"
   or "(SELECT COUNT(*) FROM performance_schema.events_transactions_current \
     WHERE THREAD_ID = PS_CURRENT_THREAD_ID() AND STATE = 'ACTIVE' AND AUTOCOMMIT = 'NO')"
 
@@ -204,8 +212,9 @@ dialect.session_variables = not mysql
       FROM performance_schema.session_variables JOIN performance_schema.variables_info USING (VARIABLE_NAME)
       ORDER BY VARIABLE_NAME]]
 
--- For ALTER TABLE: not to wait for others. Without that word it waits for @@lock_wait_timeout.
+-- For ALTER TABLE: not to wait for others. Without that word it waits for @@lock_wait_timeout; the same for a SELECT.
 dialect.nowait = mysql and "" or "NOWAIT"
+dialect.select_nowait = old and "" or "NOWAIT"
 
 -- Where the values of SHOW STATUS are a table; scope: "session" or "global".
 function dialect.status(scope)
@@ -234,8 +243,8 @@ dialect.longest = mysql and "-838:59:59.000000" or "-838:59:59.999999"
 
 -- Names of variables.
 dialect.identity = mysql and "server_uuid" or old_mariadb and "version" or "server_uid"
-dialect.isolation_variable = mysql and "transaction_isolation" or "tx_isolation"
-dialect.read_only_variable = mysql and "transaction_read_only" or "tx_read_only"
+dialect.isolation_variable = mysql and not old and "transaction_isolation" or "tx_isolation"
+dialect.read_only_variable = mysql and not old and "transaction_read_only" or "tx_read_only"
 
 -- Over plain TCP its accounts get in with the server's key only, option server_public_key.
 dialect.needs_public_key = mysql and not old
@@ -250,13 +259,23 @@ local function kind_and_name(text)
   end
 end
 
+-- Statements that leave no such thing. Without IF EXISTS an account can be made before it is dropped.
+local function drop(kind, name)
+  if old and kind == "USER" then
+    return { "GRANT USAGE ON *.* TO " .. name, "DROP USER " .. name }
+  end
+  return { ("DROP %s IF EXISTS %s"):format(kind, name) }
+end
+
 -- The statements that do what this one does.
 function dialect.statements(text)
   local kind, name = kind_and_name(text)
   if not mysql or not kind then
     return { mysql and text:gsub("^(SET DEFAULT ROLE %S+) FOR", "%1 TO") or text }
   end
-  return { ("DROP %s IF EXISTS %s"):format(kind, name), (text:gsub("CREATE OR REPLACE", "CREATE", 1)) }
+  local statements = drop(kind, name)
+  statements[#statements + 1] = text:gsub("CREATE OR REPLACE", "CREATE", 1)
+  return statements
 end
 
 -- The same for a text for the mariadb client, which has several statements.
@@ -275,7 +294,7 @@ function dialect.script(text)
     end
     local kind, name = kind_and_name(text:sub(at))
     if kind then
-      parts[#parts + 1] = ("DROP %s IF EXISTS %s%s CREATE"):format(kind, name, delimiter)
+      parts[#parts + 1] = table.concat(drop(kind, name), delimiter) .. delimiter .. " CREATE"
     else
       parts[#parts + 1] = "CREATE OR REPLACE"
     end
