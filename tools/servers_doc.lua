@@ -34,14 +34,6 @@ local function reasons_in(text, reasons)
   end
 end
 
-local function failures_in(text, name, failures)
-  for kind, what in text:gmatch "\n(%a+) %-> [^\n]*\n([^\n]*)" do
-    if kind == "Failure" or kind == "Error" then
-      failures[#failures + 1] = ("%s: %s"):format(name, what)
-    end
-  end
-end
-
 local function add(counts, passed, failed, pending)
   counts.passed = (counts.passed or 0) + passed
   counts.failed = (counts.failed or 0) + failed
@@ -58,7 +50,7 @@ local function take(server, group, name)
     return
   end
   reasons_in(text, server.reasons)
-  failures_in(text, group .. "/" .. name, server.failures)
+  server.failures[group .. "/" .. name] = failures + errors > 0 and failures + errors or nil
   server.groups[group] = server.groups[group] or {}
   for _, counts in ipairs { server.groups[group], server.total } do
     add(counts, passed + 0, failures + errors, pending + 0)
@@ -121,10 +113,10 @@ local function put_list(heading, list_of)
   end
 end
 
-local function reasons_of(server)
+local function counted(counts)
   local list = {}
-  for reason, count in pairs(server.reasons) do
-    list[#list + 1] = ("%s (%d)"):format(reason, count)
+  for what, count in pairs(counts) do
+    list[#list + 1] = ("%s (%d)"):format(what, count)
   end
   table.sort(list)
   return list
@@ -205,7 +197,10 @@ put_row("**all**", function(server)
 end)
 put_list("What did not run", open_of)
 put_list("What failed", function(server)
-  return server.failures
+  local failures = counted(server.failures)
+  return #failures > 0 and { table.concat(failures, ", ") } or {}
 end)
-put_list("What does not apply", reasons_of)
+put_list("What does not apply", function(server)
+  return counted(server.reasons)
+end)
 put_matrix()
