@@ -4,6 +4,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 INST_LUADIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
 INST_LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
+INST_DOCDIR ?= $(PREFIX)/share/doc/mypool
 # The first Lua there is that is 5.4 or 5.5; lua5.4, which would be installed, where there is none.
 ifndef LUA
 LUA := $(shell for lua in lua5.4 lua-5.4 lua54 lua; do $$lua -e 'os.exit(_VERSION >= "Lua 5.4")' 2>/dev/null && \
@@ -322,12 +323,31 @@ lint: install-lint install-build
 format: install-lint
 	clang-format -i $$(find src spec bench -name '*.[ch]')
 
+LUA_FILES = mypool.d.lua $$(cd lua && find mypool -name '*.lua')
+DOC_FILES = README.md LICENSE CHANGELOG.md SECURITY.md $$(find doc -type f)
+
+# Where the Lua that it was built for does not look, the two lines to set are printed.
 install: all
-	@for file in $$(cd lua && find mypool -name '*.lua'); do \
+	@for file in $(LUA_FILES); do \
 	  mkdir -p "$(DESTDIR)$(INST_LUADIR)/$$(dirname $$file)" && \
 	  install -m 644 lua/$$file "$(DESTDIR)$(INST_LUADIR)/$$file" || exit; done
+	@for file in $(DOC_FILES); do \
+	  mkdir -p "$(DESTDIR)$(INST_DOCDIR)/$$(dirname $$file)" && \
+	  install -m 644 $$file "$(DESTDIR)$(INST_DOCDIR)/$$file" || exit; done
 	@mkdir -p "$(DESTDIR)$(INST_LIBDIR)/mypool"
 	install -m 755 $(CORE) "$(DESTDIR)$(INST_LIBDIR)/mypool/core.so"
+	@$(LUA) -e 'function has(path, file) return path:find("$(PREFIX)" .. file, 1, true) end' \
+	  -e 'os.exit(has(package.path, "/share/lua/") and has(package.cpath, "/lib/lua/") and 0 or 1)' || \
+	  printf '%s\n' 'export LUA_PATH="$(INST_LUADIR)/?.lua;$(INST_LUADIR)/?/init.lua;;"' \
+	    'export LUA_CPATH="$(INST_LIBDIR)/?.so;;"'
+
+# What install wrote, and the folders of mypool's own that are empty then.
+uninstall:
+	@for file in $(LUA_FILES); do rm -f "$(DESTDIR)$(INST_LUADIR)/$$file" || exit; done
+	@for file in $(DOC_FILES); do rm -f "$(DESTDIR)$(INST_DOCDIR)/$$file" || exit; done
+	@rm -f "$(DESTDIR)$(INST_LIBDIR)/mypool/core.so"
+	@for folder in "$(INST_LUADIR)/mypool" "$(INST_LIBDIR)/mypool" "$(INST_DOCDIR)"; do \
+	  [ ! -d "$(DESTDIR)$$folder" ] || find "$(DESTDIR)$$folder" -depth -type d -empty -delete || exit; done
 
 doc: install-build install-server install-test
 	@$(MAKE) --no-print-directory all $(PLAIN) >/dev/null
@@ -360,6 +380,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-checked test-cluster test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-clang check-debian check-systems test-other-servers demo-handlers demo-openresty bench bench-openresty doc-performance fuzz fuzz-client lint format install doc clean install-build install-checked install-locale install-server \
+.PHONY: all demo test test-checked test-cluster test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-clang check-debian check-systems test-other-servers demo-handlers demo-openresty bench bench-openresty doc-performance fuzz fuzz-client lint format install uninstall doc clean install-build install-checked install-locale install-server \
   install-test install-cluster install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)

@@ -43,6 +43,7 @@ build = {
     LUA = "$(LUA)",
     INST_LUADIR = "$(LUADIR)",
     INST_LIBDIR = "$(LIBDIR)",
+    INST_DOCDIR = "$(PREFIX)/doc",
   },
 }
 

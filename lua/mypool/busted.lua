@@ -53,7 +53,7 @@ local function roll_back(tx)
 end
 
 -- An object in the place of the pool. The transaction is not the test's to end, nor the connection.
-local function stand_in(current)
+local function stand_in(current, pool)
   local db = {}
   for name in pairs(Transaction) do
     if name ~= "commit" and name ~= "rollback" then
@@ -77,13 +77,26 @@ local function stand_in(current)
   function db.with(_, fn)
     return fn(db)
   end
+  for _, name in ipairs { "ping", "warnings", "id", "in_transaction", "is_held" } do
+    db[name] = function()
+      local conn = current().conn
+      return conn[name](conn)
+    end
+  end
+  function db.stats()
+    return resolve(pool):stats()
+  end
+  function db.close()
+    return true
+  end
   function db.release() end
+  db.discard, db.evict = db.release, db.release
   return setmetatable(db, { __close = db.release })
 end
 
 -- Runs each test of the block it is called in, and of the blocks in that, in a transaction of its own
--- that is rolled back afterwards. Returns an object that all these tests use in the place of the pool: it
--- has query, one, value, begin, transaction, with, checkout and release. Its transactions are savepoints,
+-- that is rolled back afterwards. Returns an object that all these tests use in the place of the pool: it has what a
+-- pool and a connection have, but for what would end the test's transaction. Its transactions are savepoints,
 -- whatever options they are given, and what it checks out is itself. A test that commits all the same is
 -- an error.
 function testing.rolled_back(pool)
@@ -100,7 +113,7 @@ function testing.rolled_back(pool)
   end)
   return stand_in(function()
     return tx or core.raise "mypool.busted: used outside of a test"
-  end)
+  end, pool)
 end
 
 -- ---- connections that were not given back ----

@@ -36,8 +36,10 @@ local rockspec = "rockspec/mypool-dev-1.rockspec"
 local released = "rockspec/mypool-0.1.0-1.rockspec"
 local lua_files = lines_of(run "cd lua && find mypool -name '*.lua'")
 
+local doc_files = lines_of(run "find README.md LICENSE CHANGELOG.md SECURITY.md doc -type f")
+
 local function installed_files()
-  local files = { "lib/lua/5.4/mypool/core.so" }
+  local files = { "lib/lua/5.4/mypool/core.so", "share/lua/5.4/mypool.d.lua" }
   for _, file in ipairs(lua_files) do
     files[#files + 1] = "share/lua/5.4/" .. file
   end
@@ -93,8 +95,29 @@ describe("the build", function()
       run("make install DESTDIR=%s/root PREFIX=/opt/mypool", folder)
       local prefix = folder .. "/root/opt/mypool"
       assert.same({ "./opt" }, lines_of(run("cd %s/root && find . -mindepth 1 -maxdepth 1", folder)))
-      assert.same(installed_files(), lines_of(run("cd %s && find * -type f", prefix)))
+      local files = installed_files()
+      for _, file in ipairs(doc_files) do
+        files[#files + 1] = "share/doc/mypool/" .. file
+      end
+      table.sort(files)
+      assert.same(files, lines_of(run("cd %s && find * -type f", prefix)))
       assert.match("^0%.%d+%.%d+%snil%sconnect\n$", try_installation(prefix))
+    end)
+
+    it("prints what to set where Lua does not look", function()
+      local printed = run("make install DESTDIR=%s/root PREFIX=/opt/mypool", folder)
+      assert.matches('export LUA_PATH="/opt/mypool/share/lua/5.4/?.lua;', printed, 1, true)
+      assert.matches('export LUA_CPATH="/opt/mypool/lib/lua/5.4/?.so;;"', printed, 1, true)
+      assert.is_nil(run("make install DESTDIR=%s/usual PREFIX=/usr/local", folder):find("export", 1, true))
+    end)
+
+    it("is taken away by make uninstall, which leaves what others put there", function()
+      run("make install DESTDIR=%s/root PREFIX=/opt/mypool", folder)
+      run("touch %s/root/opt/mypool/share/lua/5.4/mypool/own.lua", folder)
+      run("make uninstall DESTDIR=%s/root PREFIX=/opt/mypool", folder)
+      local left = lines_of(run("cd %s/root/opt/mypool && find * -type f", folder))
+      assert.same({ "share/lua/5.4/mypool/own.lua" }, left)
+      assert.equal("", run("find %s/root -path '*/doc/mypool*'", folder))
     end)
   end)
 
@@ -113,7 +136,7 @@ describe("the build", function()
 
   describe("the rockspec", function()
     lazy_setup(function()
-      run("mkdir %s/rock && cp -r Makefile src lua rockspec %s/rock", folder, folder)
+      run("mkdir %s/rock && cp -r Makefile src lua rockspec doc *.md LICENSE %s/rock", folder, folder)
     end)
 
     it("of the release is that of the checkout, with the version and its tag", function()

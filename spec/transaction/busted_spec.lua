@@ -38,6 +38,26 @@ describe("mypool.busted.rolled_back", function()
     end)
   end
 
+  it("has what a pool and a connection have, but what would end the test's transaction", function()
+    local core = require "mypool.core"
+    for _, class in ipairs { "mypool.pool", "mypool.connection", "mypool.transaction" } do
+      for name in pairs(core[class]) do
+        local ends = name == "commit" or name == "rollback" or name == "reset"
+        assert.equal(ends and "nil" or "function", type(db[name]), name)
+      end
+    end
+    assert.is_true(db:ping())
+    assert.is_true(db:in_transaction())
+    assert.equal(db:value "SELECT CONNECTION_ID()", db:id())
+    assert.equal(1, db:stats().lent)
+    assert(db:query "SELECT 1 / 'x'")
+    assert.is_table(db:warnings())
+    assert.is_true(db:close())
+    db:evict()
+    db:discard()
+    assert.equal(1, db:value "SELECT 1")
+  end)
+
   it("makes savepoints of transactions", function()
     assert.equal(
       "kept",
