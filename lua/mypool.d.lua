@@ -6,6 +6,7 @@
 ---@field application_name? string
 ---@field audit? boolean
 ---@field autocommit? boolean
+---@field balance? string
 ---@field charset? string
 ---@field checkout_timeout? number
 ---@field collation? string
@@ -14,6 +15,7 @@
 ---@field errors? "return"|"raise"
 ---@field found_rows? boolean
 ---@field host? string
+---@field hosts? table
 ---@field idle_timeout? number
 ---@field init_sql? string|string[]
 ---@field leak_after? number
@@ -93,6 +95,7 @@
 ---@field discarded integer
 ---@field expired integer
 ---@field forgotten integer
+---@field hosts table
 ---@field idle integer
 ---@field left_open integer
 ---@field lent integer
@@ -400,6 +403,9 @@ function Pool:ping() end
 function Pool:stats() end
 
 function Pool:evict() end
+
+---@param ... any
+function Pool:avoid(...) end
 
 ---@param grace? number
 ---@return boolean ok

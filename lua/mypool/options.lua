@@ -406,8 +406,8 @@ local options = {}
 
 -- What stands in the table is above what the DSN says: of the ways to name a server, and of TLS, as a whole.
 local function merge(from_dsn, above)
-  if above.host ~= nil or above.socket ~= nil then
-    from_dsn.host, from_dsn.socket = nil, nil
+  if above.host ~= nil or above.hosts ~= nil or above.socket ~= nil then
+    from_dsn.host, from_dsn.hosts, from_dsn.socket = nil, nil, nil
   end
   for name, value in pairs(above) do
     from_dsn[name] = value
