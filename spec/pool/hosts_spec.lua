@@ -68,8 +68,12 @@ describe("a pool over several servers", function()
       assert.equal(2, told(pool, b).lent)
       pools.release(table.unpack(all))
     end
-    local seen = ports(pool, 40)
-    assert.is_true(seen[a.port] >= 10 and seen[b.port] >= 10)
+    local seen = { [a.port] = 0, [b.port] = 0 }
+    eventually(function() -- a reset whose answer is late has another one lent
+      local port = next(ports(pool, 1))
+      seen[port] = seen[port] + 1
+      return seen[a.port] >= 10 and seen[b.port] >= 10
+    end)
   end)
 
   it("goes on when one is stopped, without an error, and goes back to it", function()
