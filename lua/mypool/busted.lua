@@ -90,7 +90,7 @@ local function stand_in(current, pool)
     return true
   end
   function db.release() end
-  db.discard, db.evict = db.release, db.release
+  db.discard, db.evict, db.avoid = db.release, db.release, db.release
   return setmetatable(db, { __close = db.release })
 end
 
