@@ -316,6 +316,9 @@ function Connection:warnings() end
 ---@return integer? id
 function Connection:id() end
 
+---@return string? host
+function Connection:host() end
+
 ---@return boolean
 function Connection:is_held() end
 

@@ -77,7 +77,7 @@ local function stand_in(current, pool)
   function db.with(_, fn)
     return fn(db)
   end
-  for _, name in ipairs { "ping", "warnings", "id", "in_transaction", "is_held" } do
+  for _, name in ipairs { "ping", "warnings", "id", "host", "in_transaction", "is_held" } do
     db[name] = function()
       local conn = current().conn
       return conn[name](conn)
