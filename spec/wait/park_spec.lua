@@ -64,22 +64,23 @@ for _, scheduler in ipairs { schedulers.cqueues(), schedulers.luv(), schedulers.
     end)
 
     it("ends with the release, also with one before its coroutine yields", function()
-      local pool, conn
+      local pool, conn, woken
       local park = scheduler.wait.park
       local function park_late(...)
         if conn then
           conn:release()
           conn = nil
         end
-        return park(...)
+        woken = park(...)
+        return woken
       end
       pool = new { max_size = 1, checkout_timeout = 60, wait = changed(scheduler.wait, { park = park_late }) }
       run(function()
         for _ = 1, 5 do
           conn = assert(pool:checkout())
-          local began = now()
+          woken = nil
           assert.equal(7, (pool:value "SELECT 7"))
-          assert.is_true(now() - began < 10)
+          assert.is_true(woken) -- not by the look for forgotten connections, a second later
         end
       end)
     end)

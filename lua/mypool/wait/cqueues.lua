@@ -108,10 +108,9 @@ function adapter.park(ticket, seconds)
   local one = table.remove(spare) or { condition = condition.new() }
   one.controller, one.woken = running(), false
   parked[ticket] = one
-  if early[ticket] then
-    early[ticket], seconds = nil, 0
-  end
-  local woken = poll(one.condition, seconds)
+  local was_early = early[ticket]
+  early[ticket] = nil
+  local woken = poll(one.condition, was_early and 0 or seconds) or was_early
   parked[ticket] = nil
   spare[#spare + 1] = one
   return woken
