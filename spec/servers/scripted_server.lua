@@ -37,6 +37,10 @@
 --     SHOW CONNECTIONS       how many connections were opened
 --     SHOW PASSWORD          what the client answered to the switch
 --     SHOW LOGINS            how many clients have told it who they are
+--     SPOIL how reset byte   of the replies to this connection's so-manieth reset this byte is changed (but not in a
+--                            packet's length), the packet that begins there is sent twice ("double"), or the
+--                            connection ends before it ("cut")
+--     SHOW SPOILT            how many bytes those replies had
 
 local cqueues = require "cqueues"
 local socket = require "cqueues.socket"
@@ -46,8 +50,36 @@ local source_of = require "spec.support.source_of"
 
 -- ---- packets (MariaDB knowledge base, "Clientserver Protocol") ----
 
+local LENGTH = 3
+
+local spoilers = {
+  change = function(bytes, at)
+    local byte = at <= LENGTH and bytes:byte(at) or bytes:byte(at) ~ 1
+    return bytes:sub(1, at - 1) .. string.char(byte) .. bytes:sub(at + 1)
+  end,
+  double = function(bytes, at)
+    return at == 1 and bytes .. bytes or bytes
+  end,
+  cut = function(bytes, at, peer)
+    peer.has_ended = true
+    return bytes:sub(1, at - 1)
+  end,
+}
+
+local function spoil(peer, bytes)
+  local flaw = peer.flaw
+  if not flaw or flaw.reset ~= peer.resets then
+    return bytes
+  end
+  local at = flaw.byte - flaw.passed
+  flaw.passed = flaw.passed + #bytes
+  return at >= 1 and at <= #bytes and spoilers[flaw.how](bytes, at, peer) or bytes
+end
+
 local function send(peer, payload)
-  peer.socket:write(("<I3B"):pack(#payload, peer.number), payload)
+  if not peer.has_ended then
+    peer.socket:write(spoil(peer, ("<I3B"):pack(#payload, peer.number) .. payload))
+  end
   peer.number = (peer.number + 1) % 256
 end
 
@@ -242,7 +274,21 @@ local function answer_as_told(peer, answer)
   end
 end
 
+local function note_flaw(peer, sql)
+  local how, reset, byte = sql:match "^SPOIL (%a+) (%d+) (%d+)$"
+  peer.flaw = how and { how = how, reset = tonumber(reset), byte = tonumber(byte), passed = 0 } or peer.flaw
+end
+
+-- The reply to SHOW PROFILES is the last of a reset.
+local function end_flaw(peer, sql)
+  if peer.flaw and peer.flaw.reset == peer.resets and sql == "SHOW PROFILES" then
+    seen.spoilt = peer.flaw.passed
+    peer.flaw = nil
+  end
+end
+
 local function answer_query(peer, sql, script)
+  note_flaw(peer, sql)
   if script.late and sql:find(script.late) then
     peer.socket:flush()
     cqueues.sleep(0.01)
@@ -275,6 +321,8 @@ local function answer_query(peer, sql, script)
     send_row(peer, tostring(seen.connections))
   elseif sql == "SHOW LOGINS" then
     send_row(peer, tostring(seen.logins))
+  elseif sql == "SHOW SPOILT" then
+    send_row(peer, tostring(seen.spoilt))
   elseif sql == "SHOW PASSWORD" then
     send_row(peer, seen.password or false)
   else
@@ -310,10 +358,11 @@ local function talk(peer, script)
   local silent, how = false, nil
   for packet in receive, peer do
     local command = packet:byte()
-    if command == QUIT then
+    if command == QUIT or peer.has_ended then
       return
     elseif command == RESET then
       seen.resets = seen.resets + 1
+      peer.resets = (peer.resets or 0) + 1
       how = seen.resets <= (script.resets or math.huge) and script.reset
       silent = silent or how == "silent"
     end
@@ -327,6 +376,7 @@ local function talk(peer, script)
       send_error(peer, 1047, "08S01", "WSREP has not yet prepared node for application use")
     elseif command == QUERY then
       answer_query(peer, packet:sub(2), script)
+      end_flaw(peer, packet:sub(2))
     elseif others[command] == "prepare" then
       send_prepared(peer, script.binary)
     elseif others[command] == "execute" and script.binary then
@@ -336,6 +386,9 @@ local function talk(peer, script)
       send_ok(peer)
     end
     add_excess(peer, script, command == QUERY and packet:sub(2))
+    if peer.has_ended then
+      return peer.socket:flush()
+    end
   end
 end
 

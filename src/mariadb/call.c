@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "familiar.h"
 #include "helper.h"
 #include "tls.h"
 
@@ -229,6 +230,12 @@ static bool block_until_readable(mp_session *session) {
          !mp_call_poll(session, MYSQL_WAIT_READ, session->call.may_block_until_ns);
 }
 
+static ssize_t heard(mp_session *session, const uchar *buffer, ssize_t length) {
+  if (length > 0)
+    mp_familiar_add(session, buffer, (size_t)length);
+  return length;
+}
+
 #if MARIADB_PACKAGE_VERSION_ID < ALWAYS_NONBLOCKING
 static ssize_t read_socket(MARIADB_PVIO *pvio, uchar *buffer, size_t length) {
   mp_session *session = session_of(pvio);
@@ -237,7 +244,7 @@ static ssize_t read_socket(MARIADB_PVIO *pvio, uchar *buffer, size_t length) {
   if (session->call.may_block_until_ns > 0)
     in_vain = block_until_readable(session);
   if (!in_vain)
-    return session->call.ordinary->async_read(pvio, buffer, length);
+    return heard(session, buffer, session->call.ordinary->async_read(pvio, buffer, length));
   errno = EAGAIN;
   return -1;
 }
@@ -249,7 +256,7 @@ static void use_own_read(mp_session *session) {
 static ssize_t read_socket(MARIADB_PVIO *pvio, uchar *buffer, size_t length) {
   mp_session *session = session_of(pvio);
   block_until_readable(session);
-  return session->call.ordinary->read(pvio, buffer, length);
+  return heard(session, buffer, session->call.ordinary->read(pvio, buffer, length));
 }
 
 static void use_own_read(mp_session *session) {

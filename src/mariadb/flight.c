@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "familiar.h"
 #include "version.h"
 
 /* ---- the baseline that it leads to ---- */
@@ -52,6 +53,7 @@ void mp_flight_free(mp_session *session) {
   free(base->identity);
   free(base->charset_client);
   mp_buffer_free(&session->flight.packets);
+  mp_familiar_free(session);
 }
 
 /* ---- packets ---- */
@@ -312,6 +314,7 @@ static void rebuild(mp_session *session) {
 
 void mp_flight_record(mp_session *session, bool on) {
   session->flight.recording = on;
+  mp_familiar_free(session);
   if (!on && session->flight.seal_reply > session->flight.built_replies)
     rebuild(session);
 }

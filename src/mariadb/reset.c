@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "familiar.h"
 #include "flight.h"
 #include "mode.h"
 #include "packets.h"
@@ -177,7 +178,10 @@ static mp_status end_reply(mp_session *session, mp_error *err) {
     return session->reset.replies_pending == session->reset.unsent ? send_on(session, err)
                                                                    : await_reply(session);
   mp_mode_start_over(session);
-  return mp_session_has_more(session) ? fail_shifted(err) : MP_DONE;
+  if (mp_session_has_more(session))
+    return fail_shifted(err);
+  mp_familiar_end(session);
+  return MP_DONE;
 }
 
 /* A wait for this lets others look at the clock, and ends at once: a socket may nearly always be written
@@ -241,7 +245,30 @@ static mp_status after_next(mp_session *session, mp_error *err) {
   return session->call.outcome > 0 ? mp_mysql_fail(session, MP_PHASE_RESET, err) : begin_result(session, err);
 }
 
+/* ---- all replies at once ---- */
+
+static int look_start(mp_session *session) {
+  session->call.outcome = mp_familiar_look(session);
+  return session->call.outcome == MP_WAIT ? MYSQL_WAIT_READ : 0;
+}
+
+static int look_cont(mp_session *session, int ready) {
+  (void)ready;
+  return look_start(session);
+}
+
+static const mp_call_kind look = {look_start, look_cont};
+
+static mp_status after_look(mp_session *session, mp_error *err) {
+  if (session->call.outcome == MP_DONE) {
+    session->reset.replies_pending = 1;
+    return end_reply(session, err);
+  }
+  mp_familiar_begin(session);
+  return read_reply_when(session, 0);
+}
+
 mp_status mp_reset_read(mp_session *session, mp_error *err) {
   mp_tls_clear_errors(session);
-  return mp_reset_is_pending(session) ? mp_call_go_on(session, read_reply_when(session, 0), err) : MP_DONE;
+  return mp_reset_is_pending(session) ? mp_call_begin(session, &look, after_look, err) : MP_DONE;
 }

@@ -203,6 +203,15 @@ struct reset {
   unsigned rows;            /* passed over in the result that is read */
 };
 
+/* familiar.c: the replies to a whole flight that were right, and what libmariadb knew when it had read them.
+ */
+struct familiar {
+  mp_buffer replies; /* empty: none are familiar */
+  bool is_written;   /* what libmariadb reads belongs to them */
+  unsigned status, warnings;
+  const void *charset;
+};
+
 struct mp_session {
   mariadb_driver *driver;
   MYSQL *mysql;
@@ -229,6 +238,7 @@ struct mp_session {
   struct preparing preparing;
   struct flight flight;
   struct reset reset;
+  struct familiar familiar;
   transaction transaction;
 
   mp_session *stop_with;    /* serves that one, and is to stop when it is; NULL: none */

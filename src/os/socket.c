@@ -118,6 +118,10 @@ bool mp_socket_send(int fd, const struct iovec *parts, size_t count) {
   return sent == (ssize_t)length;
 }
 
+ssize_t mp_socket_receive(int fd, void *bytes, size_t length) {
+  return recv(fd, bytes, length, MSG_DONTWAIT);
+}
+
 void mp_socket_drain(int fd) {
   char waste[4096];
   for (int i = 0; i < 64 && recv(fd, waste, sizeof waste, MSG_DONTWAIT) > 0; i++)

@@ -25,6 +25,10 @@ bool mp_socket_await_end(int fd, int timeout_ms, int stop_fd);
    nothing was, or is 0 where a part was. */
 bool mp_socket_send(int fd, const struct iovec *parts, size_t count);
 
+/* Takes what has arrived, without a wait. Returns how many bytes, 0 where the peer has ended, or -1, and
+   then errno, EAGAIN where nothing has arrived. */
+ssize_t mp_socket_receive(int fd, void *bytes, size_t length);
+
 /* Discards what has arrived. A peer that goes on and on is not read to its end. */
 void mp_socket_drain(int fd);
 
