@@ -199,6 +199,27 @@ for _, scheduler in ipairs { schedulers.cqueues(), schedulers.luv(), schedulers.
 end
 
 describe("a place in line", function()
+  -- A collection may end loans in the middle of anything, also between the moment when the coroutine is known to be
+  -- parked and the one when cqueues is told: the first signal reaches nobody then.
+  it("ends with a release that comes right before cqueues.poll", function()
+    local adapter, poll, conn, woken = require "mypool.wait.cqueues", cqueues.poll, nil, nil
+    local function park(...)
+      cqueues.poll = function(...)
+        cqueues.poll = poll
+        conn:release()
+        return poll(...)
+      end
+      woken = adapter.park(...)
+      return woken
+    end
+    local pool = pools.new(s:options { max_size = 1, checkout_timeout = 60, wait = changed(adapter, { park = park }) })
+    schedulers.cqueues().run(function()
+      conn = assert(pool:checkout())
+      assert.equal(7, (pool:value "SELECT 7"))
+    end)
+    assert.is_true(woken) -- not by the look for forgotten connections
+  end)
+
   it("is given to a coroutine of another controller, which finds it when it runs on", function()
     local pool = pools.new(s:options { max_size = 1, checkout_timeout = 60, wait = require "mypool.wait.cqueues" })
     local conn = assert(pool:checkout())
