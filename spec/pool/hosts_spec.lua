@@ -149,6 +149,7 @@ describe("a pool over several servers", function()
   end)
 
   it("sends a statement that a read-only server refuses to another", function()
+    dialect.needs("trust without proof", pending)
     a:sql "SET GLOBAL read_only = 1"
     b:sql "CREATE OR REPLACE TABLE app.moved (n INT)"
     a:sql "CREATE OR REPLACE TABLE app.moved (n INT)"
