@@ -116,6 +116,7 @@ local function check_connection(conn)
       { 1, "reset" },
       { 1, "warnings" },
       { 1, "id" },
+      { 1, "host" },
       { 1, "is_held" },
       { 1, "in_transaction" },
       { 1, "transaction", nothing },
@@ -157,6 +158,8 @@ local function check_pool(pool)
       { 2, "transaction", two },
       { 3, "transaction", three },
       { 0, "evict" },
+      { 0, "evict", pool:stats().hosts[1].host },
+      { 0, "avoid", pool:stats().hosts[1].host, 0 },
     }
   )
   check_stream("pool", pool, "SELECT 7 UNION SELECT 8")
