@@ -3,15 +3,19 @@
 
 local cqueues = require "cqueues"
 local fixture = require "spec.support.fixture"
+local program = require "spec.support.program"
 local quote = require "spec.support.quote"
 local sleep = require "spec.support.sleep"
 local socket = require "cqueues.socket"
 
 local s = fixture.server()
 
--- The command that runs an example, with its two outputs as one.
-local function command(words)
-  return ("env DATABASE_URL=%s LUA_PATH=%s LUA_CPATH=%s timeout --kill-after=10 300 %s 2>&1"):format(
+-- The command that runs a program for at most 300 seconds, with its two outputs as one. `before` runs it in turn. What
+-- is preloaded under sanitizers stands right before the program: what is run with it does not pass it on.
+local function command(words, before)
+  return ("timeout --kill-after=10 300 %s env %s DATABASE_URL=%s LUA_PATH=%s LUA_CPATH=%s %s 2>&1"):format(
+    before or "",
+    program.sanitized,
     quote(s:dsn()),
     quote(package.path),
     quote(package.cpath),
@@ -117,9 +121,9 @@ end)
 -- A running example: lines() as they come, and stop(), which returns what it printed last, and its status.
 local function start(words)
   local pid_path = os.tmpname()
-  local pipe = assert(io.popen(command(("sh -c 'echo $$ >%s; exec %s'"):format(pid_path, words))))
-  local program = { pipe = pipe }
-  function program.stop()
+  local pipe = assert(io.popen(command(words, ([[sh -c 'echo $$ >"$0"; exec "$@"' %s]]):format(pid_path))))
+  local running = { pipe = pipe }
+  function running.stop()
     local file <close> = assert(io.open(pid_path))
     os.execute("kill " .. file:read "n")
     os.remove(pid_path)
@@ -127,7 +131,7 @@ local function start(words)
     local _, _, status = pipe:close()
     return printed, status
   end
-  return program
+  return running
 end
 
 describe("the service", function()
@@ -144,8 +148,8 @@ describe("the service", function()
   end
 
   it("answers every request while the server restarts, shows its numbers, and ends when it is told to", function()
-    local program = start(example "service.lua 0")
-    local port = assert(tonumber(program.pipe:read "l":match "port (%d+)"))
+    local service = start(example "service.lua 0")
+    local port = assert(tonumber(service.pipe:read "l":match "port (%d+)"))
     local sent, restarted, loop = 0, false, cqueues.new()
     local statuses = {}
     local function note(status)
@@ -185,7 +189,7 @@ describe("the service", function()
       :loop())
     assert.equal(200, status)
     assert.truthy(metrics:find "\nmypool_checkouts %d+\n", metrics)
-    local printed, ended = program.stop()
+    local printed, ended = service.stop()
     assert.equal(0, ended, printed)
     assert.truthy(printed:find "stopped\n$", printed)
   end)
@@ -197,7 +201,7 @@ describe("the worker", function()
     s:sql "INSERT INTO balances VALUES (1, 0), (2, 0)"
     s:sql "INSERT INTO jobs (account, amount) SELECT seq % 2 + 1, 1 FROM seq_1_to_600"
     s:sql "INSERT INTO jobs (account, amount) VALUES (3, 1), (4, 1)"
-    local programs = { start(example "worker.lua"), start(example "worker.lua") }
+    local workers = { start(example "worker.lua"), start(example "worker.lua") }
     await("SELECT SUM(amount) FROM balances", function(done)
       return done > 50
     end)
@@ -206,8 +210,8 @@ describe("the worker", function()
     await("SELECT COUNT(*) FROM jobs WHERE state = 'ready'", function(left)
       return left == 0
     end)
-    for _, program in ipairs(programs) do
-      local printed, status = program.stop()
+    for _, worker in ipairs(workers) do
+      local printed, status = worker.stop()
       assert.equal(0, status, printed)
     end
     assert.same({ "1\t300", "2\t300" }, s:sql "SELECT account, amount FROM balances ORDER BY account")

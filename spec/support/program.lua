@@ -7,7 +7,8 @@ local quote = require "spec.support.quote"
 local preload = os.getenv "MYPOOL_PRELOAD"
 local sanitized = preload and ("ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=" .. quote(preload)) or ""
 
-local program = {}
+-- sanitized: the variables, for env, with which a child loads a mypool that is under sanitizers; else empty.
+local program = { sanitized = sanitized }
 
 -- Begins to run the program, and returns a function that waits for its end and returns what it printed on both
 -- outputs, whether it ended well, and its exit status or signal. `environment` is like "NAME=value OTHER=value";
