@@ -51,7 +51,8 @@ describe("wait", function()
     assert.is_nil(values[1])
   end)
 
-  it("may abandon a connection for a coroutine that will not be resumed: its statement is stopped", function()
+  -- A pool of one connection whose waits yield once, and a function that returns the handle that waits.
+  local function new_yielding()
     local waiting
     local pool = new(function(fd, seconds, handle)
       waiting = handle
@@ -60,6 +61,13 @@ describe("wait", function()
       end
       return core.poll(fd, seconds)
     end, { max_size = 1 })
+    return pool, function()
+      return waiting
+    end
+  end
+
+  it("may abandon a connection for a coroutine that will not be resumed: its statement is stopped", function()
+    local pool, waiting = new_yielding()
     assert(pool:ping())
     local dead = coroutine.create(function()
       pool:query "SELECT SLEEP(30)"
@@ -67,7 +75,7 @@ describe("wait", function()
     repeat
       assert(coroutine.resume(dead))
     until #s:sql "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(30)'" > 0
-    core.abandon(waiting)
+    core.abandon(waiting())
     assert.equal(7, pool:value "SELECT 7")
     assert.equal(0, pool:stats().lent)
     assert.equal(1, pool:stats().abandoned)
@@ -77,21 +85,14 @@ describe("wait", function()
   end)
 
   it("which abandons a place in line frees it", function()
-    local waiting
-    local pool = new(function(fd, seconds, handle)
-      waiting = handle
-      if coroutine.isyieldable() then
-        coroutine.yield()
-      end
-      return core.poll(fd, seconds)
-    end, { max_size = 1 })
+    local pool, waiting = new_yielding()
     local conn = assert(pool:checkout())
     local dead = coroutine.create(function()
       pool:checkout()
     end)
     assert(coroutine.resume(dead))
     assert.equal(1, pool:stats().waiting)
-    core.abandon(waiting)
+    core.abandon(waiting())
     assert.equal(0, pool:stats().waiting)
     conn:release()
     assert(pool:ping())
