@@ -20,11 +20,19 @@ local function run(text)
     local pool = require("mypool").new {
       socket = %q, user = "app", password = "secret", database = "app", max_size = 1, wait = require "mypool.wait.luv",
     }
+    local made = {} -- (in a coroutine uv.walk of luv 1.51 calls something else than what it was given)
+    for _, name in ipairs { "new_poll", "new_timer", "new_idle" } do
+      local new = uv[name]
+      uv[name] = function(...)
+        made[#made + 1] = assert(new(...))
+        return made[#made]
+      end
+    end
     local function handles()
       local count = 0
-      uv.walk(function(handle)
+      for _, handle in ipairs(made) do
         count = count + (handle:is_closing() and 0 or 1)
-      end)
+      end
       return count
     end
   ]]
@@ -52,9 +60,9 @@ describe("a wait under luv", function()
       end)()
       uv.run()]]
     assert.equal(
-      "false\t(command line):14: mypool cannot wait here: "
+      "false\t(command line):22: mypool cannot wait here: "
         .. "inside of string.gsub, table.sort, require or another C function\n"
-        .. "false\t(command line):19: mypool cannot wait here: outside of a coroutine (make one by coroutine.wrap)\n"
+        .. "false\t(command line):27: mypool cannot wait here: outside of a coroutine (make one by coroutine.wrap)\n"
         .. "0\t0\t0\n7\n",
       printed
     )
@@ -77,7 +85,7 @@ describe("a wait under luv", function()
       uv.run()
       print(handles())]]
     assert.equal(
-      "\nfalse\t(command line):15: mypool cannot wait here: something else than luv resumed this coroutine\n"
+      "\nfalse\t(command line):23: mypool cannot wait here: something else than luv resumed this coroutine\n"
         .. "0\t0\n7\n0\n",
       printed
     )
