@@ -61,6 +61,7 @@ describe("mypool, built with one version of Connector/C", function()
     if not lacks then
       s = server.shared()
       connectors = require "spec.servers.connectors"
+      lacks = connectors.lacks
     end
   end)
 

@@ -4,7 +4,8 @@
 --     for _, connector in ipairs(connectors) do
 --       connector.run(text)      -- as spec.support.program
 --
--- connector.version is like "3.4.10", connector.hash the one by which it knows a certificate ("sha256").
+-- connector.version is like "3.4.10", connector.hash the one by which it knows a certificate ("sha256"). Where the
+-- system's programs want a newer C library than 3.4 was brought with, 3.4 is left out, and connectors.lacks says why.
 
 local program = require "spec.support.program"
 
@@ -40,6 +41,10 @@ local function add(connectors, how)
     local core = require "mypool.core"
     print(core.library_version, core.fingerprint_digits == 64 and "sha256" or "sha1")]]
   local printed = how.run(asked)
+  connectors.lacks = printed:match "[^:%s]*: version `GLIBC_[%d.]+' not found"
+  if connectors.lacks then
+    return
+  end
   how.version, how.hash = printed:match "^(3%.%S+)\t(%w+)\n$"
   connectors[#connectors + 1] = assert(how.version and how, printed)
 end
