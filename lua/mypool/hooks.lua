@@ -17,6 +17,9 @@ hooks.options_of = options_of
 -- By pool: the function of its adapter that is told of connections which a program holds for longer than one call.
 hooks.lent_of = setmetatable({}, { __mode = "k" })
 
+-- Pools that have either.
+hooks.exist_of = setmetatable({}, { __mode = "k" })
+
 -- Keeps what the options of a pool ask for.
 function hooks.keep(pool, options)
   hooks.lent_of[pool] = options.lent
@@ -29,6 +32,7 @@ function hooks.keep(pool, options)
       fingerprints = {}, -- by the slots of the sessions: so there are never more than max_size
     }
   end
+  hooks.exist_of[pool] = (options_of[pool] or options.lent) and true
 end
 
 local warn = warn or core.warn -- luacheck: ignore

@@ -19,7 +19,7 @@ core.internal()
 local Pool = core["mypool.pool"]
 
 local start, give_back, shapes = core.checkout, core.give_back, core.shapes
-local lent_of = hooks.lent_of
+local lent_of, has_hooks = hooks.lent_of, hooks.exist_of
 
 -- Goes on with what `start` began for the function `what` of the program's call. The hooks may find a
 -- session wanting: then there is neither a connection nor an error. (Five values at most follow the handle;
@@ -100,7 +100,12 @@ end
 -- pool:checkout([seconds]): a connection, within checkout_timeout or `seconds`. (Begun in this function itself, as a
 -- call more would make the search for the caller's place longer.)
 function Pool:checkout(seconds)
-  local conn, err = try(self, "checkout", seconds, start(self, "checkout", seconds))
+  local conn, handle, a, b, c, d, e = start(self, "checkout", seconds)
+  if conn and not has_hooks[self] then
+    return conn
+  end
+  local err
+  conn, err = try(self, "checkout", seconds, conn, handle, a, b, c, d, e)
   if not conn then
     conn, err = try_again(self, "checkout", seconds, err)
   end

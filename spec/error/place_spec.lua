@@ -174,6 +174,16 @@ describe("an error", function()
     assert.equal("Table 'app.missing' doesn't exist (1146)", tostring(err))
   end)
 
+  it("never has the place of a file of mypool's, also where one just became that", function()
+    local first, second = assert(pool:checkout()), assert(pool:checkout())
+    local chunk = load("local first, second, own = ... first:release() own() second:release() return 0", "@chunk")
+    chunk(first, second, require("mypool.core").internal)
+    local _, of_first = pcall(first.query, first, "SELECT 1")
+    local _, of_second = pcall(second.query, second, "SELECT 1")
+    assert.is_truthy(of_first:find("released at chunk:1", 1, true), of_first)
+    assert.is_truthy(of_second:find("released at spec/error/place_spec.lua:", 1, true), of_second)
+  end)
+
   it("that a script does not catch prints file, line and number", function()
     local printed, ok = program(([[
 local pool = require("mypool").new %q

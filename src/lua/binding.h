@@ -14,8 +14,9 @@ enum {
   POOL_TYPES,
   POOL_LEFT_OPEN,
   POOL_UNTOLD,
-  POOL_SPARES, /* the names of the spares' columns (spare.c) */
-  POOL_VALUES = POOL_SPARES
+  POOL_SPARES,  /* the names of the spares' columns (spare.c) */
+  POOL_HANDLES, /* the metatable of its connections */
+  POOL_VALUES = POOL_HANDLES
 };
 
 /* The beginning of each userdata of ours: its class; for state_end.c the function that ends it, and a link in
@@ -26,8 +27,10 @@ typedef struct leftover {
   struct leftover *next, **link; /* link: NULL outside of the list */
 } leftover;
 
+/* One for each state. */
 typedef struct leftovers {
   leftover *connections, *pools;
+  const char *calling_file; /* the name of a file that is none of ours, by its address; or NULL (place.c) */
 } leftovers;
 
 /* The buffers that a handle leaves to the next one, and how many handles leave theirs. */

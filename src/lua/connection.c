@@ -185,7 +185,7 @@ connection *connection_new(lua_State *L, pool_data *pool) {
   conn->self.class = CONNECTION_CLASS;
   conn->self.end = end;
   conn->pool = pool;
-  push_class(L, pool->raising ? RAISING_CONNECTION_CLASS : CONNECTION_CLASS);
+  lua_getiuservalue(L, 1, POOL_HANDLES);
   lua_setmetatable(L, -2);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, CONNECTION_POOL);
@@ -238,7 +238,7 @@ static int connection_release(lua_State *L) {
   if (!conn->loan)
     return 0;
   check_outside_call(L, conn, "release");
-  conn->ended = place_of_caller(L);
+  conn->ended = place_from(L, conn->pool->all, 1);
   connection_report(L, conn);
   if (!cut_other(L, conn))
     end_loan(L, conn, reset);
@@ -267,7 +267,7 @@ static int connection_discard(lua_State *L) {
   if (!conn->loan)
     return 0;
   check_outside_call(L, conn, "discard");
-  conn->ended = place_of_caller(L);
+  conn->ended = place_from(L, conn->pool->all, 1);
   if (cut_other(L, conn))
     return 0;
   end(L, &conn->self);
@@ -311,7 +311,7 @@ static int connection_close(lua_State *L) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
   if (conn && conn->loan) {
     check_outside_call(L, conn, "release");
-    conn->ended = place_of_caller(L);
+    conn->ended = place_from(L, conn->pool->all, 1);
     connection_report(L, conn);
     if (!cut_other(L, conn))
       end_loan(L, conn, true);

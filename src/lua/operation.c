@@ -27,7 +27,7 @@ static int core_checkout(lua_State *L) {
   lua_replace(L, 1);
   lua_settop(L, 1);
   connection_report(L, conn);
-  conn->taken = place_from(L, 2);
+  conn->taken = place_from(L, pool->all, 2);
   lua_pushthread(L);
   lua_setiuservalue(L, 1, CONNECTION_OWNER); /* no other coroutine may take its address */
   mp_loan_set_owner(conn->loan, L);

@@ -3,15 +3,23 @@
 
 #include <stdarg.h>
 
+#include "state_end.h"
+
 /* By this address the registry keeps mypool's own Lua files: by the addresses of their names, which stay
    where they are as long as a function of the file lives. */
 static const char own_files[] = "mypool.internal";
 
-static bool is_own(lua_State *L, const lua_Debug *frame) {
+/* The file of the last caller that was none of ours is remembered: as a rule it calls again, and to look it
+   up would cost as much as all else that a place takes. */
+static bool is_own(lua_State *L, leftovers *all, const lua_Debug *frame) {
+  if (frame->source == all->calling_file)
+    return false;
   lua_rawgetp(L, LUA_REGISTRYINDEX, own_files);
   lua_rawgetp(L, -1, frame->source);
   bool own = lua_toboolean(L, -1);
   lua_pop(L, 2);
+  if (!own)
+    all->calling_file = frame->source;
   return own;
 }
 
@@ -28,13 +36,13 @@ static void write_place(code_place *place, const lua_Debug *frame) {
 }
 
 /* The first frame that is neither C nor one of ours. */
-code_place place_from(lua_State *L, int level) {
+code_place place_from(lua_State *L, leftovers *all, int level) {
   lua_Debug frame;
   code_place place;
   *place.text = '\0';
   for (; lua_getstack(L, level, &frame); level++) {
     lua_getinfo(L, "Sl", &frame);
-    if (frame.currentline > 0 && !is_own(L, &frame)) {
+    if (frame.currentline > 0 && !is_own(L, all, &frame)) {
       write_place(&place, &frame);
       break;
     }
@@ -43,7 +51,7 @@ code_place place_from(lua_State *L, int level) {
 }
 
 code_place place_of_caller(lua_State *L) {
-  return place_from(L, 1);
+  return place_from(L, leftovers_of(L), 1);
 }
 
 int raise(lua_State *L, const char *format, ...) {
@@ -104,6 +112,7 @@ static int core_internal(lua_State *L) {
   }
   lua_getinfo(L, "f", &frame);
   lua_rawsetp(L, -2, frame.source);
+  leftovers_of(L)->calling_file = NULL; /* that name may be gone, and this one be in its place */
   return 0;
 }
 

@@ -6,8 +6,9 @@
 /* The line of the user's program that called mypool; "" when there is none. */
 code_place place_of_caller(lua_State *L);
 
-/* The same, looked for from this level of the stack on; 0: the C function that was called. */
-code_place place_from(lua_State *L, int level);
+/* The same, looked for from this level of the stack on; 0: the C function that was called. `all` is the
+   state's, which whoever has a pool need not look for. */
+code_place place_from(lua_State *L, leftovers *all, int level);
 
 /* Raise an error at the caller's place. The stack index is that of the value which is of another type. */
 int raise(lua_State *L, const char *format, ...);

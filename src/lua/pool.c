@@ -109,9 +109,14 @@ static void end(lua_State *L, leftover *self) {
   spare_free(pool);
 }
 
-static void take_raising_class(lua_State *L) {
-  push_class(L, RAISING_POOL_CLASS);
-  lua_setmetatable(L, 2);
+/* The classes of the pool at index 2 and of its connections. */
+static void take_classes(lua_State *L, const pool_data *pool) {
+  if (pool->raising) {
+    push_class(L, RAISING_POOL_CLASS);
+    lua_setmetatable(L, 2);
+  }
+  push_class(L, pool->raising ? RAISING_CONNECTION_CLASS : CONNECTION_CLASS);
+  lua_setiuservalue(L, 2, POOL_HANDLES);
 }
 
 /* new(options): the options as lua/mypool/options.lua completes them. */
@@ -130,8 +135,7 @@ static int core_new(lua_State *L) {
   lua_setmetatable(L, -2);
   spare_open(L, -1);
   pool_options_read(L, pool, &server, &config);
-  if (pool->raising)
-    take_raising_class(L);
+  take_classes(L, pool);
   server.password = ask_password;
   server.forget = pool->forget == LUA_REFNIL ? NULL : forget_fd;
   config.unpark = pool->unpark == LUA_REFNIL ? NULL : unpark;

@@ -74,12 +74,14 @@ static void drop_large(mp_buffer *buffer) {
 
 static bool is_wanted(lua_State *L, const connection *conn) {
   const pool_data *pool = conn->pool;
-  return conn->equipped && pool->pool && pool->spare_count < MOST_SPARES && lua_touserdata(L, 1) == conn;
+  return pool->pool && pool->spare_count < MOST_SPARES && lua_touserdata(L, 1) == conn;
 }
 
 void spare_leave(lua_State *L, connection *conn) {
   pool_data *pool = conn->pool;
   mp_buffer *own[SPARE_BUFFERS];
+  if (!conn->equipped)
+    return;
   list(conn, own);
   if (!is_wanted(L, conn)) {
     for (int i = 0; i < SPARE_BUFFERS; i++)
