@@ -173,7 +173,7 @@ bench-openresty: install-build install-server install-handlers
 	@$(MAKE) --no-print-directory all >/dev/null
 	@$(LUA_RUN) bench/openresty/run.lua
 
-# The tables and charts of doc/performance.md, from the results of the last `make bench`.
+# The tables and charts of doc/why/performance.md, from the results of the last `make bench`.
 doc-performance:
 	@tools/install.sh bench-charts
 	@$(LUA_RUN) bench/document.lua
@@ -324,7 +324,7 @@ format: install-lint
 	clang-format -i $$(find src spec bench -name '*.[ch]')
 
 LUA_FILES = mypool.d.lua $$(cd lua && find mypool -name '*.lua')
-DOC_FILES = README.md LICENSE CHANGELOG.md SECURITY.md $$(find doc -type f)
+DOC_FILES = README.md LICENSE CHANGELOG.md CONTRIBUTING.md SECURITY.md $$(find doc -type f)
 
 # Where the Lua that it was built for does not look, the two lines to set are printed.
 install: all
@@ -352,7 +352,7 @@ uninstall:
 doc: install-build install-server install-test
 	@$(MAKE) --no-print-directory all $(PLAIN) >/dev/null
 	$(LUA_RUN) tools/isolation_doc.lua >build/isolation.md
-	mv build/isolation.md doc/isolation.md
+	mv build/isolation.md doc/why/isolation.md
 
 install-build:
 	@tools/install.sh build run

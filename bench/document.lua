@@ -1,11 +1,11 @@
--- Puts the results of the last run into doc/performance.md: make doc-performance. What stands between
+-- Puts the results of the last run into doc/why/performance.md: make doc-performance. What stands between
 -- "<!-- table KEY -->" and "<!-- end -->" is replaced; all else there is written by hand.
 
 local charts = require "bench.charts"
 local keep = require "bench.keep"
 local tables = require "bench.tables"
 
-local path = "doc/performance.md"
+local path = "doc/why/performance.md"
 local results = keep.read "build/bench/results.lua"
 
 local blocks = {}
@@ -38,7 +38,7 @@ local function rewrite()
 end
 
 local function draw(result)
-  local name = "doc/performance/" .. result.key .. ".svg"
+  local name = "doc/why/performance/" .. result.key .. ".svg"
   if result.entries[1].line then
     return charts.lines(name, result)
   end
@@ -47,7 +47,7 @@ end
 
 local drawn = { loan = true, far_0_5_busy = true, rows_kept = true, crowd_one = true, memory = true }
 
-os.execute "mkdir -p doc/performance"
+os.execute "mkdir -p doc/why/performance"
 for _, result in ipairs(results) do
   if drawn[result.key] or result.entries[1].line then
     draw(result)

@@ -55,7 +55,7 @@ bench-go    command go                   golang-go            a contender of the
 bench-go    file    /usr/share/gocode/src/github.com/go-sql-driver/mysql/driver.go golang-github-go-sql-driver-mysql-dev a contender of the benchmark
 bench-node  command node                 nodejs               two contenders of the benchmark
 bench-node  command npm                  npm                  two contenders of the benchmark
-bench-charts command gnuplot             gnuplot-nox          the charts of doc/performance.md
+bench-charts command gnuplot             gnuplot-nox          the charts of doc/why/performance.md
 fuzz        command clang                clang                fuzzing scanner, encoder and client
 lint        command luacheck             lua-check            checking Lua files
 lint        command clang-format         clang-format         formatting C files

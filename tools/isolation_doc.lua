@@ -1,4 +1,4 @@
--- Prints doc/isolation.md: measures every row of spec/matrix/leaks.lua. Run by `make doc`.
+-- Prints doc/why/isolation.md: measures every row of spec/matrix/leaks.lua. Run by `make doc`.
 
 local isolation = require "spec.matrix.isolation"
 local leaks = require "spec.matrix.leaks"

@@ -155,8 +155,8 @@ end
 local function put_matrix()
   local leaks = require "spec.matrix.leaks"
   print "\n## What the next borrower sees\n"
-  print "Each row is a kind of state that a borrower left behind, as [isolation.md](isolation.md) explains it, over a"
-  print "unix socket, TCP and TLS. Clean, new connection: mypool has closed the session and opened another, unseen."
+  print "Each row is a kind of state that a borrower left behind, as [isolation.md](why/isolation.md) explains it, over"
+  print "a unix socket, TCP and TLS. Clean, new connection: mypool has closed the session and opened another, unseen."
   print "n/a: the server does not have that kind of state.\n"
   put_heading "state"
   local leaked = {}
@@ -167,7 +167,7 @@ local function put_matrix()
         leaked[server] = (leaked[server] or 0) + 1
       end
       local known = verdict and (words[verdict] or verdict) or server.rows > 0 and "n/a" or "not run"
-      return row.exception and is_leak(verdict) and "an [exception](isolation.md#exceptions)" or known
+      return row.exception and is_leak(verdict) and "an [exception](why/isolation.md#exceptions)" or known
     end)
   end)
   put_row("**kinds of state leaked**, of so many", function(server)

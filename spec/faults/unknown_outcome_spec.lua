@@ -1,4 +1,4 @@
--- What doc/reliability.md advises about an outcome that is unknown: both ways of finding out end with one row,
+-- What doc/why/reliability.md advises about an outcome that is unknown: both ways of finding out end with one row,
 -- whether or not the COMMIT took effect. And what that page says cannot be promised is so.
 
 local dialect = require "spec.servers.dialect"

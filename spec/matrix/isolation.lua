@@ -181,7 +181,7 @@ local function bare(world, row, transport, treatment)
   return answer, why
 end
 
--- The words of doc/isolation.md.
+-- The words of doc/why/isolation.md.
 local function judge(row, answer, clean)
   if answer == clean then
     return "clean"

@@ -2,7 +2,7 @@
 --
 -- A row says how the state is made and how the next borrower would see it:
 --
---   name          as it stands in doc/isolation.md
+--   name          as it stands in doc/why/isolation.md
 --   dirty         function(conn, env): makes the session dirty; conn is a handle of mypool's or a
 --                 connection of spec/programs/plain.c
 --   plain         the same for plain.c, where it needs other means; false: nothing to compare with
@@ -21,7 +21,7 @@
 --   spoils        true when bare libmariadb leaves locks in the server for good: run on a server of its own
 --   needs         what the server must have, in the words of spec.servers.dialect.lua
 --   variables     names of session variables, those of which are tried that the server has
---   note          for the reader of doc/isolation.md
+--   note          for the reader of doc/why/isolation.md
 --
 -- env.id is a word of this run's own; env.observer another connection, of an account that may do everything;
 -- env.interrupt(calls, fn) runs fn and raises out of the wait function at its call number `calls`.

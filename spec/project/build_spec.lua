@@ -36,7 +36,7 @@ local rockspec = "rockspec/mypool-dev-1.rockspec"
 local released = "rockspec/mypool-0.1.0-1.rockspec"
 local lua_files = lines_of(run "cd lua && find mypool -name '*.lua'")
 
-local doc_files = lines_of(run "find README.md LICENSE CHANGELOG.md SECURITY.md doc -type f")
+local doc_files = lines_of(run "find README.md LICENSE CHANGELOG.md CONTRIBUTING.md SECURITY.md doc -type f")
 
 local function installed_files()
   local files = { "lib/lua/5.4/mypool/core.so", "share/lua/5.4/mypool.d.lua" }

@@ -87,8 +87,8 @@ describe("the matrix", function()
     assert.is_true(count >= 75)
   end)
 
-  it("is the one that doc/isolation.md shows", function()
-    local file = assert(io.open("doc/isolation.md"))
+  it("is the one that doc/why/isolation.md shows", function()
+    local file = assert(io.open("doc/why/isolation.md"))
     local page = file:read "a"
     file:close()
     leaks.each(function(row)

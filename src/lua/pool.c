@@ -193,7 +193,7 @@ static const struct {
     {"resets_failed", offsetof(mp_stats, resets_failed), false},
 };
 
-/* pool:stats(): a table of counts; what each means stands in the README. */
+/* pool:stats(): a table of counts; what each means stands in doc/reference/statistics.md. */
 static int pool_stats(lua_State *L) {
   pool_data *pool = check_pool(L, 1, "stats");
   mp_stats stats;
