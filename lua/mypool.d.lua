@@ -92,6 +92,7 @@
 ---@field checkouts integer
 ---@field closed integer
 ---@field connect_failures integer
+---@field connect_time number
 ---@field discarded integer
 ---@field expired integer
 ---@field forgotten integer
@@ -99,6 +100,8 @@
 ---@field idle integer
 ---@field left_open integer
 ---@field lent integer
+---@field lent_time number
+---@field max_size integer
 ---@field opened integer
 ---@field opening integer
 ---@field recovering integer
@@ -113,8 +116,12 @@
 ---@field retries integer
 ---@field size integer
 ---@field stale integer
+---@field statements integer
 ---@field timeouts integer
+---@field transactions_rerun integer
+---@field wait_time number
 ---@field waiting integer
+---@field waits integer
 
 ---@class mypool.Stream
 ---@field columns? string[]
@@ -404,6 +411,9 @@ function Pool:ping() end
 
 ---@return mypool.Stats
 function Pool:stats() end
+
+---@return string text
+function Pool:describe() end
 
 function Pool:evict() end
 

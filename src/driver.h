@@ -33,6 +33,9 @@ struct mp_driver {
   mp_status (*open)(mp_driver *self, unsigned host, bool beside, int64_t deadline_ns, mp_session **out,
                     mp_error *err);
 
+  /* How long its connect took, or has gone on by now. */
+  int64_t (*connect_ns)(const mp_session *session);
+
   /* Continues what was begun. */
   mp_status (*step)(mp_session *session, mp_error *err);
 

@@ -43,9 +43,10 @@ typedef struct mp_pool_config {
   void *context;
 } mp_pool_config;
 
-/* Counters since the pool was made; the first group is the state right now. */
+/* Counters since the pool was made; those before `checkouts` are the state right now. */
 typedef struct mp_stats {
   unsigned size, idle, lent, opening, recovering, waiting;
+  unsigned max_size;         /* the option */
   uint64_t checkouts;        /* loans begun */
   uint64_t opened, closed;   /* sessions; opened - closed = idle + lent + recovering */
   uint64_t connect_failures; /* attempts that opened no session */
@@ -58,6 +59,10 @@ typedef struct mp_stats {
   uint64_t refused;          /* checkouts that found max_waiting in line */
   uint64_t resets_sent, resets_together, resets_hidden, resets_waited, resets_failed;
   int64_t reset_wait_ns; /* spent by checkouts on replies that were not there yet */
+  uint64_t waits;        /* checkouts that stood in line as all slots were taken, in vain or not ... */
+  int64_t wait_ns;       /* ... and how long */
+  int64_t lent_ns;       /* of loans that ended */
+  int64_t connect_ns;    /* of connects, whatever became of them */
 } mp_stats;
 
 /* Makes a pool; no I/O. Takes over `driver`, also when it fails, which it does
@@ -75,6 +80,9 @@ void mp_pool_close(mp_pool *pool);
 /* Ends what is still lent after mp_pool_close: further statements of those loans
    fail with MP_ERR_CLOSED. */
 void mp_pool_abort(mp_pool *pool);
+
+/* The option, "" when it has none. As long as the pool lives. */
+const char *mp_pool_name(const mp_pool *pool);
 
 bool mp_pool_is_closed(const mp_pool *pool);
 
@@ -140,6 +148,13 @@ typedef struct mp_holder {
 
 /* Up to `size` of those that are out, the oldest first. Returns how many. */
 unsigned mp_pool_holders(const mp_pool *pool, mp_holder *holders, unsigned size);
+
+/* Who has the slot of this number, below max_size; false when nobody does. */
+bool mp_pool_holder(const mp_pool *pool, unsigned slot, mp_holder *holder);
+
+/* The one that stands in line behind `after`, the first for NULL, with the time since it came there; NULL
+   behind the last. */
+const mp_loan *mp_pool_next_in_line(const mp_pool *pool, const mp_loan *after, mp_holder *waiter);
 
 /* The next loan that is out for longer than leak_after_ns and was not reported before; false when
    there is none. Costs nothing worth mentioning until one can be overdue. */

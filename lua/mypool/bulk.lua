@@ -259,6 +259,7 @@ local function in_transaction(conn, last, fn)
 end
 
 local function finish(conn, id, ok, ...)
+  core.end_many(conn)
   core.close_prepared(conn, id)
   if not ok then
     error((...), 0)
@@ -281,6 +282,7 @@ return function(conn, sql, rows, last)
     core.raise "bad argument 'sql' to 'execute_many' (it has no parameters)"
   end
   local statement = { id = id, sql = sql, parameters = parameters, text = values(sql) }
+  core.begin_many(conn)
   return finish(conn, id, pcall(in_transaction, conn, last, function()
     return send_all(conn, statement, source)
   end))

@@ -86,6 +86,9 @@ local function stand_in(current, pool)
   function db.stats()
     return resolve(pool):stats()
   end
+  function db.describe()
+    return resolve(pool):describe()
+  end
   function db.close()
     return true
   end

@@ -5,6 +5,7 @@ local core = require "mypool.core"
 local failure = require "mypool.failure"
 local Connection = require "mypool.connection"
 local bulk = require "mypool.bulk"
+local describe = require "mypool.describe"
 local hooks = require "mypool.hooks"
 local is_error = require "mypool.is_error"
 local names = require "mypool.names"
@@ -229,6 +230,12 @@ function Pool:transaction(...)
   core.check_pool(self, "transaction")
   return transaction.run(self, take, pause, ...)
 end
+
+-- pool:stats(): a table of counts; what each means stands in the documentation.
+Pool.stats = core.stats
+
+-- pool:describe(): what the pool is doing, as a text of a few lines for people.
+Pool.describe = describe
 
 -- Waits until the last loan has ended, or the time is up.
 local function wait_for_loans(self, deadline)

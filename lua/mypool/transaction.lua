@@ -463,6 +463,7 @@ function transaction.run(owner, take, pause, ...)
       return finish_run(owner, outcome, values)
     end
     runs_left = runs_left - 1
+    core.rerun(owner)
     pause(owner, seconds * (1 / 2 + math.random()))
     seconds = seconds * 2
   end

@@ -135,6 +135,8 @@ void answer(mp_session *session, fake_answer a) {
   expect(session->busy);
   session->answered = true;
   session->answer = a;
+  if (session->doing == ON_OPEN)
+    session->open_ns = fake.now_ns - session->opened_ns;
 }
 
 void reply(mp_session *session) {
@@ -187,6 +189,7 @@ static mp_session *session_new(unsigned host, bool beside, int64_t deadline_ns) 
   session->beside = beside;
   session->mode = fake.mode;
   session->deadline_ns = deadline_ns;
+  session->opened_ns = fake.now_ns;
   return session;
 }
 
@@ -201,6 +204,11 @@ static mp_status fake_open(mp_driver *self, unsigned host, bool beside, int64_t 
   (void)self;
   *out = session_new(host, beside, deadline_ns);
   return after_answer(*out, ON_OPEN, next_answer(ON_OPEN, fake.by_host[host]), err);
+}
+
+static int64_t fake_connect_ns(const mp_session *session) {
+  bool goes_on = session->busy && session->doing == ON_OPEN;
+  return goes_on ? fake.now_ns - session->opened_ns : session->open_ns;
 }
 
 static mp_status fake_step(mp_session *session, mp_error *err) {
@@ -470,6 +478,7 @@ mp_driver *fake_driver(void) {
       .now_ns = fake_now,
       .host_name = fake_host_name,
       .open = fake_open,
+      .connect_ns = fake_connect_ns,
       .step = fake_step,
       .peek = fake_peek,
       .needs_peek = fake_needs_peek,

@@ -54,9 +54,10 @@ struct mp_session {
   unsigned maker;   /* ... by that loan */
   unsigned queries, pings, asked, resets, recoveries;
   unsigned resets_along;
-  unsigned recorded;   /* statements of its baseline */
-  mp_sql_mode mode;    /* as the fake has it when it is opened */
-  int64_t deadline_ns; /* given to open */
+  unsigned recorded;          /* statements of its baseline */
+  mp_sql_mode mode;           /* as the fake has it when it is opened */
+  int64_t deadline_ns;        /* given to open */
+  int64_t opened_ns, open_ns; /* when that began, and how long it took if it had to wait */
 };
 
 extern struct fake {

@@ -98,3 +98,108 @@ it("counts a waiter that is served as waiting no longer") {
   expect_equal(stats().waiting, 0);
   expect_equal(stats().lent, 1);
 }
+
+it("counts who stood in line for what others hold, once each, and for how long") {
+  config.max_size = 1;
+  open_pool();
+  fake.slow_resets = true;
+  mp_loan *holder = lend(), *waiter = ask_and_wait(), *in_vain = ask(2 * MP_SECOND);
+  expect_equal(stats().waits, 2);
+  query(holder);
+  pass(MP_SECOND);
+  release(holder);
+  dies(session_number(1));
+  expect_equal(step(waiter), MP_DONE);
+  expect_equal(stats().wait_ns, MP_SECOND);
+  pass(MP_SECOND);
+  expect_equal(step(in_vain), MP_FAILED);
+  expect_equal(stats().waits, 2);
+  expect_equal(stats().wait_ns, 3 * MP_SECOND);
+  expect_equal(stats().max_size, 1);
+}
+
+it("counts no wait for a connect, or for a server that is down") {
+  config.max_size = 2;
+  open_pool();
+  plan(ON_OPEN, waits);
+  ask_and_wait();
+  plan(ON_OPEN, fails(2002, MP_PHASE_CONNECT));
+  ask_and_wait();
+  pass(MP_SECOND);
+  expect_equal(stats().waits, 0);
+}
+
+it("counts no wait in a program that cannot wait") {
+  config.may_queue = false;
+  config.max_size = 1;
+  open_pool();
+  lend();
+  ask(MP_SECOND);
+  expect_equal(stats().waits, 0);
+}
+
+it("counts how long loans lasted that ended, however they did") {
+  config.max_size = 3;
+  open_pool();
+  mp_loan *first = lend(), *second = lend(), *third = lend();
+  pass(MP_SECOND);
+  release(first);
+  expect_equal(stats().lent_ns, MP_SECOND);
+  abandon(second);
+  expect_equal(stats().lent_ns, 2 * MP_SECOND);
+  pass(MP_SECOND);
+  free_loan(second);
+  discard(third);
+  expect_equal(stats().lent_ns, 4 * MP_SECOND);
+}
+
+it("counts a loan to its release, also one that lost its session or got another") {
+  open_pool();
+  make_one_idle();
+  mp_loan *moved = lend();
+  pass(MP_SECOND);
+  plan(ON_QUERY, fails(2006, MP_PHASE_SEND));
+  query(moved);
+  expect_equal(stats().retries, 1);
+  pass(MP_SECOND);
+  release(moved);
+  expect_equal(stats().lent_ns, 2 * MP_SECOND);
+  mp_loan *lost = lend();
+  time_out(lost);
+  int64_t before_ns = stats().lent_ns;
+  pass(MP_SECOND);
+  release(lost);
+  expect(stats().lent_ns >= before_ns + MP_SECOND);
+}
+
+it("counts the time of connects, not that until somebody looks at them") {
+  config.max_size = 2;
+  open_pool();
+  plan(ON_OPEN, waits);
+  mp_loan *gone = ask_and_wait();
+  pass(MP_SECOND);
+  free_loan(gone);
+  answer(session_number(1), fine);
+  pass(60 * MP_SECOND);
+  lend();
+  expect_equal(stats().opened, 1);
+  expect_equal(stats().connect_ns, MP_SECOND);
+}
+
+it("counts the time of connects that fail, and of one that is cut") {
+  config.max_size = 1;
+  open_pool();
+  plan(ON_OPEN, waits);
+  mp_loan *refused = ask_and_wait();
+  pass(MP_SECOND);
+  answer(session_number(1), fails(1045, MP_PHASE_CONNECT));
+  expect_equal(step(refused), MP_FAILED);
+  expect_equal(stats().connect_ns, MP_SECOND);
+  plan(ON_OPEN, waits);
+  pass(60 * MP_SECOND);
+  mp_loan *cut = ask_and_wait();
+  pass(MP_SECOND);
+  close_pool();
+  expect_equal(step(cut), MP_FAILED);
+  expect_equal(stats().connect_ns, 2 * MP_SECOND);
+}

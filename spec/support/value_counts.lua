@@ -151,6 +151,7 @@ local function check_pool(pool)
     statements {
       { 1, "ping" },
       { 1, "stats" },
+      { 1, "describe" },
       { 1, "with", nothing },
       { 2, "with", two },
       { 3, "with", three },

@@ -56,13 +56,15 @@ typedef struct pool_data {
   int64_t checkout_timeout_ns;
   int64_t collected_ns; /* when a checkout last had the garbage collected */
   int retries;
-  int uncharged_kb;      /* of results, that the collector has not been told of */
-  lua_Integer forgotten; /* connections that came back by garbage collection */
-  lua_Integer abandoned; /* operations and loans that were given up, as nobody waits for them */
-  lua_Integer left_open; /* loans that ended in a transaction */
-  bool untold;           /* ... of which on_event has not been told: in POOL_UNTOLD */
-  bool keeps_state;      /* sessions are not reset */
-  bool autocommit_off;   /* sessions may have it off */
+  int uncharged_kb;               /* of results, that the collector has not been told of */
+  lua_Integer forgotten;          /* connections that came back by garbage collection */
+  lua_Integer abandoned;          /* operations and loans that were given up, as nobody waits for them */
+  lua_Integer left_open;          /* loans that ended in a transaction */
+  lua_Integer statements;         /* of the program's (statement.c) */
+  lua_Integer transactions_rerun; /* by the function `transaction` */
+  bool untold;                    /* ... of which on_event has not been told: in POOL_UNTOLD */
+  bool keeps_state;               /* sessions are not reset */
+  bool autocommit_off;            /* sessions may have it off */
   int spare_count;
   spare spares[MOST_SPARES]; /* the first spare_count */
 } pool_data;
@@ -130,6 +132,7 @@ struct statement {
   int kept;                 /* ... and of how many values it and its parameters are */
   uint64_t prepared;        /* ... or its number, and for how many rows; 0: it is none */
   size_t rows;
+  bool is_many;     /* execute_many is at work: what is sent meanwhile is a part of it */
   const char *once; /* the function that the connection is lent for, if it alone; else NULL (once.c) */
 };
 
@@ -138,6 +141,7 @@ typedef struct result_form {
   shape shape;
   bool array_rows;
   bool converting;    /* by the option `types` */
+  bool own;           /* of a statement of mypool's, not the program's */
   uint64_t max_bytes; /* of all results of the statement; 0: unlimited */
 } result_form;
 

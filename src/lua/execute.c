@@ -2,6 +2,7 @@
 #include "execute.h"
 
 #include "call.h"
+#include "statement.h"
 
 static bool has_text_in_doubt(const connection *conn) {
   mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
@@ -17,6 +18,7 @@ static bool has_text_in_doubt(const connection *conn) {
 static mp_status send(connection *conn, mp_wait *wait, mp_error *err) {
   struct statement *statement = &conn->statement;
   const mp_value *values = (const mp_value *)(const void *)statement->values.data;
+  statement_sent(conn);
   return mp_loan_execute(conn->loan, statement->prepared, values, statement->rows, &statement->options, wait,
                          err);
 }

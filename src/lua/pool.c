@@ -5,7 +5,6 @@
 
 #include "class.h"
 #include "hosts.h"
-#include "left_open.h"
 #include "place.h"
 #include "pool_options.h"
 #include "spare.h"
@@ -164,64 +163,6 @@ void report_overdue(lua_State *L, int index, const mp_holder *overdue) {
 
 /* ---- methods ---- */
 
-static const struct {
-  const char *name;
-  size_t offset;
-  bool is_now;
-} counters[] = {
-    {"size", offsetof(mp_stats, size), true},
-    {"idle", offsetof(mp_stats, idle), true},
-    {"lent", offsetof(mp_stats, lent), true},
-    {"opening", offsetof(mp_stats, opening), true},
-    {"recovering", offsetof(mp_stats, recovering), true},
-    {"waiting", offsetof(mp_stats, waiting), true},
-    {"checkouts", offsetof(mp_stats, checkouts), false},
-    {"opened", offsetof(mp_stats, opened), false},
-    {"closed", offsetof(mp_stats, closed), false},
-    {"connect_failures", offsetof(mp_stats, connect_failures), false},
-    {"stale", offsetof(mp_stats, stale), false},
-    {"expired", offsetof(mp_stats, expired), false},
-    {"retired", offsetof(mp_stats, retired), false},
-    {"discarded", offsetof(mp_stats, discarded), false},
-    {"retries", offsetof(mp_stats, retries), false},
-    {"timeouts", offsetof(mp_stats, timeouts), false},
-    {"refused", offsetof(mp_stats, refused), false},
-    {"resets_sent", offsetof(mp_stats, resets_sent), false},
-    {"resets_together", offsetof(mp_stats, resets_together), false},
-    {"resets_hidden", offsetof(mp_stats, resets_hidden), false},
-    {"resets_waited", offsetof(mp_stats, resets_waited), false},
-    {"resets_failed", offsetof(mp_stats, resets_failed), false},
-};
-
-/* pool:stats(): a table of counts; what each means stands in doc/reference/statistics.md. */
-static int pool_stats(lua_State *L) {
-  pool_data *pool = check_pool(L, 1, "stats");
-  mp_stats stats;
-  mp_holder overdue;
-  while (mp_pool_next_overdue(pool->pool, &overdue))
-    report_overdue(L, 1, &overdue);
-  if (pool->untold)
-    left_open_report(L, 1);
-  mp_pool_stats(pool->pool, &stats);
-  lua_createtable(L, 0, 26);
-  for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
-    const void *at = (const char *)&stats + counters[i].offset;
-    lua_pushinteger(L, counters[i].is_now ? *(const unsigned *)at : (lua_Integer) * (const uint64_t *)at);
-    lua_setfield(L, -2, counters[i].name);
-  }
-  lua_pushnumber(L, (double)stats.reset_wait_ns / MP_SECOND);
-  lua_setfield(L, -2, "reset_wait");
-  lua_pushinteger(L, pool->forgotten);
-  lua_setfield(L, -2, "forgotten");
-  lua_pushinteger(L, pool->abandoned);
-  lua_setfield(L, -2, "abandoned");
-  lua_pushinteger(L, pool->left_open);
-  lua_setfield(L, -2, "left_open");
-  push_hosts(L, pool->pool);
-  lua_setfield(L, -2, "hosts");
-  return 1;
-}
-
 /* pool:evict([host]): retires every session, or those of one host: idle ones now, lent ones at their
    release. */
 static int pool_evict(lua_State *L) {
@@ -377,7 +318,6 @@ static const luaL_Reg functions[] = {
 };
 
 static const luaL_Reg methods[] = {
-    {"stats", pool_stats},
     {"evict", pool_evict},
     {"avoid", pool_avoid},
     {NULL, NULL},

@@ -5,6 +5,7 @@
 #include "connection.h"
 #include "parameters.h"
 #include "scrub.h"
+#include "statement.h"
 #include "stream.h"
 
 static lua_Number number_option(lua_State *L, int index, const char *name, lua_Number absent) {
@@ -44,6 +45,7 @@ static void read_given(lua_State *L, int index, mp_query_options *options, resul
   form->max_bytes = (uint64_t)number_option(L, index, "max_result_bytes", (lua_Number)form->max_bytes);
   if (is_raw(L, index)) {
     form->converting = false;
+    form->own = true;
     form->max_bytes = 0;
   }
 }
@@ -57,6 +59,7 @@ void read_options(lua_State *L, int index, const connection *conn, const char *f
   form->array_rows = pool->array_rows;
   form->converting = pool->converting;
   form->max_bytes = pool->max_result_bytes;
+  form->own = false;
   if (!lua_istable(L, index))
     return;
   read_given(L, index, options, form);
@@ -136,6 +139,7 @@ mp_status query_after_asking(lua_State *L, connection *conn, mp_wait *wait, mp_e
   lua_settop(L, top);
   conn->call.in_hand = true;
   conn->activity = QUERYING;
+  statement_sent(conn);
   return send_encoded(conn, conn->statement.options, &mode, wait, err);
 }
 
@@ -146,6 +150,7 @@ mp_status query_send(lua_State *L, connection *conn, const mp_query_options *opt
   if (sql) {
     conn->result.form = *form;
     call_begin(L, conn, QUERYING);
+    statement_sent(conn);
     return mp_loan_query(conn->loan, sql, length, options, wait, err);
   }
   mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
@@ -153,5 +158,6 @@ mp_status query_send(lua_State *L, connection *conn, const mp_query_options *opt
     return ask_first(L, conn, options, form, wait, err);
   conn->result.form = *form;
   call_begin(L, conn, QUERYING);
+  statement_sent(conn);
   return send_encoded(conn, *options, &mode, wait, err);
 }

@@ -73,11 +73,18 @@ static int core_retries(lua_State *L) {
   return 1;
 }
 
+/* rerun(pool or connection): the function `transaction` is about to call its function again. */
+static int core_rerun(lua_State *L) {
+  connection *conn = test_class(L, 1, CONNECTION_CLASS);
+  pool_data *pool = conn ? conn->pool : check_pool(L, 1, "transaction");
+  pool->transactions_rerun++;
+  return 0;
+}
+
 static const luaL_Reg functions[] = {
-    {"watch", core_watch},       {"watches", core_watches},
-    {"unwatch", core_unwatch},   {"spoil", core_spoil},
-    {"retiring", core_retiring}, {"may_run_again", core_may_run_again},
-    {"retries", core_retries},   {NULL, NULL},
+    {"watch", core_watch},     {"watches", core_watches},   {"unwatch", core_unwatch},
+    {"spoil", core_spoil},     {"retiring", core_retiring}, {"may_run_again", core_may_run_again},
+    {"retries", core_retries}, {"rerun", core_rerun},       {NULL, NULL},
 };
 
 void transactions_open(lua_State *L) {

@@ -78,6 +78,18 @@ static mp_status make_session(mp_session *session, int64_t deadline_ns, mp_error
   return mp_flight_build(session, err) == MP_DONE ? MP_DONE : connect_error(err);
 }
 
+static mp_status make_session_timed(mp_session *session, int64_t deadline_ns, mp_error *err) {
+  mp_status status = make_session(session, deadline_ns, err);
+  session->connect_ended_ns = mp_clock_ns();
+  return status;
+}
+
+/* What a helper writes is not looked at while it is at work. */
+int64_t mp_session_connect_ns(const mp_session *session) {
+  int64_t ended_ns = session->helper ? mp_clock_ns() : session->connect_ended_ns;
+  return ended_ns > 0 ? ended_ns - session->connect_begun_ns : 0;
+}
+
 /* ---- in place or on a helper thread ---- */
 
 static mp_session *session_new(mariadb_driver *driver, unsigned host) {
@@ -106,16 +118,17 @@ static int64_t earlier(int64_t a, int64_t b) {
 mp_status mp_session_open(mp_driver *self, unsigned host, bool beside, int64_t deadline_ns, mp_session **out,
                           mp_error *err) {
   mariadb_driver *driver = (mariadb_driver *)self;
-  int64_t limit_ns = mp_clock_ns() + driver->server.connect_timeout_ns;
+  int64_t now_ns = mp_clock_ns(), limit_ns = now_ns + driver->server.connect_timeout_ns;
   *out = NULL;
   if (mp_program_has_ended())
     return mp_fail(err, MP_ERR_CONNECT, 0, "the program is ending");
   *out = session_new(driver, host);
   if (!*out)
     return mp_fail(err, MP_ERR_CONNECT, CR_OUT_OF_MEMORY, "out of memory or descriptors");
+  (*out)->connect_begun_ns = now_ns;
   if (mp_login_ask_password(*out, err) != MP_DONE)
     return MP_FAILED;
   if (driver->server.threads || beside)
-    return mp_helper_start(*out, make_session, limit_ns, err);
-  return make_session(*out, earlier(limit_ns, deadline_ns), err);
+    return mp_helper_start(*out, make_session_timed, limit_ns, err);
+  return make_session_timed(*out, earlier(limit_ns, deadline_ns), err);
 }

@@ -7,5 +7,6 @@
 /* See driver.h. */
 mp_status mp_session_open(mp_driver *driver, unsigned host, bool beside, int64_t deadline_ns,
                           mp_session **out, mp_error *err);
+int64_t mp_session_connect_ns(const mp_session *session);
 
 #endif

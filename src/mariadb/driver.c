@@ -152,6 +152,7 @@ static const mp_driver mariadb_face = {
     .now_ns = now_ns,
     .host_name = host_name,
     .open = mp_session_open,
+    .connect_ns = mp_session_connect_ns,
     .step = session_step,
     .peek = mp_session_peek,
     .needs_peek = mp_session_needs_peek,

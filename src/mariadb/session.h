@@ -230,6 +230,8 @@ struct mp_session {
   mp_row run_row;     /* fetched by blocking.c */
   unsigned run_rows;  /* ... so many */
 
+  int64_t connect_begun_ns, connect_ended_ns; /* 0: it has not */
+
   struct call call;
   struct login login;
   struct text text;

@@ -474,6 +474,7 @@ void acquire_abandon(mp_loan *loan) {
 mp_status checkout_end(mp_loan *loan, mp_status status) {
   if (status == MP_DONE) {
     loan->operation = OP_NONE;
+    loan->lent_ns = loan->since_ns;
     loan->pool->stats.checkouts++;
   }
   return status;

@@ -35,6 +35,21 @@ unsigned mp_pool_holders(const mp_pool *pool, mp_holder *holders, unsigned size)
   return count;
 }
 
+bool mp_pool_holder(const mp_pool *pool, unsigned slot, mp_holder *holder) {
+  const mp_loan *loan = pool->slots[slot].state == SLOT_LENT ? pool->slots[slot].loan : NULL;
+  if (!loan || loan->stage != LOAN_HELD)
+    return false;
+  *holder = holder_of(loan, pool_now(pool));
+  return true;
+}
+
+const mp_loan *mp_pool_next_in_line(const mp_pool *pool, const mp_loan *after, mp_holder *waiter) {
+  const mp_loan *loan = after ? after->turn.next : pool->queue.first;
+  if (loan)
+    *waiter = (mp_holder){.label = loan->label, .age_ns = pool_now(pool) - loan->turn.since_ns};
+  return loan;
+}
+
 static void add_holders(const mp_pool *pool, char *text, size_t size) {
   mp_holder holders[3];
   unsigned count = mp_pool_holders(pool, holders, 3);

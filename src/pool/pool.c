@@ -80,6 +80,10 @@ void mp_pool_abort(mp_pool *pool) {
       pool->driver->abort(pool->slots[i].session);
 }
 
+const char *mp_pool_name(const mp_pool *pool) {
+  return pool->config.name;
+}
+
 bool mp_pool_is_closed(const mp_pool *pool) {
   return pool->closed;
 }
@@ -108,6 +112,7 @@ void mp_pool_stats(const mp_pool *pool, mp_stats *stats) {
   stats->recovering = pool->counts[SLOT_RECOVERING];
   stats->size = stats->idle + stats->lent + stats->opening + stats->recovering;
   stats->waiting = pool->queue.count;
+  stats->max_size = pool->config.max_size;
 }
 
 unsigned mp_pool_take_events(mp_pool *pool) {

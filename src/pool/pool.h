@@ -109,6 +109,8 @@ struct mp_loan {
   struct {                  /* queue.c */
     uint64_t ticket;        /* the order of the checkouts, and of the queue */
     bool has_waited;        /* it may stand in line, however long that is */
+    bool counted;           /* in stats.waits: its time in line is, too */
+    int64_t since_ns;       /* when it came into the line last */
     mp_loan *next, *previous;
   } turn;
   int wakeup_fd;       /* while queued or pausing, unless that is in memory; else -1 */
@@ -117,6 +119,7 @@ struct mp_loan {
   int64_t timeout_ns;  /* how long the checkout was willing to wait */
   int64_t limit_ns;    /* of the replies to a reset */
   int64_t since_ns;    /* when it got its session, or began to read a reset */
+  int64_t lent_ns;     /* when its checkout ended; 0: it has not, or the time since is in stats.lent_ns */
   int64_t pause_until_ns;
   unsigned tries;      /* sessions that failed it in this operation */
   unsigned statements; /* that ran to an answer: after the first nothing is retried */

@@ -18,6 +18,7 @@ static void close_session(mp_pool *pool, mp_session *session) {
 static void keep(mp_pool *pool, struct server *server, mp_session *session) {
   mp_slot *slot = slot_find(pool, SLOT_EMPTY);
   if (!slot || server_is_barred(server)) {
+    slot_count_connect(pool, session);
     close_session(pool, session);
     return;
   }
@@ -46,6 +47,7 @@ static void after_probe(mp_pool *pool, struct server *server, mp_status status, 
     return;
   }
   judge(err, false, false);
+  slot_count_connect(pool, session);
   close_session(pool, session);
   server_after_failed_open(server, err, server->probe.seen_ns - server->probe.since_ns);
 }

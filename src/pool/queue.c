@@ -5,7 +5,23 @@
 #include "idle.h"
 #include "servers.h"
 #include "slots.h"
+#include "time.h"
 #include "wake.h"
+
+/* Who waits until a server is back does not wait for what others hold. */
+static void begin_waiting(mp_loan *loan) {
+  mp_pool *pool = loan->pool;
+  loan->turn.since_ns = pool_now(pool);
+  if (loan->turn.counted || loan->operation != OP_CHECKOUT || pool->counts[SLOT_EMPTY] > 0)
+    return;
+  loan->turn.counted = true;
+  pool->stats.waits++;
+}
+
+static void end_waiting(const mp_loan *loan) {
+  if (loan->turn.counted)
+    loan->pool->stats.wait_ns += pool_now(loan->pool) - loan->turn.since_ns;
+}
 
 /* Puts the loan in line by its ticket: one that comes back, because what it was handed proved of no use, has
    its old turn again. */
@@ -38,6 +54,7 @@ static void unlink_loan(mp_pool *pool, mp_loan *loan) {
   loan->turn.next = loan->turn.previous = NULL;
   pool->queue.count--;
   pool->queue.left++;
+  end_waiting(loan);
 }
 
 /* While the server is down the first in the queue keeps the time of the next attempt: whoever
@@ -83,6 +100,7 @@ mp_status queue_enter(mp_loan *loan, mp_error *err) {
   mp_pool *pool = loan->pool;
   if (wake_begin(loan, err) == MP_FAILED)
     return MP_FAILED;
+  begin_waiting(loan);
   link_loan(pool, loan);
   loan->stage = LOAN_QUEUED;
   serve(pool);

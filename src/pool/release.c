@@ -30,9 +30,16 @@ static bool is_ready_to_leave(mp_loan *loan, bool reset, int64_t now_ns) {
   return driver->is_being_reset(loan->slot->session) && reset_send(loan, now_ns);
 }
 
+static void count_time(mp_loan *loan, int64_t now_ns) {
+  if (loan->lent_ns != 0)
+    loan->pool->stats.lent_ns += now_ns - loan->lent_ns;
+  loan->lent_ns = 0;
+}
+
 static void give_back(mp_loan *loan, bool reset) {
   mp_pool *pool = loan->pool;
   int64_t now_ns = pool_now(pool);
+  count_time(loan, now_ns);
   if (may_be_lent_again(loan, now_ns) && !balance_moves(pool, loan->slot, now_ns) &&
       is_ready_to_leave(loan, reset, now_ns)) {
     loan->slot->released_ns = now_ns;
@@ -47,7 +54,10 @@ static void give_back(mp_loan *loan, bool reset) {
 
 /* ---- the six endings ---- */
 
+/* Of a loan whose session was lost before, nobody has looked at the clock. */
 static void end(mp_loan *loan) {
+  if (loan->lent_ns != 0)
+    count_time(loan, pool_now(loan->pool));
   loan->slot = NULL;
   loan->operation = OP_NONE;
   loan->stage = LOAN_ENDED;
@@ -88,6 +98,7 @@ void mp_loan_lose(mp_loan *loan) {
    longer counts: it is stopped. */
 static void give_up_session(mp_loan *loan) {
   mp_pool *pool = loan->pool;
+  count_time(loan, pool_now(pool));
   if (loan->operation == OP_NONE && pool->config.reset) {
     give_back(loan, true);
   } else if (!recover_begin(loan)) {

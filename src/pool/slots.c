@@ -65,6 +65,11 @@ void slot_begin_open(mp_slot *slot) {
   slot->begun_ns = pool_now(slot->server->pool);
 }
 
+void slot_count_connect(mp_pool *pool, const mp_session *session) {
+  if (session)
+    pool->stats.connect_ns += pool->driver->connect_ns(session);
+}
+
 /* The lifetime differs by up to a tenth, so that sessions which were opened together do not
    all end together. */
 void slot_after_open(mp_pool *pool, mp_slot *slot) {
@@ -77,6 +82,7 @@ void slot_after_open(mp_pool *pool, mp_slot *slot) {
   slot->was_reset = false;
   slot->lost = slot->retire = slot->recording = false;
   slot->fresh = true;
+  slot_count_connect(pool, slot->session);
   pool->stats.opened++;
   slot->server->stats.opened++;
 }
@@ -84,6 +90,8 @@ void slot_after_open(mp_pool *pool, mp_slot *slot) {
 void slot_close(mp_pool *pool, mp_slot *slot) {
   mp_session *session = slot->session;
   bool was_open = slot->state != SLOT_OPENING;
+  if (!was_open)
+    slot_count_connect(pool, session);
   slot->session = NULL;
   slot_move(pool, slot, SLOT_EMPTY);
   if (session)

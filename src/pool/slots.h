@@ -20,6 +20,10 @@ mp_slot *slot_find_other(mp_pool *pool);
 void slot_begin_open(mp_slot *slot);
 void slot_take_generation(mp_slot *slot);
 
+/* The connect of a session, NULL if there is none, has ended: counts its time. The two functions below do so
+   for a slot that is being opened. */
+void slot_count_connect(mp_pool *pool, const mp_session *session);
+
 /* The slot has got a new session. */
 void slot_after_open(mp_pool *pool, mp_slot *slot);
 
