@@ -28,6 +28,11 @@ local function make()
   return output(command:format(folder, certificates, certificates)):match "([^\n]+)\n$"
 end
 
+-- The full name of such a file, for programs that run in another folder.
+function tls.path(name)
+  return ("%s/%s.pem"):format(make(), name)
+end
+
 -- The fingerprint of a certificate in this file, or of this name, with the colons: as the libmariadb that is
 -- loaded wants it, or by another hash ("sha1", "sha256").
 function tls.fingerprint(name, hash)

@@ -10,6 +10,8 @@ core.internal()
 local ngx = ngx -- luacheck: ignore
 if type(ngx) ~= "table" or not ngx.config or (ngx.config.ngx_lua_version or 0) < 10016 then
   core.raise "mypool.wait.nginx needs nginx with lua-nginx-module 0.10.16 or later"
+elseif ngx.config.subsystem == "stream" then
+  core.raise "mypool.wait.nginx works in nginx's http blocks, not in stream: serve it by http, or use cosockets there"
 end
 
 local base = require "resty.core.base"
@@ -161,6 +163,10 @@ local function read(socket)
       last = now()
     end
   until not ok or now() - last > (exiting() and 0 or LINGER)
+  if not ok then -- worker_shutdown_timeout is over, and nginx is about to cut the requests, too
+    ngx.sleep(1 / 1000)
+    sweep()
+  end
   return true
 end
 
