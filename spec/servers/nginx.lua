@@ -92,7 +92,7 @@ local function is_root()
   return select(2, output "id -u") == "0\n"
 end
 
--- It ends with the pipe, and so with this process; "quit" and the like are signals.
+-- It ends with the pipe, and so with this process; else it takes the names of signals, and "end".
 local command = [[
 cd '%s' || exit
 env %s %s '%s/usr/sbin/nginx' -p '%s' -c nginx.conf -e error.log 2>start.log & pid=$!
@@ -104,7 +104,7 @@ end() { # waits for the end, but not for ever
   exit
 }
 while read -r signal; do
-  [ "$signal" = QUIT ] && end QUIT
+  [ "$signal" = end ] && end QUIT
   kill -"$signal" $pid
 done
 end TERM
@@ -171,9 +171,14 @@ function nginx.begin(self, path, options)
   end
 end
 
--- Begins a request whose client goes away after so many seconds.
-function nginx.give_up(self, path, seconds)
-  self:get(path, { seconds = seconds })
+-- Begins a request, and returns a function that makes its client go away.
+function nginx.visit(self, path)
+  local pipe = assert(io.popen("echo $$; exec " .. curl(self, path)))
+  local pid = pipe:read()
+  return function()
+    os.execute("kill " .. pid)
+    pipe:close()
+  end
 end
 
 -- ---- signals, the end ----
@@ -217,7 +222,7 @@ function nginx.quit(self)
   if not self.pipe then
     return ""
   end
-  self:signal "QUIT"
+  self:signal "end"
   self.pipe:close()
   self.pipe = nil
   local complaints = self:complaints()

@@ -3,25 +3,16 @@
 
 local eventually = require "spec.support.eventually"
 local fixture = require "spec.support.fixture"
-local nginx = require "spec.servers.nginx"
 local quote = require "spec.support.quote"
 
-if nginx.why_not() then
-  it("mypool in nginx under load", function()
-    pending(nginx.why_not())
-  end)
+local s = fixture.server()
+local site = require "spec.support.site"(s)
+if not site then
   return
 end
 
-local s = fixture.server()
-
 local app = [[
-  local app = {}
-  local nginx = require "mypool.wait.nginx"
-  app.pool = require("mypool").new {
-    socket = %q, user = "app", password = "secret", database = "app", max_size = 8, checkout_timeout = 20, wait = nginx
-  }
-  local pool = app.pool
+  collectgarbage "restart"
 
   function app.good()
     local id, err = pool:value { "SELECT 7", idempotent = true }
@@ -45,8 +36,8 @@ local app = [[
   function app.leave()
     local number = tonumber(ngx.var.arg_n)
     pool:with(function(db)
-      db:query(states[number %% #states + 1])
-      return ends[math.floor(number / #states) %% #ends + 1](db)
+      db:query(states[number % #states + 1])
+      return ends[math.floor(number / #states) % #ends + 1](db)
     end)
   end
 
@@ -58,7 +49,6 @@ local app = [[
       ngx.say(seen, " ", err.errno, " ", tostring(db:in_transaction()))
     end)
   end
-  return app
 ]]
 
 local server = [[
@@ -77,34 +67,24 @@ local server = [[
     ngx.sleep(0.05)
     ngx.thread.kill(thread)
   } }
-  location = /stat { content_by_lua_block { ngx.say(require("app").pool:stats()[ngx.var.arg_of]) } }
 ]]
-
-local web
 
 local function start(options)
   options = options or {}
-  web = nginx.start {
+  site.start {
     workers = options.workers,
-    http = [[log_by_lua_block { require("mypool.wait.nginx").finish() } ]] .. (options.http or ""),
-    app = app:format(s.socket),
+    http = site.finish .. (options.http or ""),
+    app = app,
     server = server,
   }
 end
-
-after_each(function()
-  local complaints = web and web:quit() or ""
-  web = nil
-  assert.equal("", complaints)
-  s:await_empty()
-end)
 
 -- Begins many requests, one after the other over one connection: the path has curl's [1-100] in it. Returns a function
 -- that waits for their end, and returns how many times each status was answered.
 local function begin_many(path, options)
   local pipe = assert(io.popen(("curl -s %s --unix-socket %s/http.sock -o /dev/null -w '%%{http_code}\\n' %s"):format(
     options or "",
-    web.prefix,
+    site.web.prefix,
     quote("http://n" .. path)
   )))
   return function()
@@ -118,12 +98,8 @@ local function begin_many(path, options)
 end
 
 local function await_back()
-  eventually(function()
-    return (web:get "/stat?of=lent") == "0\n" and (web:get "/stat?of=waiting") == "0\n"
-  end)
-  eventually(function()
-    return #s:sql "SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%'" == 0
-  end)
+  site.await_back()
+  site.await_statements("SELECT SLEEP", 0)
 end
 
 it("serves the good beside a storm of those that go away, and all comes back", function()
@@ -142,7 +118,7 @@ it("serves the good beside a storm of those that go away, and all comes back", f
   end
   assert.same({ ["200"] = 1000 }, good)
   await_back()
-  assert.equal("0\n", (web:get "/stat?of=forgotten"))
+  assert.equal(0, site.stat "forgotten")
   assert.same({ ["200"] = 100 }, begin_many "/good?n=[1-100]"())
 end)
 
@@ -152,27 +128,28 @@ it("fails no request while nginx is reloaded and the server restarted", function
   for i = 1, 3 do
     running[i] = begin_many("/good?n=[1-600]", "-H 'Connection: close'")
   end
-  web:signal "HUP"
+  site.web:signal "HUP"
   s:restart()
-  web:signal "HUP"
+  site.web:signal "HUP"
   s:kill()
   s:resume()
   for i = 1, 3 do
     assert.same({ ["200"] = 600 }, running[i]())
   end
   eventually(function()
-    return #web:workers() == 2
+    return #site.web:workers() == 2
   end)
 end)
 
 it("shows no request what another one left, whatever that was, over two workers", function()
   start { workers = 2 }
-  local clean = web:get "/look"
+  local clean = site.get "/look"
   assert.match("^none 1 %w+ app utf8mb4 %w+ 1146 false\n$", clean)
   local leaving = { begin_many "/leave?n=[1-320]", begin_many "/leave?n=[1-320]" }
   local seen = {}
   for _ = 1, 4 do
-    local pipe = assert(io.popen(("curl -s --unix-socket %s/http.sock 'http://n/look?n=[1-100]'"):format(web.prefix)))
+    local command = ("curl -s --unix-socket %s/http.sock 'http://n/look?n=[1-100]'"):format(site.web.prefix)
+    local pipe = assert(io.popen(command))
     for line in pipe:lines() do
       seen[line .. "\n"] = (seen[line .. "\n"] or 0) + 1
     end
@@ -185,14 +162,14 @@ it("shows no request what another one left, whatever that was, over two workers"
 end)
 
 local function worker_files(kind)
-  local pipe = assert(io.popen(("ls /proc/%d/%s | wc -l"):format(web:workers()[1], kind)))
+  local pipe = assert(io.popen(("ls /proc/%d/%s | wc -l"):format(site.web:workers()[1], kind)))
   local count = tonumber(pipe:read "a")
   pipe:close()
   return count
 end
 
 local function worker_memory()
-  for line in io.lines(("/proc/%d/status"):format(web:workers()[1])) do
+  for line in io.lines(("/proc/%d/status"):format(site.web:workers()[1])) do
     local kib = line:match "^VmRSS:%s*(%d+)"
     if kib then
       return tonumber(kib)
@@ -214,7 +191,7 @@ end)
 
 it("without the code cache has a pool for each request, of which nothing is left", function()
   start { http = "lua_code_cache off;" }
-  web:get "/ping"
+  site.get "/ping"
   local files = worker_files "fd"
   assert.same({ ["200"] = 30 }, begin_many "/good?n=[1-30]"())
   assert.same({ ["404"] = 5 }, begin_many "/exit?n=[1-5]"())
@@ -222,8 +199,5 @@ it("without the code cache has a pool for each request, of which nothing is left
     return worker_files "task" == 1 and worker_files "fd" <= files + 1
   end)
   -- nginx says itself that this is for development.
-  local log = web:complaints()
-  assert.match("lua_code_cache is off", log)
-  web:quit()
-  web = nil
+  site.expects "lua_code_cache is off"
 end)
