@@ -15,6 +15,12 @@ describe("the documents", function()
   it("keep to their lengths", function()
     local lines = line_count "README.md"
     assert.is_true(lines <= 180, lines)
+    local guides = pages.all "doc/guide"
+    assert.equal(8, #guides)
+    for _, page in ipairs(guides) do
+      lines = line_count(page)
+      assert.is_true(lines >= 80 and lines <= 150, page .. ": " .. lines)
+    end
   end)
 
   -- The rows of the demo's table, cell by cell, against the program that prints them.
