@@ -25,6 +25,7 @@
 ---@field max_waiting? integer
 ---@field min_idle? integer
 ---@field name? string
+---@field need? "write"|"read"
 ---@field null? any
 ---@field on_connect? fun(conn: mypool.Connection): any, any
 ---@field on_event? fun(event: string, details: table)

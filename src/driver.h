@@ -55,7 +55,8 @@ struct mp_driver {
 
   /* Sends all that leads back to the baseline, without waiting, or, MP_WAIT, a part of it; reset_read
      begins to read the replies, and sends what is left. MP_FAILED: close the session; of kind
-     MP_ERR_PROTOCOL with MP_ER_NOT_SUPPORTED_YET where no reset leads there, so that none was sent. */
+     MP_ERR_PROTOCOL with MP_ER_NOT_SUPPORTED_YET where no reset leads there, so that none was sent; with
+     MP_ER_READ_ONLY_MODE when the server may write, or not, unlike at connect. */
   mp_status (*reset_send)(mp_session *session, mp_error *err);
   mp_status (*reset_read)(mp_session *session, mp_error *err);
 
@@ -132,6 +133,7 @@ struct mp_driver {
   uint64_t (*server)(const mp_session *session); /* the same for sessions of the same server; may be NULL */
   bool (*is_read_only)(
       const mp_session *session); /* it began so, by the server's doing or init SQL's; may be NULL */
+  bool (*is_writable)(const mp_session *session); /* its server said so at connect, where there is a need */
   int64_t (*idle_limit_ns)(const mp_session *session); /* the server closes it when idle for longer */
   mp_sql_mode (*sql_mode)(const mp_session *session);
   void (*summary)(const mp_session *session, mp_summary *summary);

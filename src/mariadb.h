@@ -36,6 +36,7 @@ typedef struct mp_server {
   const char *public_key; /* PEM file of the server's RSA key, for passwords over plain TCP; NULL: none */
   const char *const *init_sql; /* statements of the baseline */
   size_t init_sql_count;
+  mp_need need; /* with MP_NEED_WRITE a connect to a read-only server fails, by MP_ER_READ_ONLY_MODE */
   int64_t connect_timeout_ns;
   const char *application; /* connection attribute program_name; NULL: the library's */
   bool found_rows;         /* a statement's affected rows are those that it found, changed or not */

@@ -17,10 +17,18 @@ typedef enum mp_balance {
   MP_BALANCE_SPREAD /* evenly on all that are */
 } mp_balance;
 
+/* The kind of server that the pool's sessions lead to. */
+typedef enum mp_need {
+  MP_NEED_NOTHING, /* servers are not asked whether they may write */
+  MP_NEED_WRITE,   /* none that is read-only */
+  MP_NEED_READ     /* one that is read-only, as long as one of those is well */
+} mp_need;
+
 typedef struct mp_pool_config {
   unsigned max_size;   /* sessions at most, at least 1 */
   unsigned hosts;      /* servers that the driver knows, at least 1 */
   mp_balance balance;  /* among them */
+  mp_need need;        /* of them, as it was told to the driver */
   unsigned min_idle;   /* idle sessions that idle_timeout leaves alone */
   unsigned retries;    /* further sessions tried before a brand-new one; 0: no retry at all */
   bool reset;          /* reset sessions at release */
@@ -99,9 +107,13 @@ typedef enum mp_standing {
   MP_STANDING_BARRED /* no session is opened there while another host is not barred, but to try it */
 } mp_standing;
 
+/* By the server's own word, with a need. */
+typedef enum mp_writable { MP_WRITABLE_UNKNOWN, MP_WRITABLE_NO, MP_WRITABLE_YES } mp_writable;
+
 typedef struct mp_host {
   const char *name; /* as long as the pool lives */
   mp_standing standing;
+  mp_writable writable;
   unsigned sessions, lent; /* now */
   uint64_t opened;         /* sessions */
   uint64_t failures;       /* connects that failed */

@@ -280,6 +280,7 @@ local pool_options = {
   host = host,
   hosts = hosts,
   balance = one_of("first", "spread"),
+  need = one_of("write", "read"),
   port = integer(1, 65535),
   socket = text,
   user = text,
@@ -392,6 +393,9 @@ local function complete(given)
       options.types[core.sql_types[names.lower(name)]] = converter
     end
   end
+  if given.hosts and #given.hosts > 1 and options.reset == "always" then
+    options.need = given.need or "write"
+  end
   options.application_name = given.application_name or given.name
   local adapter = type(given.wait) == "table" and given.wait or { wait = given.wait }
   options.scheduler = given.wait ~= nil
@@ -440,6 +444,9 @@ function options.pool(...)
     if given.hosts and given[name] then
       core.raise(("new: 'hosts' and '%s' exclude each other: hosts have their ports, as in 'name:3307'"):format(name))
     end
+  end
+  if given.need and given.reset == "never" then
+    core.raise "new: 'need' and reset = \"never\" exclude each other: it is with a reset that a server is asked"
   end
   if given.server_public_key and given.tls then
     core.raise "new: 'server_public_key' and 'tls' exclude each other: the key is for passwords without TLS"

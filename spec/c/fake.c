@@ -57,7 +57,7 @@ static mp_phase phase_of(fake_call call) {
 }
 
 static fake_answer mishap(fake_call call) {
-  static const unsigned codes[] = {2006, 2013, 2026, 1205, 1213, 1047, 1040, 1045, 0};
+  static const unsigned codes[] = {2006, 2013, 2026, 1205, 1213, 1047, 1836, 1040, 1045, 0};
   fake_answer failure = fails(codes[fake_random(sizeof codes / sizeof *codes)], phase_of(call));
   if (call == ON_QUERY && fake_random(2) == 0)
     failure = fails(2006, MP_PHASE_SEND);
@@ -186,6 +186,7 @@ static mp_session *session_new(unsigned host, bool beside, int64_t deadline_ns) 
   session->number = fake.opened;
   session->server = fake.server;
   session->host = host;
+  session->writable = fake.writes[host];
   session->beside = beside;
   session->mode = fake.mode;
   session->deadline_ns = deadline_ns;
@@ -441,6 +442,11 @@ static bool fake_read_only(const mp_session *session) {
   return fake.read_only;
 }
 
+static bool fake_is_writable(const mp_session *session) {
+  check_in_hand(session);
+  return session->writable;
+}
+
 static int64_t fake_idle_limit(const mp_session *session) {
   check_in_hand(session);
   return fake.idle_limit_ns;
@@ -506,6 +512,7 @@ mp_driver *fake_driver(void) {
       .is_in_transaction = fake_in_transaction,
       .server = fake_server,
       .is_read_only = fake_read_only,
+      .is_writable = fake_is_writable,
       .idle_limit_ns = fake_idle_limit,
       .sql_mode = fake_sql_mode,
       .summary = fake_summary,

@@ -35,6 +35,7 @@ struct mp_session {
   unsigned number; /* 1 for the first that was opened */
   uint64_t server;
   unsigned host;
+  bool writable;
   bool beside; /* it was opened as a probe */
   bool busy;   /* `doing` is unfinished */
   fake_call doing;
@@ -65,6 +66,7 @@ extern struct fake {
   int64_t idle_limit_ns;   /* of sessions opened from now on */
   uint64_t server;         /* of sessions opened from now on */
   fake_answer by_host[32]; /* to opens, unless there is a plan; status 0 is fine */
+  bool writes[32];         /* by host: sessions are told so at connect */
   bool read_only;          /* all sessions began so */
   bool slow_resets;        /* replies come when `reply` says so, not at once */
   bool no_wakeups;

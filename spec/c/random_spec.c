@@ -142,6 +142,8 @@ static void one_step(void) {
     evict();
   if (fake_random(300) == 0)
     mp_pool_avoid(pool, (unsigned)fake_random(config.hosts), (int64_t)fake_random(3) * MP_SECOND);
+  if (fake_random(300) == 0)
+    fake.writes[fake_random(config.hosts)] ^= true;
   nobody_hears = fake_random(20) == 0;
 }
 
@@ -207,6 +209,7 @@ static void run(uint64_t seed) {
   config.max_size = 1 + (unsigned)fake_random(6);
   config.hosts = 1 + (unsigned)fake_random(3);
   config.balance = fake_random(2) == 0 ? MP_BALANCE_FIRST : MP_BALANCE_SPREAD;
+  config.need = (mp_need)fake_random(3);
   config.min_idle = (unsigned)fake_random(3);
   config.retries = (unsigned)fake_random(4);
   config.hooked = fake_random(2) == 0;

@@ -22,9 +22,13 @@ static void set_text(lua_State *L, const char *field, const char *text) {
 }
 
 static void push_host(lua_State *L, const mp_host *host) {
-  lua_createtable(L, 0, 10);
+  lua_createtable(L, 0, 11);
   set_text(L, "host", host->name);
   set_text(L, "standing", standings[host->standing]);
+  if (host->writable != MP_WRITABLE_UNKNOWN) {
+    lua_pushboolean(L, host->writable == MP_WRITABLE_YES);
+    lua_setfield(L, -2, "writable");
+  }
   set_count(L, "sessions", host->sessions);
   set_count(L, "lent", host->lent);
   set_count(L, "opened", host->opened);

@@ -58,6 +58,12 @@ static bool is_word(lua_State *L, const char *name, const char *word) {
   return text && strcmp(text, word) == 0;
 }
 
+static mp_need need_option(lua_State *L) {
+  if (is_word(L, "need", "read"))
+    return MP_NEED_READ;
+  return is_word(L, "need", "write") ? MP_NEED_WRITE : MP_NEED_NOTHING;
+}
+
 /* Leaves a userdata on the stack that holds the array, as long as it is there. */
 static void read_init_sql(lua_State *L, mp_server *server) {
   lua_getfield(L, OPTIONS, "init_sql");
@@ -157,6 +163,7 @@ static void read_server(lua_State *L, mp_server *server) {
   server->application = string_option(L, "application_name");
   server->found_rows = flag_option(L, "found_rows", false);
   server->autocommit_off = !flag_option(L, "autocommit", true);
+  server->need = need_option(L);
   server->connect_timeout_ns = seconds_option(L, "connect_timeout", 5 * MP_SECOND);
   luaL_argcheck(L, server->charset, OPTIONS, "charset");
   read_tls(L, server);
@@ -219,6 +226,7 @@ void pool_options_read(lua_State *L, pool_data *pool, mp_server *server, mp_pool
   read_server(L, server);
   read_config(L, config);
   config->hosts = (unsigned)server->address_count;
+  config->need = server->need;
   config->balance = is_word(L, "balance", "spread") ? MP_BALANCE_SPREAD : MP_BALANCE_FIRST;
   config->hooked = flag_option(L, "on_connect", false);
   server->threads = config->may_queue = flag_option(L, "scheduler", false);

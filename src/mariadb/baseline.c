@@ -75,17 +75,20 @@ static const char *identity(const mp_session *session, bool old) {
 /* One statement, as it costs every connect a round trip, and one text, as putting it together would cost
    every connect more than to read the answer. */
 static const char *everything(const mp_session *session, bool old) {
-  static const char *const texts[3][2] = {
-      {STATE "@@tx_read_only" SERVER ROLES_COUNTED ROLLBACK_VARIABLE IDENTITY_OF_MARIADB SYNC_WAIT,
-       STATE "@@tx_read_only" SERVER ROLES_COUNTED ROLLBACK_LISTED IDENTITY_OF_OLD SYNC_WAIT_LISTED},
-      {STATE "@@transaction_read_only" SERVER ROLES_KNOWN ROLLBACK_VARIABLE IDENTITY_OF_MYSQL,
-       STATE "@@transaction_read_only" SERVER ROLES_KNOWN ROLLBACK_LISTED IDENTITY_OF_OLD},
-      {STATE "@@tx_read_only" SERVER NO_ROLES ROLLBACK_VARIABLE IDENTITY_OF_MYSQL,
-       STATE "@@tx_read_only" SERVER NO_ROLES ROLLBACK_LISTED IDENTITY_OF_OLD},
+#define IN_NEED(text)                                                                                        \
+  { text, text ", " MP_FLIGHT_SERVER_READ_ONLY }
+  static const char *const texts[3][2][2] = {
+      {IN_NEED(STATE "@@tx_read_only" SERVER ROLES_COUNTED ROLLBACK_VARIABLE IDENTITY_OF_MARIADB SYNC_WAIT),
+       IN_NEED(STATE "@@tx_read_only" SERVER ROLES_COUNTED ROLLBACK_LISTED IDENTITY_OF_OLD SYNC_WAIT_LISTED)},
+      {IN_NEED(STATE "@@transaction_read_only" SERVER ROLES_KNOWN ROLLBACK_VARIABLE IDENTITY_OF_MYSQL),
+       IN_NEED(STATE "@@transaction_read_only" SERVER ROLES_KNOWN ROLLBACK_LISTED IDENTITY_OF_OLD)},
+      {IN_NEED(STATE "@@tx_read_only" SERVER NO_ROLES ROLLBACK_VARIABLE IDENTITY_OF_MYSQL),
+       IN_NEED(STATE "@@tx_read_only" SERVER NO_ROLES ROLLBACK_LISTED IDENTITY_OF_OLD)},
   };
-  if (session->base.is_mariadb)
-    return texts[0][old];
-  return texts[mp_server_version(session->mysql) >= 80000 ? 1 : 2][old];
+#undef IN_NEED
+  bool needy = session->driver->server.need != MP_NEED_NOTHING;
+  unsigned kind = session->base.is_mariadb ? 0 : mp_server_version(session->mysql) >= 80000 ? 1 : 2;
+  return texts[kind][old][needy];
 }
 
 static char *copy(const char *text) {
@@ -138,10 +141,22 @@ static mp_status take_state(mp_session *session, mp_error *err) {
 /* After a reset the server takes no notice of wsrep_sync_wait any more, however it is set, although the
    variable still says what it said before. */
 static void take_sync_wait(mp_session *session) {
-  const char *cell = mysql_field_count(session->mysql) > SYNC ? session->row[SYNC] : NULL;
+  bool told = session->base.is_mariadb && mysql_field_count(session->mysql) > SYNC;
+  const char *cell = told ? session->row[SYNC] : NULL;
   unsigned long sync = cell ? strtoul(cell, NULL, 10) : 0;
   session->base.on_galera = sync > 0;
   session->base.lost_by_reset = sync > 1;
+}
+
+/* The last column, behind those that are asked for in any case. */
+static mp_status take_writable(mp_session *session, mp_error *err) {
+  const char *cell = session->row[mysql_field_count(session->mysql) - 1];
+  if (session->driver->server.need == MP_NEED_NOTHING)
+    return MP_DONE;
+  session->base.writable = cell && mp_flight_is_writable(cell);
+  if (session->driver->server.need == MP_NEED_READ || session->base.writable)
+    return MP_DONE;
+  return mp_fail(err, MP_ERR_CONNECT, MP_ER_READ_ONLY_MODE, "the server is read-only (need = \"write\")");
 }
 
 /* No role is in force: MySQL has a word for that, and gives the names of roles as SQL (manual,
@@ -176,6 +191,8 @@ static mp_status take(mp_session *session, mp_error *err) {
   if (take_state(session, err) != MP_DONE)
     return MP_FAILED;
   take_sync_wait(session);
+  if (take_writable(session, err) != MP_DONE)
+    return MP_FAILED;
   base->login_tx_read_only = base->tx_read_only;
   base->login = mp_mode_reading(cells[SQL_MODE], cells[CHARSET]);
   return MP_DONE;

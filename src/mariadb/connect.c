@@ -48,7 +48,9 @@ static mp_status connect_error(mp_error *err) {
 /* A Galera node that may not serve accepts connections, and answers this, unlike questions about variables,
    by an error. */
 static mp_status check_ready(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  return session->driver->server.address_count > 1 ? mp_run(session, "DO 1", deadline_ns, err) : MP_DONE;
+  const mp_server *server = &session->driver->server;
+  bool choosy = server->address_count > 1 || server->need != MP_NEED_NOTHING;
+  return choosy ? mp_run(session, "DO 1", deadline_ns, err) : MP_DONE;
 }
 
 static mp_status reach_baseline(mp_session *session, int64_t deadline_ns, mp_error *err) {

@@ -54,6 +54,10 @@ static bool is_read_only(const mp_session *session) {
   return session->base.tx_read_only;
 }
 
+static bool is_writable(const mp_session *session) {
+  return session->base.writable;
+}
+
 /* Somewhat before the server would close it, so that the pool does it first. */
 static int64_t idle_limit_ns(const mp_session *session) {
   return session->base.wait_timeout * (MP_SECOND / 10 * 9);
@@ -192,6 +196,7 @@ static const mp_driver mariadb_face = {
     .is_in_transaction = is_in_transaction,
     .server = server_of,
     .is_read_only = is_read_only,
+    .is_writable = is_writable,
     .idle_limit_ns = idle_limit_ns,
     .sql_mode = mp_mode_of,
     .summary = mp_protocol_summary,

@@ -56,6 +56,10 @@ void mp_flight_free(mp_session *session) {
   mp_familiar_free(session);
 }
 
+bool mp_flight_is_writable(const char *answer) {
+  return strcmp(answer, "0") == 0 || strcmp(answer, "OFF") == 0;
+}
+
 /* ---- packets ---- */
 
 /* Header: three bytes of length, a sequence number, the command (MariaDB knowledge base,
@@ -141,16 +145,22 @@ static void add_role(mp_session *session) {
    there was none; the client's own idea of it is no proof, as a borrower may have switched the tracking off.
    A role of an account that had none to choose: it may have been granted one since. On MySQL roles are always
    restored, where there are any. And a server that lets transactions write which it did not let before, or no
-   more: a failover. */
+   more: a failover. Where there is a need the server's own variable is asked for, too, and the row tells it.
+ */
 static void add_guard(mp_session *session) {
   const baseline *base = &session->base;
   bool role = base->is_mariadb && !base->has_roles, database = !base->database;
+  bool needy = session->driver->server.need != MP_NEED_NOTHING;
   mp_buffer sql = {0};
-  add_text(&sql, "SELECT 1 FROM DUAL WHERE ");
-  add_text(&sql, role ? "CURRENT_ROLE() IS NOT NULL" : "FALSE");
+  add_text(&sql, needy ? "SELECT " MP_FLIGHT_SERVER_READ_ONLY : "SELECT 1");
+  add_text(&sql, role ? " FROM DUAL WHERE CURRENT_ROLE() IS NOT NULL" : " FROM DUAL WHERE FALSE");
   add_text(&sql, database ? " OR DATABASE() IS NOT NULL OR " : " OR ");
   add_text(&sql, mp_flight_read_only(session));
-  add_text(&sql, base->login_tx_read_only ? " = 0 LIMIT 1" : " LIMIT 1");
+  add_text(&sql, base->login_tx_read_only ? " = 0" : "");
+  if (needy)
+    add_text(&sql, base->writable ? " OR " MP_FLIGHT_SERVER_READ_ONLY " NOT IN ('0', 'OFF')"
+                                  : " OR " MP_FLIGHT_SERVER_READ_ONLY " IN ('0', 'OFF')");
+  add_text(&sql, " LIMIT 1");
   session->flight.guard_reply = session->flight.replies;
   add_built(session, &sql);
 }

@@ -15,6 +15,10 @@ void mp_flight_add(mp_session *session, const char *sql, size_t length);
 
 const char *mp_flight_read_only(const mp_session *session); /* the variable's name */
 
+/* Whether a server may write, as SQL: from MariaDB 12 on read_only has words for values. And the answer. */
+#define MP_FLIGHT_SERVER_READ_ONLY "CONCAT(@@read_only)"
+bool mp_flight_is_writable(const char *answer);
+
 /* Once the user's SQL has run, when there was any. */
 void mp_flight_after_user_sql(baseline *base, const MYSQL *mysql, bool user_sql);
 void mp_flight_free(mp_session *session); /* and the baseline */

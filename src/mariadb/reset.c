@@ -201,10 +201,20 @@ static mp_status end_result(mp_session *session, mp_error *err) {
 
 enum { PAUSE_AFTER_ROWS = 200 };
 
+/* A row of the guard, of SHOW PROFILES, or of the seal. */
+static mp_status fail_unclean(mp_session *session, mp_error *err) {
+  const char *cell = is_reading(session, session->flight.guard_reply) ? session->row[0] : NULL;
+  if (session->driver->server.need == MP_NEED_NOTHING || !cell ||
+      mp_flight_is_writable(cell) == session->base.writable)
+    return mp_fail(err, MP_ERR_PROTOCOL, 0, "the reset left something of an earlier loan");
+  return mp_fail(err, MP_ERR_PROTOCOL, MP_ER_READ_ONLY_MODE,
+                 session->base.writable ? "the server has become read-only" : "the server may write by now");
+}
+
 /* A statement may fail in the middle of its rows. */
 static mp_status after_row(mp_session *session, mp_error *err) {
   if (session->row && may_have_no_row(session))
-    return mp_fail(err, MP_ERR_PROTOCOL, 0, "the reset left something of an earlier loan");
+    return fail_unclean(session, err);
   bool pause = session->row && ++session->reset.rows % PAUSE_AFTER_ROWS == 0;
   if (session->row)
     return mp_call_next_when(session, pause ? pause_events : 0, &mp_call_row, after_row);

@@ -98,6 +98,7 @@ typedef struct baseline {
   bool has_roles;             /* the account may SET ROLE */
   bool is_mariadb;
   bool on_galera;     /* at a node of a cluster */
+  bool writable;      /* the server was not read-only; asked where there is a need */
   bool lost_by_reset; /* a reset would not lead back here: the session is to be closed instead */
 } baseline;
 

@@ -165,7 +165,7 @@ static mp_status after_open(mp_loan *loan) {
   slot_move(pool, loan->slot, SLOT_LENT);
   slot_after_open(pool, loan->slot);
   distrust_after_open(pool, loan->slot);
-  server_after_open(loan->slot->server);
+  server_after_open(loan->slot->server, loan->slot->session);
   mp_status status = hold(loan, pool_now(pool));
   queue_serve(pool);
   return status;
@@ -218,7 +218,7 @@ static mp_status after_failed_open(mp_loan *loan, mp_wait *wait, mp_error *err) 
   mp_slot *slot = loan->slot;
   struct server *server = slot->server;
   int64_t now_ns = pool_now(pool);
-  judge(err, false, false);
+  judge_connect(err);
   server_sign(server, err);
   slot_close(pool, slot);
   loan->slot = NULL;
@@ -324,10 +324,10 @@ static bool end_open(mp_pool *pool, mp_slot *slot, mp_status status, mp_error *e
   if (status == MP_DONE) {
     slot_after_open(pool, slot);
     distrust_after_open(pool, slot);
-    server_after_open(slot->server);
+    server_after_open(slot->server, slot->session);
     return true;
   }
-  judge(err, false, false);
+  judge_connect(err);
   server_sign(slot->server, err);
   slot_close(pool, slot);
   server_after_failed_open(slot->server, err, 0); /* nobody has seen how long it took */

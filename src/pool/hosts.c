@@ -32,6 +32,7 @@ void mp_pool_host(const mp_pool *pool, unsigned number, mp_host *host) {
   *host = (mp_host){
       .name = server_name(server),
       .standing = standing_of(server),
+      .writable = server->writable,
       .sessions = server_sessions(server),
       .lent = server->counts[SLOT_LENT],
       .opened = server->stats.opened,

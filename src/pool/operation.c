@@ -167,16 +167,18 @@ static mp_status retry(mp_loan *loan, mp_wait *wait, mp_error *err) {
   return after_acquire(loan, acquire(loan, wait, err), wait, err);
 }
 
-/* The server refused the statement, as another would not. */
+/* The server refused the statement, as another would not: one of several, or of those behind an address. */
 static bool may_run_elsewhere(const mp_loan *loan, const mp_error *err) {
-  return loan->pool->config.hosts > 1 && loan->slot->retire && !loan->slot->lost && err->retryable &&
-         err->executed == MP_EXECUTED_NO && err->code != MP_ER_READ_ONLY_TRANSACTION;
+  const mp_pool_config *config = &loan->pool->config;
+  return (config->hosts > 1 || config->need == MP_NEED_WRITE) && loan->slot->retire && !loan->slot->lost &&
+         err->retryable && err->executed == MP_EXECUTED_NO && err->code != MP_ER_READ_ONLY_TRANSACTION;
 }
 
 static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
   const mp_driver *driver = loan->pool->driver;
   bool read_only = driver->is_read_only && driver->is_read_only(loan->slot->session);
-  mp_verdict verdict = judge(err, loan->statement.idempotent || is_harmless(loan->operation), read_only);
+  bool idempotent = loan->statement.idempotent || is_harmless(loan->operation);
+  mp_verdict verdict = judge(err, idempotent, read_only, loan->pool->config.need);
   loan->slot->lost |= verdict.lost;
   if (verdict.retire && !loan->slot->retire)
     distrust_begin(loan->pool, loan->slot, err);

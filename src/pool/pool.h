@@ -23,6 +23,7 @@ struct server {
   unsigned failures;            /* in a row: connects, and what else bars it */
   unsigned successes;           /* connects that did not fail, since the last failure; 0: that is long ago */
   bool met;                     /* a connect has succeeded */
+  mp_writable writable;         /* with a need: as the last connect, or a reset, has shown */
   bool refuses;                 /* the last connect, for a reason that will not pass by itself */
   int64_t retry_at_ns;          /* no connect before, while failures > 0 */
   int64_t probe_at_ns;          /* ... while another server is not barred */

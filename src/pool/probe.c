@@ -41,12 +41,12 @@ static void after_probe(mp_pool *pool, struct server *server, mp_status status, 
   server->probe.session = NULL;
   server->probe.begun = false;
   if (status == MP_DONE) {
-    server_after_open(server);
+    server_after_open(server, session);
     keep(pool, server, session);
     queue_serve(pool);
     return;
   }
-  judge(err, false, false);
+  judge_connect(err);
   slot_count_connect(pool, session);
   close_session(pool, session);
   server_after_failed_open(server, err, server->probe.seen_ns - server->probe.since_ns);

@@ -50,13 +50,16 @@ static bool is_from_client(unsigned code) {
 }
 
 /* Another server would be of no use where 1290 tells of another option, 1792 of a transaction that the
-   program wanted to be read-only, and 1047 of a command that the server does not know. */
-static bool is_about_the_server(const mp_error *err, bool read_only) {
+   program wanted to be read-only, and 1047 of a command that the server does not know; nor where a write came
+   to a pool for reading. */
+static bool is_about_the_server(const mp_error *err, bool read_only, mp_need need) {
   switch (err->code) {
   case MP_ER_OPTION_PREVENTS:
-    return strstr(err->message, "read-only");
+    return need != MP_NEED_READ && strstr(err->message, "read-only");
+  case MP_ER_READ_ONLY_MODE:
+    return need != MP_NEED_READ;
   case MP_ER_READ_ONLY_TRANSACTION:
-    return read_only;
+    return need != MP_NEED_READ && read_only;
   case MP_ER_UNKNOWN_COMMAND:
     return strstr(err->message, "WSREP");
   default:
@@ -71,8 +74,8 @@ static const retry_rule *rule_of(unsigned code) {
   return is_from_client(code) ? &client_error : &other_server_error;
 }
 
-static const retry_rule *find_rule(const mp_error *err, bool read_only) {
-  return is_about_the_server(err, read_only) ? rule_of(err->code) : &other_server_error;
+static const retry_rule *find_rule(const mp_error *err, bool read_only, mp_need need) {
+  return is_about_the_server(err, read_only, need) ? rule_of(err->code) : &other_server_error;
 }
 
 bool mp_transaction_may_run_again(unsigned code, bool elsewhere) {
@@ -123,6 +126,7 @@ static bool may_pass(unsigned code) {
   case MP_ER_SHUTDOWN:
   case MP_ER_CANNOT_CREATE_THREAD:
   case MP_ER_USER_CONNECTIONS:
+  case MP_ER_READ_ONLY_MODE:    /* need = "write" */
   case MP_ER_LOCK_WAIT_TIMEOUT: /* in init SQL */
   case MP_ER_DEADLOCK:          /* in init SQL */
   case MP_ER_USER_LIMIT:
@@ -148,19 +152,19 @@ static bool is_final(unsigned code) {
   }
 }
 
-static mp_verdict judge_connect(mp_error *err) {
+mp_verdict judge_connect(mp_error *err) {
   err->kind = MP_ERR_CONNECT;
   err->executed = MP_EXECUTED_NO;
   err->retryable = !is_final(err->code);
   return (mp_verdict){.lost = true, .again = err->retryable};
 }
 
-mp_verdict judge(mp_error *err, bool idempotent, bool read_only) {
+mp_verdict judge(mp_error *err, bool idempotent, bool read_only, mp_need need) {
   if (err->phase == MP_PHASE_CONNECT)
     return judge_connect(err);
   if (err->phase == MP_PHASE_SEND)
     return judge_send(err);
-  mp_verdict verdict = apply(err, find_rule(err, read_only));
+  mp_verdict verdict = apply(err, find_rule(err, read_only, need));
   verdict.again = verdict.lost && err->phase == MP_PHASE_REPLY && idempotent;
   return verdict;
 }

@@ -11,7 +11,11 @@ typedef struct mp_verdict {
 } mp_verdict;
 
 /* Completes *err, as the driver left it, and says what to do with the session. `read_only`: the session began
-   with transactions that may only read, which its server had it do. */
-mp_verdict judge(mp_error *err, bool idempotent, bool read_only);
+   with transactions that may only read, which its server had it do. By MP_NEED_READ a write that is refused
+   says nothing of the server. */
+mp_verdict judge(mp_error *err, bool idempotent, bool read_only, mp_need need);
+
+/* Likewise, of a connect. */
+mp_verdict judge_connect(mp_error *err);
 
 #endif

@@ -88,7 +88,35 @@ static void refuse(struct server *server, const mp_error *err) {
       later(add_time(pool_now(server->pool), refusal_ns), server->avoid_until_ns);
 }
 
+/* ---- may it write ---- */
+
+/* Statements of init SQL and on_connect may say the same. */
+static bool is_about_writing(const struct server *server, const mp_error *err) {
+  return server->pool->config.need != MP_NEED_NOTHING && err->code == MP_ER_READ_ONLY_MODE;
+}
+
+static void learn(struct server *server, const mp_session *session) {
+  const mp_driver *driver = server->pool->driver;
+  if (server->pool->config.need != MP_NEED_NOTHING && driver->is_writable)
+    server->writable = driver->is_writable(session) ? MP_WRITABLE_YES : MP_WRITABLE_NO;
+}
+
+/* It is not what its sessions were opened for; the next connect shows what it is now. */
+static void after_change(struct server *server, const mp_error *err) {
+  if (server->pool->config.need == MP_NEED_WRITE) {
+    server->writable = MP_WRITABLE_NO;
+    server_distrust(server, err);
+  } else {
+    server->writable = MP_WRITABLE_UNKNOWN;
+    server_outdate_sessions(server);
+  }
+}
+
+/* ---- connects ---- */
+
 void server_after_failed_open(struct server *server, const mp_error *err, int64_t took_ns) {
+  if (is_about_writing(server, err))
+    server->writable = MP_WRITABLE_NO;
   server->pool->stats.connect_failures++;
   server->stats.failures++;
   server->successes = 0;
@@ -110,8 +138,9 @@ static void end_bar(struct server *server) {
 
 /* A server that has just come back is slow, and other pools have waited for it as well: so each connect that
    succeeds allows one more at a time. */
-void server_after_open(struct server *server) {
+void server_after_open(struct server *server, const mp_session *session) {
   server->met = true;
+  learn(server, session);
   if (server->avoid_until_ns > pool_now(server->pool))
     return;
   if (server->failures > 0 || server->successes > 0)
@@ -195,6 +224,10 @@ static bool is_about_the_server(const mp_error *err) {
 
 void server_after_failed_reset(const mp_slot *slot, const mp_error *err) {
   struct server *server = slot->server;
+  if (is_about_writing(server, err)) {
+    after_change(server, err);
+    return;
+  }
   server->pool->stats.resets_failed++;
   if (!is_alone(server) && is_about_the_server(err))
     server_distrust(server, err);

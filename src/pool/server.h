@@ -23,7 +23,7 @@ static inline bool server_may_open(const struct server *server) {
 unsigned server_sessions(const struct server *server);
 
 /* `took_ns`: how long the attempt did. */
-void server_after_open(struct server *server);
+void server_after_open(struct server *server, const mp_session *session);
 void server_after_failed_open(struct server *server, const mp_error *err, int64_t took_ns);
 
 /* Bars it for another reason than a connect that has failed. */

@@ -54,11 +54,27 @@ const char *mp_pool_reset_failure(const mp_pool *pool) {
 
 /* ---- the choice ---- */
 
-/* Of the servers that are not barred the first; it may be about to be tried, so that nothing is to be opened
+/* A pool for reading takes one that may write only while no other is well. */
+static bool is_second_choice(const struct server *server) {
+  return server->pool->config.need == MP_NEED_READ && server->writable == MP_WRITABLE_YES;
+}
+
+static bool has_first_choice(const mp_pool *pool) {
+  for (const struct server *s = pool->servers; s < end(pool); s++)
+    if (!server_is_barred(s) && !is_second_choice(s))
+      return true;
+  return false;
+}
+
+static bool is_wanted(const struct server *server) {
+  return !server_is_barred(server) && (!is_second_choice(server) || !has_first_choice(server->pool));
+}
+
+/* Of the servers that are wanted the first; it may be about to be tried, so that nothing is to be opened
    there now: who waits for that comes to it sooner than to another, and later to where all shall be. */
 static struct server *choose_first(const mp_pool *pool) {
   for (struct server *s = pool->servers; s < end(pool); s++)
-    if (!server_is_barred(s))
+    if (is_wanted(s))
       return server_may_open(s) ? s : NULL;
   return NULL;
 }
@@ -69,7 +85,7 @@ static struct server *choose_evenly(const mp_pool *pool) {
   unsigned count = pool->config.hosts, first = (unsigned)(pool->config.seed % count);
   for (unsigned i = 0; i < count; i++) {
     struct server *s = &pool->servers[(first + i) % count];
-    bool usable = !server_is_barred(s) && server_may_open(s);
+    bool usable = is_wanted(s) && server_may_open(s);
     if (usable && (!found || server_sessions(s) < server_sessions(found)))
       found = s;
   }
@@ -97,10 +113,12 @@ bool servers_may_open(const mp_pool *pool) {
 /* ---- the balance ---- */
 
 bool servers_want_elsewhere(const mp_pool *pool, const struct server *server) {
+  if (is_second_choice(server) && has_first_choice(pool))
+    return true;
   for (const struct server *s = pool->servers; s < end(pool); s++) {
     if (s == server && pool->config.balance == MP_BALANCE_FIRST)
       return false;
-    if (server_is_barred(s))
+    if (!is_wanted(s))
       continue;
     if (pool->config.balance == MP_BALANCE_FIRST || server_sessions(s) + 2 <= server_sessions(server))
       return true;
