@@ -207,6 +207,7 @@ it("lets silence, when it asks again, be none of the caller's trouble, nor a cha
   plan_times(2, ON_RESET_READ, unknown_command);
   ask(MP_SECOND);
   expect_equal(last.status, MP_FAILED);
+  expect(strstr(last.err.message, "the server does not know how to reset a session"));
   make_one_idle();
   release(ask(MP_SECOND));
   expect_equal(last.status, MP_DONE);

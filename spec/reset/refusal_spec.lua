@@ -52,7 +52,8 @@ local function names()
   return table.concat(found, " ")
 end
 
-local function costs_the_session(most)
+-- words: of the error that conn:reset() returns.
+local function costs_the_session(most, words)
   it("costs the session, within connect_timeout", function()
     local pool = new_pool { max_size = 1 }
     local id, began = dirty(pool), monotime()
@@ -76,6 +77,7 @@ local function costs_the_session(most)
     assert.is_nil(ok)
     assert.equal("no", err.executed)
     assert.is_true(err.fatal)
+    assert.matches(words, err.message)
     assert.is_nil(conn:id())
     conn:release()
     dirty(pool)
@@ -110,7 +112,7 @@ describe("a server that knows no reset", function()
     s = scripted_server.start { reset = "refuse" }
   end)
 
-  costs_the_session(2)
+  costs_the_session(2, "the server does not know how to reset a session")
   loses_no_checkout "reset_refused"
 
   it("is not asked again once it has said so twice: used sessions are closed", function()
@@ -174,7 +176,7 @@ describe("a server that is silent at a reset", function()
     s = scripted_server.start { reset = "silent" }
   end)
 
-  costs_the_session(0.4 + 2)
+  costs_the_session(0.4 + 2, "no answer within the time limit")
   loses_no_checkout "reset_failing"
 
   it("is asked again each time, and told of once", function()

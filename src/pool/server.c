@@ -222,18 +222,21 @@ static bool is_about_the_server(const mp_error *err) {
   return err->kind == MP_ERR_TIMEOUT || (err->code == MP_ER_UNKNOWN_COMMAND && strstr(err->message, "WSREP"));
 }
 
-void server_after_failed_reset(const mp_slot *slot, const mp_error *err) {
+void server_after_failed_reset(const mp_slot *slot, mp_error *err) {
   struct server *server = slot->server;
   if (is_about_writing(server, err)) {
     after_change(server, err);
     return;
   }
+  bool refused = is_refusal(slot, err);
   server->pool->stats.resets_failed++;
   if (!is_alone(server) && is_about_the_server(err))
     server_distrust(server, err);
+  if (refused && err->code == MP_ER_UNKNOWN_COMMAND)
+    strcpy(err->message, "the server does not know how to reset a session (it says: Unknown command)");
   if (server->reset_refused)
     return;
-  if (is_refusal(slot, err))
+  if (refused)
     count_refusal(server);
   else
     count_failure(server, err);

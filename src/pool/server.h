@@ -43,8 +43,9 @@ bool server_may_reset(struct server *server);
 
 bool server_has_refused_resets(const struct server *server);
 
-/* The session in this slot has answered a reset, or failed to. */
+/* The session in this slot has answered a reset, or failed to. That the server knows no reset is said in err,
+   whose message is the server's otherwise. */
 void server_after_reset(mp_slot *slot);
-void server_after_failed_reset(const mp_slot *slot, const mp_error *err);
+void server_after_failed_reset(const mp_slot *slot, mp_error *err);
 
 #endif
