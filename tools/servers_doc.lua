@@ -25,10 +25,10 @@ end
 
 -- ---- what busted printed ----
 
--- The reasons of pending specs stand two lines below the heading of each.
+-- The reason of a pending spec is the last line of its block, behind the place and the name, which may have several.
 local function reasons_in(text, reasons)
-  for reason in text:gmatch "\nPending %-> [^\n]*\n[^\n]*\n([^\n]+)" do
-    reason = reason:gsub("^[^ ]+:%d+: ", "")
+  for block in (text .. "\n\n"):gmatch "%f[P]Pending %-> [^\n]*\n(.-)\n\n" do
+    local reason = block:match "[^\n]*$":gsub("^[^ ]+:%d+: ", "")
     reason = reason:match "^the server does not know this type" or reason
     reasons[reason] = (reasons[reason] or 0) + 1
   end

@@ -1,5 +1,6 @@
 -- Names with several addresses, the first of which are of no use.
 
+local dialect = require "spec.servers.dialect"
 local monotime = require("cqueues").monotime
 
 local fixture = require "spec.support.fixture"
@@ -130,11 +131,13 @@ describe("the second address serves when the first", function()
     end
 
     it("stops in the middle of a TLS handshake, and is verified by the name, in " .. mode, function()
+      dialect.needs("TLS", pending)
       assert_serves(in_the_handshake, { host = "localhost", tls = ("{ ca = %q }"):format(tls.ca), limit = 4 })
     end)
   end
 
   it("refuses, but not if its certificate is for another name", function()
+    dialect.needs("TLS", pending)
     finish = first["takes no connection"]()
     local printed = assert_runs {
       text = "print(pool:query 'SELECT 7')", scheduler = true, tls = ("{ ca = %q }"):format(tls.ca),

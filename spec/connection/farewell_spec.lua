@@ -1,6 +1,7 @@
 -- How used connections end as the server sees it: it counts each that goes without a farewell among its
 -- Aborted_clients, and writes a warning into its log.
 
+local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
 local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
@@ -88,6 +89,7 @@ for place, options in pairs(places) do
   describe("over " .. place .. " a used connection is no aborted client when it ends by", function()
     for name, finish in pairs(ends) do
       it(name, function()
+        dialect.needs(place, pending)
         assert_aborts(0, function()
           for _ = 1, rounds do
             local pool = mypool.new(options { max_size = connections })
@@ -102,6 +104,7 @@ for place, options in pairs(places) do
 
     for name, finish in pairs(loan_ends) do
       it(name, function()
+        dialect.needs(place, pending)
         assert_aborts(0, function()
           for _ = 1, rounds do
             local pool = mypool.new(options { max_size = connections })
@@ -117,6 +120,7 @@ for place, options in pairs(places) do
 
     for name, limit in pairs(limits) do
       it(name, function()
+        dialect.needs(place, pending)
         limit.max_size = connections
         local pool = pools.new(options(limit))
         assert_aborts(0, function()
@@ -186,6 +190,7 @@ for place, where in pairs(program_places) do
   describe("over " .. place .. " a connection is no aborted client when the program ends by", function()
     for name, ending in pairs(endings) do
       it(name, function()
+        dialect.needs(place, pending)
         assert_aborts(0, function()
           for _ = 1, rounds do
             local printed, ok = program(text:format(where(), ending))

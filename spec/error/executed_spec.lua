@@ -120,9 +120,10 @@ describe("an error of a statement of which a part stays", function()
     dialect.run(conn, "CREATE OR REPLACE TABLE there (a INT)")
     says(select(2, conn:query "DROP TABLE there, missing"), 1051, "unknown", false)
     assert.equal(dialect.has "DDL in parts" and 1146 or nil, select(3, conn:query "SELECT * FROM there") or nil)
-    assert(conn:query "DROP USER IF EXISTS fresh")
+    dialect.run(conn, "CREATE OR REPLACE USER fresh")
+    assert(conn:query "DROP USER fresh")
     says(select(2, conn:query "CREATE USER fresh, app"), 1396, "unknown", false)
-    assert(conn:query "DROP USER IF EXISTS fresh")
+    assert(conn:query "DROP USER fresh")
   end)
 
   it("in a transaction lets that run again", function()
@@ -168,6 +169,7 @@ describe("an error of a statement that the server undoes as a whole", function()
   }
   for _, case in ipairs(whole) do
     it("says that nothing was executed: " .. case[2]:gsub("\n", " "), function()
+      dialect.needs(case[2]:match "WITH", pending)
       for _, way in pairs(ways) do
         local err = way(conn, case[2])
         if err.errno ~= 1295 then -- what cannot be prepared
@@ -179,6 +181,7 @@ describe("an error of a statement that the server undoes as a whole", function()
   end
 
   it("is the same for many rows, all of which are undone", function()
+    assert(conn:query "SET sql_mode = 'STRICT_ALL_TABLES'")
     local result, err = conn:execute_many("INSERT INTO payments VALUES (?)", { { 1 }, { 2 }, { "many" } })
     assert.is_nil(result)
     assert.equal("no", err.executed)

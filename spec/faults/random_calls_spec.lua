@@ -3,6 +3,7 @@
 --
 -- See random_calls.lua for the programs, and trials.lua for how long, and how one is repeated.
 
+local dialect = require "spec.servers.dialect"
 local fixture = require "spec.support.fixture"
 local trials = require "spec.support.trials"
 
@@ -10,7 +11,8 @@ local s = fixture.server()
 
 setup(function()
   s:sql "CREATE TABLE t (n INT)"
-  s:sql [[CREATE TABLE kinds (a INT, b VARCHAR(20), c DOUBLE, d DECIMAL(10,2), e DATETIME, f BIT(5), g BLOB, h JSON)]]
+  s:sql(([[CREATE TABLE kinds (a INT, b VARCHAR(20), c DOUBLE, d DECIMAL(10,2), e DATETIME, f BIT(5), g BLOB,
+    h %s)]]):format(dialect.json))
   s:sql "INSERT INTO kinds VALUES (1, 'x', 2.5, 3.25, NOW(), b'1', 'bytes', '{}')"
   s:sql "INSERT INTO kinds VALUES (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
   s:sql "DELIMITER //\nCREATE PROCEDURE two() BEGIN SELECT 1 AS a; SELECT seq FROM seq_1_to_3000; END//"

@@ -8,6 +8,10 @@ local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
 local tls = require "spec.servers.tls"
 
+if dialect.lacks "TLS" then
+  return pending(dialect.lacks "TLS")
+end
+
 local s = fixture.server { tls = true }
 local r = fixture.relay(s) -- to those that break
 local slow = fixture.relay(s) -- to those that must not: no answer is there at once, and none in one piece

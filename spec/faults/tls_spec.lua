@@ -12,6 +12,10 @@ local resolver = require "spec.servers.resolver"
 local scheduler = require "spec.support.scheduler"
 local tls = require "spec.servers.tls"
 
+if dialect.lacks "TLS" then
+  return pending(dialect.lacks "TLS")
+end
+
 local s = fixture.server()
 local r = fixture.relay(s)
 local title

@@ -1,6 +1,7 @@
 -- on_connect: a function of the program that makes each new connection ready, once, and whose statements are part of
 -- what each reset leads back to.
 
+local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
 local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
@@ -38,6 +39,7 @@ describe("on_connect", function()
   end
 
   it("runs once for each session, before its first borrower sees it", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool = new_pool(say_who, { max_size = 2 })
     assert.same({}, calls)
     local one, two = assert(pool:checkout()), assert(pool:checkout())
@@ -56,6 +58,7 @@ describe("on_connect", function()
   end)
 
   it("makes part of what each reset leads back to", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool = new_pool(function(conn)
       assert(conn:query "SET @who = 'init', time_zone = '+03:00'")
       assert(conn:query "CREATE TEMPORARY TABLE app.basket AS SELECT 7 AS n")
@@ -79,6 +82,7 @@ describe("on_connect", function()
   end)
 
   it("is in force after conn:reset() too", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool = new_pool(say_who)
     local conn = assert(pool:checkout())
     assert(conn:query "SET @who = 'me'")
@@ -88,6 +92,7 @@ describe("on_connect", function()
   end)
 
   it("is repeated with the parameters that it gave", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local secret = "it's \\ a ? \"secret\"; -- \u{e9}\0\xff"
     local pool = new_pool(function(conn)
       assert(conn:query("SET @secret = ?, @n = ?, @none = ?", secret, 42, nil))
@@ -109,6 +114,7 @@ describe("on_connect", function()
   end)
 
   it("may read rows", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool = new_pool(function(conn)
       for row in conn:rows "SELECT seq FROM seq_1_to_10" do
         if row.seq == 5 then
@@ -125,6 +131,7 @@ describe("on_connect", function()
   end)
 
   it("that changes nothing is no use, and no harm", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool = new_pool(function() end)
     assert.equal(pools.dirty(pool), pools.dirty(pool))
     assert.equal(1, #calls)
@@ -275,6 +282,7 @@ describe("on_connect", function()
   end)
 
   it("may wait while other coroutines run", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool = new_pool(function(conn)
       assert(conn:query "DO SLEEP(0.05)")
       assert(conn:query "SET @who = 'init'")
@@ -325,6 +333,7 @@ describe("on_connect", function()
   end)
 
   it("comes after init_sql", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool = new_pool(function(conn)
       assert.equal("init_sql", conn:value "SELECT @who")
       assert(conn:query "SET @who = CONCAT(@who, ', on_connect')")

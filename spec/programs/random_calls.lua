@@ -9,6 +9,7 @@
 
 local core = require "mypool.core"
 local cqueues = require "cqueues"
+local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
 local values = require "spec.programs.random_values"
 
@@ -677,10 +678,14 @@ end
 
 -- A pool that does not reset may lend a session in any state, even in one that no reset gets it out of (XA).
 local function clean_connection(pool)
+  local resets = dialect.has "COM_RESET_CONNECTION"
+  if not resets then
+    pool:evict()
+  end
   local conn, err
   for _ = 1, 10 do
     conn, err = pool:checkout(5)
-    if conn and conn:ping() and conn:reset() then
+    if conn and conn:ping() and (not resets or conn:reset()) then
       return conn
     elseif conn then
       conn:discard()

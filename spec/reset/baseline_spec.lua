@@ -9,6 +9,10 @@ local plain = require "spec.plain"
 local pools = require "spec.support.pools"
 local server = require "spec.servers.server"
 
+if dialect.lacks "COM_RESET_CONNECTION" then
+  return pending(dialect.lacks "COM_RESET_CONNECTION")
+end
+
 local s = fixture.server {
   options = {
     "--character-set-server=latin1",

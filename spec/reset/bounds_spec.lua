@@ -1,6 +1,7 @@
 -- Cleaning has bounds: what a loan leaves behind costs its own session, nobody's time.
 
 local cqueues = require "cqueues"
+local dialect = require "spec.servers.dialect"
 local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local pools = require "spec.support.pools"
@@ -102,6 +103,7 @@ describe("a huge result that nobody reads", function()
   end)
 
   it("of which little is left is read, and the session kept", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool, conn = pools.lend(s:options { max_size = 1 })
     local id = conn:id()
     for row in conn:rows "SELECT seq FROM seq_1_to_1000" do
@@ -153,6 +155,7 @@ describe("a reset that rolls back for long", function()
   end)
 
   it("does not hold up others: they take another session", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool = pools.new(patient { max_size = 2 })
     local conn, other = assert(pool:checkout()), assert(pool:checkout())
     local id, other_id = conn:id(), other:id()
@@ -212,6 +215,7 @@ describe("a reset whose answer does not come", function()
   end
 
   it("costs the session past connect_timeout, and stats() says so", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool, conn = pools.lend(options { max_size = 1, connect_timeout = 1 })
     local id = conn:id()
     assert(conn:query "SET @mine = 0")
@@ -236,6 +240,7 @@ describe("a reset whose answer does not come", function()
   end)
 
   it("does not keep others from the session beside it", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool, conn = pools.lend(options { max_size = 2, connect_timeout = 3 })
     hold_session(conn)
     local other = assert(pool:checkout())
@@ -292,6 +297,7 @@ describe("a reset whose answer does not come", function()
   end)
 
   it("ends conn:reset() with the session, not the slot", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool, conn = pools.lend(options { max_size = 1, connect_timeout = 1 })
     assert.is_true(conn:reset()) -- this server does answer
     hold_session(conn)
@@ -336,6 +342,7 @@ end)
 
 describe("release { reset = false }", function()
   it("leaves the session as it is, and sends nothing", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool, conn = pools.lend(s:options { max_size = 1 })
     local id = conn:id()
     assert(conn:query "SET @mine = 1, time_zone = '+09:00'")
@@ -392,6 +399,7 @@ describe("conn:reset()", function()
   end)
 
   it("leads the session back to its baseline in the middle of a loan", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     assert(conn:query "SET @mine = 1, @base = 6, time_zone = '+09:00'")
     assert(conn:query "CREATE TEMPORARY TABLE basket (n INT)")
     assert(conn:query "USE mysql")
@@ -407,6 +415,7 @@ describe("conn:reset()", function()
   end)
 
   it("rolls a transaction back", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     assert(conn:query "START TRANSACTION")
     assert(conn:query "INSERT INTO heap VALUES (-1, 'x')")
     assert.is_true(conn:in_transaction())
@@ -416,6 +425,7 @@ describe("conn:reset()", function()
   end)
 
   it("ends prepared statements, which say so", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local statement = assert(conn:prepare "SELECT ?")
     assert.equal(1, statement:value(1))
     assert.is_true(conn:reset())
@@ -430,6 +440,7 @@ describe("conn:reset()", function()
   end)
 
   it("is refused while rows are being read, which goes on", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local n = 0
     for row in conn:rows "SELECT seq FROM seq_1_to_2000" do
       n = n + 1
@@ -448,6 +459,7 @@ describe("conn:reset()", function()
   end)
 
   it("leaves nothing to be done at the release", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     assert(conn:query "SET @mine = 1")
     assert.is_true(conn:reset())
     conn:release()
@@ -494,6 +506,7 @@ describe("stats():", function()
   end)
 
   it("a reset is hidden when its reply was there at the checkout", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local stats
     for _ = 1, 100 do -- a loaded machine may need more than one pause until the replies are there in time
       local pool = pools.new(s:options { max_size = 1 })
@@ -511,6 +524,7 @@ describe("stats():", function()
   end)
 
   it("a reset was waited for when it was not, and reset_wait is the time", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local r = relay.start(s)
     r:delay(50)
     local options = s:tcp_options { max_size = 1 }

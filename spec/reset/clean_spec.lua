@@ -4,6 +4,10 @@ local dialect = require "spec.servers.dialect"
 local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
 
+if dialect.lacks "COM_RESET_CONNECTION" then
+  return pending(dialect.lacks "COM_RESET_CONNECTION")
+end
+
 local s = fixture.server()
 local role, isolation, limit = dialect.current_role, dialect.isolation_variable, dialect.time_variable
 local read_only = "SELECT @@" .. dialect.read_only_variable

@@ -1,5 +1,6 @@
 -- The flight: all that a reset sends at once, however long it is.
 
+local dialect = require "spec.servers.dialect"
 local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local monotime = require("cqueues").monotime
@@ -8,6 +9,10 @@ local pools = require "spec.support.pools"
 local relay = require "spec.servers.relay"
 local scheduler = require "spec.support.scheduler"
 local tls = require "spec.servers.tls"
+
+if dialect.lacks "COM_RESET_CONNECTION" then
+  return pending(dialect.lacks "COM_RESET_CONNECTION")
+end
 
 local s = fixture.server { tls = true, options = { "--max-allowed-packet=64M" } }
 

@@ -174,6 +174,32 @@ describe("a session variable", function()
   end)
 end)
 
+-- ---- by which way ----
+
+describe("a used session", function()
+  after_each(pools.close)
+
+  it("is reset and lent again; where the server cannot, it is closed, of which reset_refused tells once", function()
+    local told = {}
+    local options = isolation.options(world, {}, "socket")
+    options.max_size = 1
+    function options.on_event(event)
+      told[#told + 1] = event
+    end
+    local pool = pools.new(options)
+    for _ = 1, 6 do
+      pools.dirty(pool, "SET @mine = 7")
+      assert.is_nil((pool:value "SELECT @mine"))
+    end
+    local stats = pool:stats()
+    if dialect.has "COM_RESET_CONNECTION" then
+      assert.same({ {}, 1 }, { told, stats.opened })
+    else
+      assert.same({ { "reset_refused" }, 12 }, { told, stats.discarded + stats.resets_failed })
+    end
+  end)
+end)
+
 -- ---- all together ----
 
 describe("8 connections in 10,000 loans that dirty them at random", function()

@@ -67,8 +67,16 @@ if old then
   end
   lacking["ROLE"] = true
   lacking["TLS"] = true
-  lacking["session tracking"] = true
-  lacking["a list of session variables"] = true
+  lacking["WITH"] = "the server has no common table expressions"
+  lacking["a computed default"] = "the server computes no default"
+  lacking["JSON"] = "the server has no functions for JSON"
+  lacking["warnings of IGNORE"] = "the server does not warn of what INSERT IGNORE left out"
+  lacking["rows of megabytes"] = "the server takes no row that is larger than a tenth of its redo log"
+  lacking["a check"] = "the server does not look at CHECK"
+  lacking["a name of one's own for a server"] = "the server makes up what it is called at each start"
+  lacking["ALTER USER"] = "the server has no ALTER USER that limits, locks or renews an account"
+  lacking["session tracking"] = "the server tells of no changes to its session"
+  lacking["a list of session variables"] = "the server does not list its session variables"
   lacking["XA that outlives its session"] = "a prepared XA transaction ends with its session"
   lacking["COM_RESET_CONNECTION"] = true
   lacking["a limit of time"] = "the server has no variable that limits a statement's time"
@@ -173,6 +181,9 @@ dialect.role_error = mysql and 3530 or 1959
 dialect.locked_error = mysql and 3118 or 4151 -- an account that is locked
 dialect.expired_error = mysql and 1862 or 1820 -- a password that has expired
 dialect.expired_words = mysql and "password has expired" or "SET PASSWORD"
+
+-- The type of what is JSON.
+dialect.json = old and "TEXT" or "JSON"
 
 -- What it calls utf8mb3, whatever it was called by who chose it.
 dialect.utf8mb3 = (old or old_mariadb) and "utf8" or "utf8mb3"

@@ -23,7 +23,8 @@ use_npm_package() {
   program=(env LD_LIBRARY_PATH="$folder" "$folder/mysqld")
   share_folder=$folder/share
   kind_options=(--lc-messages-dir="$share_folder" --character-sets-dir="$share_folder/charsets"
-    --explicit-defaults-for-timestamp)
+    --explicit-defaults-for-timestamp
+    --max-allowed-packet=16M --sql-mode=STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION) # as others have them by default
 }
 
 choose_kind() {

@@ -350,6 +350,7 @@ describe("execute_many where the server refuses array binding", function()
     "REPLACE INTO t SET id = ?",
   } do
     it("runs it row by row, all of them or none: " .. sql, function()
+      dialect.needs("a check", pending)
       in_each_format(function()
         local told = sql ~= "CALL put_and_tell(?)" or dialect.has "affected rows of a CALL"
         assert.same({ affected_rows = told and 40 or 0, rows = 40 }, conn:execute_many(sql, many(40)))

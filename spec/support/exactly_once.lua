@@ -107,6 +107,7 @@ exactly_once.states = {
   },
   {
     name = "first on a pooled session whose reset is on its way",
+    needs = "COM_RESET_CONNECTION",
     prepare = function(pool, r)
       local conn = assert(pool:checkout())
       assert(conn:query "SET @used = 1")

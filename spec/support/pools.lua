@@ -1,6 +1,7 @@
 -- Pools that end with the spec that made them: after_each(pools.close).
 
 local assert = require "luassert"
+local dialect = require "spec.servers.dialect"
 local mypool = require "mypool"
 local sleep = require "spec.support.sleep"
 
@@ -27,6 +28,20 @@ function pools.dirty(pool, sql)
   local id = conn:id()
   conn:release()
   return id
+end
+
+-- The session with the first number serves the next loan as well: wherever the server can reset it.
+function pools.serves_again(id, next_id)
+  if dialect.has "COM_RESET_CONNECTION" then
+    assert.equal(id, next_id)
+  end
+end
+
+-- So many sessions were enough: wherever the server can reset them.
+function pools.has_opened(count, pool)
+  if dialect.has "COM_RESET_CONNECTION" then
+    assert.equal(count, pool:stats().opened)
+  end
 end
 
 -- Borrows so many connections at a time, runs a statement on each that leaves something behind, or `sql`, and releases

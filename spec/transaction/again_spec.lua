@@ -1,5 +1,6 @@
 -- When the function of a transaction is run again, and when it is not.
 
+local dialect = require "spec.servers.dialect"
 local fixture = require "spec.support.fixture"
 local must = require "spec.support.must"
 local pools = require "spec.support.pools"
@@ -87,6 +88,7 @@ describe("a deadlock", function()
   end)
 
   it("of one borrower does not touch the next", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local conn = provoke()
     local id = conn:id()
     conn:release()
@@ -211,6 +213,7 @@ describe("a transaction is run again", function()
   end)
 
   it("not at all where the pool's retries are 0, unless the option of the transaction says so", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local strict = pools.new(s:options { max_size = 2, retries = 0 })
     local conn <close> = assert(strict:checkout())
     for _, owner in ipairs { strict, conn } do
