@@ -27,12 +27,12 @@ end
 
 local open_files = require "spec.support.descriptors"
 
--- Functions for run: the first takes the only connection, for so long; the others follow one by one.
-local function behind_a_holder(pool, seconds, functions)
+-- Functions for run: the first takes the only connection, until is_over(); the others follow one by one.
+local function behind_a_holder(pool, is_over, functions)
   local tasks = {
     function()
       local conn = assert(pool:checkout())
-      sleep(seconds)
+      eventually(is_over, sleep)
       conn:release()
     end,
   }
@@ -59,7 +59,9 @@ describe("the queue", function()
         assert.equal(i, (conn:value("SELECT ?", i)))
       end
     end
-    run(table.unpack(behind_a_holder(pool, 0.3, functions)))
+    run(table.unpack(behind_a_holder(pool, function()
+      return pool:stats().waiting == 50
+    end, functions)))
     for i = 1, 50 do
       assert.equal(i, served[i])
     end
@@ -391,7 +393,10 @@ describe("a line of max_waiting", function()
       assert(pool:checkout()):release()
       served = served + 1
     end
-    run(table.unpack(behind_a_holder(pool, 0.3, {
+    local function is_refused()
+      return refused
+    end
+    run(table.unpack(behind_a_holder(pool, is_refused, {
       wait_and_serve,
       wait_and_serve,
       function()
