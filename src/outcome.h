@@ -88,6 +88,13 @@ enum {
   MP_CR_PLUGIN_NOT_ALLOWED = 5010      /* of authentication */
 };
 
+/* Whose doing a failed connect was, where it matters to what is said of it. */
+typedef enum mp_cause {
+  MP_CAUSE_SERVER,   /* or the way to it */
+  MP_CAUSE_DEADLINE, /* the caller's had come: a longer one might have done */
+  MP_CAUSE_PROGRAM   /* a function of the program's */
+} mp_cause;
+
 typedef struct mp_error {
   mp_kind kind;
   mp_phase phase;
@@ -96,6 +103,7 @@ typedef struct mp_error {
   char sqlstate[6]; /* "" when there is none */
   bool retryable;   /* the same call may succeed, and cannot take effect twice */
   bool fatal;       /* the loan's session is gone: only release is of use */
+  mp_cause cause;
   const char *host; /* of the one that it came from, of several; as long as its pool lives */
   char message[512];
 } mp_error;
@@ -107,6 +115,7 @@ static inline void mp_error_clear(mp_error *err) {
   err->executed = MP_EXECUTED_NO;
   err->code = 0;
   err->retryable = err->fatal = false;
+  err->cause = MP_CAUSE_SERVER;
   err->host = NULL;
   memset(err->sqlstate, 0, sizeof err->sqlstate);
   err->message[0] = '\0';
@@ -125,6 +134,15 @@ typedef struct mp_wait {
    MP_FAILED, so that a function can end with it. */
 mp_status mp_fail(mp_error *err, mp_kind kind, unsigned code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* Puts words before the message. */
+void mp_error_precede(mp_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A length of time as users write it, in seconds: "5", "0.25". */
+typedef struct mp_seconds {
+  char text[24];
+} mp_seconds;
+mp_seconds mp_seconds_of(int64_t ns);
 
 /* The name of a kind as Lua users see it, such as "lost"; likewise for executed. */
 const char *mp_kind_name(mp_kind kind);

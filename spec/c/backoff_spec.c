@@ -189,7 +189,7 @@ it("says why the server could not be reached when a waiter's time is up") {
   expect_equal(step(late), MP_FAILED);
   expect_equal(last.err.kind, MP_ERR_CONNECT);
   expect_equal(last.err.code, 2002);
-  expect_text(last.err.message, "failure 2002");
+  expect_text(last.err.message, "cannot connect to a:1: failure 2002");
   expect(last.err.retryable);
 }
 

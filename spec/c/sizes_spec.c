@@ -321,5 +321,6 @@ it("does not call a loan a holder that has not got its session yet") {
   mp_loan *late = ask(MP_SECOND);
   pass(MP_SECOND);
   expect_equal(step(late), MP_FAILED);
-  expect_text(last.err.message, "pool exhausted, 2 of 2 connections are lent: loan 3 for 1.0 s");
+  expect_text(last.err.message,
+              "pool exhausted, 2 of 2 connections are lent: loan 3 for 1.0 s (waited 1.0 s)");
 }

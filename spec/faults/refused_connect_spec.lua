@@ -125,7 +125,7 @@ local faults = {
         use_certificate "good"
       end
     end },
-  { "a server that is gone", 2002, "HY000", passes = true, says = "Can't connect", gone = true, strike = function()
+  { "a server that is gone", 2002, "HY000", passes = true, says = "cannot connect to", gone = true, strike = function()
     s:stop()
     return function()
       s:resume()

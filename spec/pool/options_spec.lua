@@ -488,17 +488,17 @@ describe("the password of mypool.new", function()
     assert.equal(2, asked)
   end)
 
-  it("fails the connect, without a word of its own, when the function raises", function()
+  it("fails the connect by what the function raises", function()
     local pool = pools.new(s:options {
       checkout_timeout = 0.05,
       password = function()
-        error("no secret " .. hidden)
+        error("vault down", 0)
       end,
     })
     local conn, err = pool:checkout()
     assert.is_nil(conn)
     assert.equal("connect", err.kind)
-    assert.equal("the password function failed", err.message)
+    assert.equal("the password function failed: vault down", err.message)
     assert.equal(0, pool:stats().size)
   end)
 

@@ -176,7 +176,7 @@ describe("a server that is silent at a reset", function()
     s = scripted_server.start { reset = "silent" }
   end)
 
-  costs_the_session(0.4 + 2, "no answer within the time limit")
+  costs_the_session(0.4 + 2, "no answer within 0.4 s %(connect_timeout%)")
   loses_no_checkout "reset_failing"
 
   it("is asked again each time, and told of once", function()

@@ -39,6 +39,10 @@ typedef struct spare {
   mp_buffer buffers[SPARE_BUFFERS];
 } spare;
 
+typedef struct code_place {
+  char text[LUA_IDSIZE + 12]; /* "file.lua:12", or "" */
+} code_place;
+
 typedef struct pool_data {
   leftover self; /* first; in the list while it is open */
   leftovers *all;
@@ -67,6 +71,8 @@ typedef struct pool_data {
   bool autocommit_off;            /* sessions may have it off */
   int spare_count;
   spare spares[MOST_SPARES]; /* the first spare_count */
+  bool is_cut;               /* all loans have been, by `close` */
+  code_place cut;            /* ... called from there */
 } pool_data;
 
 /* User values of a connection: its pool, the coroutine that checked it out, the statement as the program gave
@@ -108,10 +114,6 @@ typedef struct column_type {
   mp_sql_type sql_type;
   unsigned name_length;
 } column_type;
-
-typedef struct code_place {
-  char text[LUA_IDSIZE + 12]; /* "file.lua:12", or "" */
-} code_place;
 
 /* The call of the user's that is in progress, if there is one. */
 struct call {

@@ -1,10 +1,13 @@
 /* The call that is in progress: how it begins, waits and fails. */
 #include "call.h"
 
+#include <stdio.h>
+
 #include "collect.h"
 #include "connection.h"
 #include "error.h"
 #include "guard.h"
+#include "place.h"
 #include "scrub.h"
 
 /* Metamethods or hooks that ran since the call began may have used the pool in coroutines that are gone by
@@ -46,6 +49,15 @@ int call_push_wait(lua_State *L, connection *conn, const mp_wait *wait) {
   return 4;
 }
 
+/* Who cut the connection under the call knows more of it than the client library. */
+static void name_cutter(const connection *conn, mp_error *err) {
+  if (conn->call.release_pending && err->fatal)
+    snprintf(err->message, sizeof err->message, "released at %s by another coroutine",
+             place_to_tell(&conn->ended));
+  else if (conn->pool->is_cut && err->kind == MP_ERR_CLOSED)
+    snprintf(err->message, sizeof err->message, "cut by pool:close at %s", place_to_tell(&conn->pool->cut));
+}
+
 int call_push_failure(lua_State *L, connection *conn, mp_error *err) {
   bool statement = conn->activity >= PREPARING, checkout = conn->activity == CHECKING_OUT;
   bool sent = conn->activity >= QUERYING;
@@ -56,6 +68,8 @@ int call_push_failure(lua_State *L, connection *conn, mp_error *err) {
   conn->activity = IDLE;
   if (sent)
     scrub(err, conn);
+  if (!checkout)
+    name_cutter(conn, err);
   if (checkout)
     connection_give_back(L, conn, false);
   lua_pushnil(L);

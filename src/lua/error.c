@@ -18,12 +18,13 @@ static void set_flag(lua_State *L, const char *field, bool flag) {
 
 enum { LONGEST_SQL = 500 };
 
-/* The length of a text without the character in the middle of which it would be cut. */
-static size_t cut(const char *text, size_t length) {
-  size_t at = length;
-  while (at > 0 && length - at < 4 && ((unsigned char)text[at] & 0xC0) == 0x80)
+size_t text_cut(const char *text, size_t length, size_t longest) {
+  size_t at = longest;
+  if (length <= longest)
+    return length;
+  while (at > 0 && longest - at < 4 && ((unsigned char)text[at] & 0xC0) == 0x80)
     at--;
-  return ((unsigned char)text[at] & 0xC0) == 0x80 ? length : at;
+  return ((unsigned char)text[at] & 0xC0) == 0x80 ? longest : at;
 }
 
 /* Pushes the beginning of a statement, as errors have it. */
@@ -34,7 +35,7 @@ static void push_sql(lua_State *L, int index) {
     lua_pushvalue(L, index);
     return;
   }
-  lua_pushlstring(L, sql, cut(sql, LONGEST_SQL));
+  lua_pushlstring(L, sql, text_cut(sql, length, LONGEST_SQL));
   lua_pushliteral(L, "…");
   lua_concat(L, 2);
 }

@@ -11,6 +11,10 @@ int push_failure(lua_State *L, const mp_error *err, int sql);
 /* The same, for the last statement of the connection at index 1. */
 int push_failed_statement(lua_State *L, const mp_error *err);
 
+/* The length of the beginning of a text that is of `longest` bytes at most, and ends between two characters.
+ */
+size_t text_cut(const char *text, size_t length, size_t longest);
+
 void error_open(lua_State *L);
 
 #endif

@@ -54,6 +54,10 @@ code_place place_of_caller(lua_State *L) {
   return place_from(L, leftovers_of(L), 1);
 }
 
+const char *place_to_tell(const code_place *place) {
+  return *place->text ? place->text : "(a tail call: no place)";
+}
+
 int raise(lua_State *L, const char *format, ...) {
   va_list arguments;
   code_place place = place_of_caller(L);

@@ -10,6 +10,9 @@ code_place place_of_caller(lua_State *L);
    state's, which whoever has a pool need not look for. */
 code_place place_from(lua_State *L, leftovers *all, int level);
 
+/* As texts have it that cannot do without. Holds as long as the place. */
+const char *place_to_tell(const code_place *place);
+
 /* Raise an error at the caller's place. The stack index is that of the value which is of another type. */
 int raise(lua_State *L, const char *format, ...);
 int raise_type(lua_State *L, const char *function, const char *argument, const char *expected, int index);

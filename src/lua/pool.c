@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "class.h"
+#include "error.h"
 #include "hosts.h"
 #include "place.h"
 #include "pool_options.h"
@@ -20,8 +21,11 @@ pool_data *check_pool(lua_State *L, int index, const char *function) {
 
 /* ---- the password ---- */
 
+enum { LONGEST_REASON = 200 };
+
 static char *copy_password(lua_State *L, mp_error *err) {
   if (lua_type(L, -1) != LUA_TSTRING) {
+    err->cause = MP_CAUSE_PROGRAM;
     mp_fail(err, MP_ERR_CONNECT, 0, "the password function returned a %s, not a string",
             luaL_typename(L, -1));
     return NULL;
@@ -29,9 +33,21 @@ static char *copy_password(lua_State *L, mp_error *err) {
   return strdup(lua_tostring(L, -1));
 }
 
+/* The function has raised what is on top of the stack. */
+static void fail_password(lua_State *L, mp_error *err) {
+  const char *raised = lua_isstring(L, -1) ? lua_tostring(L, -1) : NULL;
+  size_t length = raised ? strlen(raised) : 0;
+  err->cause = MP_CAUSE_PROGRAM;
+  if (raised)
+    mp_fail(err, MP_ERR_CONNECT, 0, "the password function failed: %.*s",
+            (int)text_cut(raised, length, LONGEST_REASON), raised);
+  else
+    mp_fail(err, MP_ERR_CONNECT, 0, "the password function failed: it raised a %s", luaL_typename(L, -1));
+}
+
 /* Called by the driver at each connect, and to stop a statement, in a finalizer it may be, on the thread of
    the program, inside one of our functions. What a function of the user's raises must not jump across the
-   pool; its text is not repeated, for it could hold the password. */
+   pool. */
 static char *ask_password(void *context, mp_error *err) {
   pool_data *pool = context;
   lua_State *L = pool->L;
@@ -46,7 +62,7 @@ static char *ask_password(void *context, mp_error *err) {
   bool failed = lua_isfunction(L, -1) && lua_pcall(L, 0, 1, 0) != LUA_OK;
   pool->calling = calling;
   if (failed)
-    mp_fail(err, MP_ERR_CONNECT, 0, "the password function failed");
+    fail_password(L, err);
   else if (!lua_isnil(L, -1))
     password = copy_password(L, err);
   lua_pop(L, 1);
@@ -217,7 +233,10 @@ static int core_shut(lua_State *L) {
 
 /* abort(pool): cuts the loans that are still out. */
 static int core_abort(lua_State *L) {
-  mp_pool_abort(check_pool(L, 1, "close")->pool);
+  pool_data *pool = check_pool(L, 1, "close");
+  pool->is_cut = true;
+  pool->cut = place_of_caller(L);
+  mp_pool_abort(pool->pool);
   return 0;
 }
 

@@ -247,7 +247,7 @@ static mp_status run_race(race *r, mp_error *err) {
     return MP_DONE;
   }
   if (r->failure.kind == MP_ERR_NONE)
-    return mp_fail(err, MP_ERR_CONNECT, CR_SERVER_LOST, "no answer within connect_timeout");
+    return mp_call_fail_late(r->session, err);
   *err = r->failure;
   return MP_FAILED;
 }

@@ -156,20 +156,24 @@ bool mp_call_wait_here(mp_session *session, int64_t deadline_ns) {
          mp_call_poll(session, session->call.events, deadline_ns);
 }
 
-static mp_status fail_late(mp_error *err) {
-  return mp_fail(err, MP_ERR_CONNECT, CR_SERVER_LOST, "no answer within connect_timeout");
+mp_status mp_call_fail_late(const mp_session *session, mp_error *err) {
+  if (err->kind == MP_ERR_NONE && session->login.is_cut)
+    err->cause = MP_CAUSE_DEADLINE;
+  return mp_fail(err, MP_ERR_CONNECT, CR_SERVER_LOST, "no answer within %s s%s",
+                 mp_seconds_of(session->login.limit_ns).text,
+                 session->login.is_cut ? "" : " (connect_timeout)");
 }
 
 /* A socket may nearly always be written to. */
 mp_status mp_call_look(mp_session *session, int64_t deadline_ns, mp_error *err) {
-  return wait_in_place(session, MYSQL_WAIT_WRITE, deadline_ns) ? MP_DONE : fail_late(err);
+  return wait_in_place(session, MYSQL_WAIT_WRITE, deadline_ns) ? MP_DONE : mp_call_fail_late(session, err);
 }
 
 /* Also on a helper thread, where the wait ends when the session is no longer wanted. */
 mp_status mp_call_run(mp_session *session, mp_status status, int64_t deadline_ns, mp_error *err) {
   while (status == MP_WAIT) {
     if (!wait_in_place(session, session->call.events, deadline_ns))
-      return fail_late(err);
+      return mp_call_fail_late(session, err);
     status = mp_call_step(session, err);
   }
   return status;

@@ -60,6 +60,9 @@ mp_status mp_call_run(mp_session *session, mp_status status, int64_t deadline_ns
    wanted. */
 mp_status mp_call_look(mp_session *session, int64_t deadline_ns, mp_error *err);
 
+/* Fails because the time of the connect is over. */
+mp_status mp_call_fail_late(const mp_session *session, mp_error *err);
+
 /* Bytes that libmariadb has read ahead and nobody has asked for yet: any; a whole packet, so that a call that
    reads one cannot block; a whole row. */
 bool mp_call_has_cached(const mp_session *session);

@@ -33,8 +33,10 @@ static mp_status set_collation(mp_session *session, int64_t deadline_ns, mp_erro
 static mp_status run_init_sql(mp_session *session, int64_t deadline_ns, mp_error *err) {
   const mp_server *server = &session->driver->server;
   for (size_t i = 0; i < server->init_sql_count; i++)
-    if (mp_run(session, server->init_sql[i], deadline_ns, err) != MP_DONE)
+    if (mp_run(session, server->init_sql[i], deadline_ns, err) != MP_DONE) {
+      mp_error_precede(err, "init_sql, statement %zu: ", i + 1);
       return MP_FAILED;
+    }
   return server->init_sql_count > 0 ? mp_baseline_record_state(session, deadline_ns, err) : MP_DONE;
 }
 
@@ -112,15 +114,12 @@ static mp_session *session_new(mariadb_driver *driver, unsigned host) {
   return session;
 }
 
-static int64_t earlier(int64_t a, int64_t b) {
-  return a < b ? a : b;
-}
-
 /* On a thread the connect outlives an impatient caller, and serves the next one. */
 mp_status mp_session_open(mp_driver *self, unsigned host, bool beside, int64_t deadline_ns, mp_session **out,
                           mp_error *err) {
   mariadb_driver *driver = (mariadb_driver *)self;
   int64_t now_ns = mp_clock_ns(), limit_ns = now_ns + driver->server.connect_timeout_ns;
+  bool on_thread = driver->server.threads || beside;
   *out = NULL;
   if (mp_program_has_ended())
     return mp_fail(err, MP_ERR_CONNECT, 0, "the program is ending");
@@ -130,7 +129,10 @@ mp_status mp_session_open(mp_driver *self, unsigned host, bool beside, int64_t d
   (*out)->connect_begun_ns = now_ns;
   if (mp_login_ask_password(*out, err) != MP_DONE)
     return MP_FAILED;
-  if (driver->server.threads || beside)
-    return mp_helper_start(*out, make_session_timed, limit_ns, err);
-  return make_session_timed(*out, earlier(limit_ns, deadline_ns), err);
+  (*out)->login.is_cut = !on_thread && deadline_ns < limit_ns;
+  if ((*out)->login.is_cut)
+    limit_ns = deadline_ns;
+  (*out)->login.limit_ns = limit_ns - now_ns;
+  return on_thread ? mp_helper_start(*out, make_session_timed, limit_ns, err)
+                   : make_session_timed(*out, limit_ns, err);
 }

@@ -14,6 +14,7 @@
 static const unsigned char deadly[] = {0xff, 0xff, 0xff};
 enum {
   PACKET_HEADER = 4,
+  PACKET_NUMBER = 3, /* where it stands: a server's first packet has 0, and no text does */
   GREETING_NEEDED = PACKET_HEADER + sizeof deadly,
   LONGEST = 1024,          /* some 90 bytes are usual */
   BEFORE_CAPABILITIES = 14 /* bytes from the end of the version to their lower half */
@@ -40,6 +41,8 @@ static bool has_tls(const unsigned char *first, size_t length) {
 static mp_greeting judge(const mp_session *session, const unsigned char *first, size_t length) {
   if (memcmp(first + PACKET_HEADER, deadly, sizeof deadly) == 0)
     return MP_GREETING_DEADLY;
+  if (first[PACKET_NUMBER] != 0)
+    return MP_GREETING_FOREIGN;
   if (!session->driver->server.tls || first[PACKET_HEADER] == 0xff || has_tls(first, length))
     return MP_GREETING_TO_READ;
   return MP_GREETING_WITHOUT_TLS;

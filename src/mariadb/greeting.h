@@ -7,6 +7,7 @@
 typedef enum mp_greeting {
   MP_GREETING_TO_COME,
   MP_GREETING_DEADLY,
+  MP_GREETING_FOREIGN,     /* of another service */
   MP_GREETING_WITHOUT_TLS, /* where TLS is wanted */
   MP_GREETING_TO_READ
 } mp_greeting;

@@ -3,6 +3,7 @@
 #include "login.h"
 
 #include <errmsg.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,8 @@ static void close_on_exec(MYSQL *mysql) {
   mp_descriptor_close_on_exec(mysql_get_socket(mysql));
 }
 
+/* ---- why it failed ---- */
+
 /* libmariadb may name something else than what the server asked for. */
 static void explain_plugin(const mp_server *server, mp_error *err) {
   if (err->code == CR_PLUGIN_NOT_ALLOWED)
@@ -78,7 +81,35 @@ static void explain_plugin(const mp_server *server, mp_error *err) {
              ways_to_allow(server));
 }
 
+/* What libmariadb says of a socket ends with an errno: "Can't connect to server on 'db' (111)" or "Lost
+   connection to server at 'handshake', system error: 104". Of the first nothing else is news to whoever reads
+   it behind the address. EAGAIN is the library's own doing. */
+static void explain_errno(const mp_session *session, mp_error *err) {
+  bool unconnected = err->code == CR_CONNECTION_ERROR;
+  char *at = unconnected ? strrchr(err->message, '(') : strstr(err->message, ", system error: ");
+  const char *digits = at ? strpbrk(at, "0123456789") : NULL;
+  if (!digits)
+    return;
+  errno = atoi(digits);
+  bool refused = errno == ECONNREFUSED, is_news = errno != 0 && errno != EAGAIN;
+  if (unconnected)
+    at = err->message;
+  if (is_news || !unconnected)
+    snprintf(at, (size_t)(err->message + sizeof err->message - at),
+             is_news ? unconnected ? "%m" : ": %m" : "");
+  if (refused && session->address.host && strcmp(session->address.host, "localhost") == 0)
+    strncat(err->message, " ('localhost' is TCP here; a unix socket is the option socket)",
+            sizeof err->message - 1 - strlen(err->message));
+}
+
+static void explain_stranger(const mp_session *session, mp_error *err) {
+  if (session->login.is_stranger || err->code == CR_VERSION_ERROR)
+    strcpy(err->message, "what answers is no MariaDB or MySQL server");
+}
+
 static mp_status explain(const mp_session *session, mp_error *err) {
+  explain_errno(session, err);
+  explain_stranger(session, err);
   explain_plugin(&session->driver->server, err);
   mp_public_key_explain(&session->driver->server, err);
   return mp_tls_explain(session, err);
@@ -136,7 +167,8 @@ static int connect_cont(mp_session *session, int ready) {
     if (seen == MP_GREETING_TO_COME)
       return MYSQL_WAIT_READ;
     session->login.lacks_tls |= seen == MP_GREETING_WITHOUT_TLS;
-    bool is_bad = seen == MP_GREETING_DEADLY || session->login.lacks_tls;
+    session->login.is_stranger |= seen == MP_GREETING_FOREIGN;
+    bool is_bad = seen == MP_GREETING_DEADLY || session->login.lacks_tls || session->login.is_stranger;
     ready = is_bad ? MYSQL_WAIT_TIMEOUT : MYSQL_WAIT_READ | MYSQL_WAIT_WRITE;
   }
   mp_tls_enter_handshake(mysql);
@@ -200,6 +232,8 @@ mp_session *mp_login_new(mp_session *served) {
   session->fork_generation = served->fork_generation;
   session->login.password = served->login.password ? strdup(served->login.password) : NULL;
   session->closing.fd = -1;
+  session->login.limit_ns = served->login.limit_ns;
+  session->login.is_cut = served->login.is_cut;
   session->stop_with = served;
   return session;
 }

@@ -154,9 +154,12 @@ struct call {
 /* login.c */
 struct login {
   MYSQL *connected;
-  bool greeted;   /* the server has begun to speak */
-  bool lacks_tls; /* ... and has none, so that nothing may be sent */
-  char *password; /* for the connect, and to stop a statement */
+  bool greeted;     /* the server has begun to speak */
+  bool lacks_tls;   /* ... and has none, so that nothing may be sent */
+  bool is_stranger; /* ... in another protocol */
+  char *password;   /* for the connect, and to stop a statement */
+  int64_t limit_ns; /* of the connect: how long it may take */
+  bool is_cut;      /* ... which is less than connect_timeout */
 };
 
 /* query.c: the statement in progress. */

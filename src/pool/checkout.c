@@ -222,13 +222,18 @@ static mp_status after_failed_open(mp_loan *loan, mp_wait *wait, mp_error *err) 
   server_sign(server, err);
   slot_close(pool, slot);
   loan->slot = NULL;
+  if (err->cause == MP_CAUSE_DEADLINE && now_ns >= loan->deadline_ns)
+    strncat(err->message, " (checkout_timeout)", sizeof err->message - 1 - strlen(err->message));
   if (err->retryable && server->failures > 0 && now_ns >= loan->deadline_ns)
     *err = server->last_failure; /* this attempt was cut short: the earlier one tells more */
   server_after_failed_open(server, err, now_ns - slot->begun_ns);
   if (!servers_has_well(pool))
     return await_server(loan, wait, err);
   server->stats.moved++;
-  return now_ns >= loan->deadline_ns ? give_up(loan) : seek_elsewhere(loan, err);
+  if (now_ns < loan->deadline_ns)
+    return seek_elsewhere(loan, err);
+  explain_failed(server, err);
+  return give_up(loan);
 }
 
 /* ---- a server that keeps a connect waiting ---- */

@@ -51,10 +51,11 @@ static mp_status time_out(mp_loan *loan, mp_error *err) {
   bool statement = loan_has_statement(loan), stopping = recover_begin(loan);
   loan->pool->stats.timeouts++;
   err->executed = MP_EXECUTED_UNKNOWN;
-  mp_fail(err, MP_ERR_TIMEOUT, 0, "no answer within the time limit%s",
-          stopping    ? " (the server is told to stop the statement, which may go on until then)"
-          : statement ? " (the statement may go on in the server)"
-                      : "");
+  explain_late(loan,
+               stopping    ? ": the server is told to stop the statement, which may go on until then"
+               : statement ? ": the statement may go on in the server"
+                           : "",
+               err);
   if (loan->operation == OP_RESET)
     server_after_failed_reset(loan->slot, err);
   if (!stopping) {
@@ -67,9 +68,10 @@ static mp_status time_out(mp_loan *loan, mp_error *err) {
 /* The session came too late for what was to be sent to it, and is as good as new. */
 static mp_status time_out_unsent(mp_loan *loan, mp_error *err) {
   loan->pool->stats.timeouts++;
-  loan->operation = OP_NONE;
   err->retryable = true;
-  return mp_fail(err, MP_ERR_TIMEOUT, 0, "no connection was ready in time");
+  explain_late(loan, ": no connection was ready in time", err);
+  loan->operation = OP_NONE;
+  return MP_FAILED;
 }
 
 /* Operations that leave no trace on the server. */
@@ -291,12 +293,13 @@ static int64_t deadline_in(const mp_loan *loan, int64_t timeout_ns) {
   return timeout_ns == MP_NEVER ? MP_NEVER : add_time(pool_now(loan->pool), timeout_ns);
 }
 
-static int64_t statement_deadline(const mp_loan *loan, int64_t timeout_ns) {
+static int64_t statement_deadline(mp_loan *loan, int64_t timeout_ns) {
+  loan->statement.timeout_ns = timeout_ns;
   return deadline_in(loan, timeout_ns > 0 ? timeout_ns : loan->pool->config.query_timeout_ns);
 }
 
 /* A question to the session takes its time from that of the statement behind it. */
-static int64_t deadline_by(const mp_loan *loan, const mp_query_options *options) {
+static int64_t deadline_by(mp_loan *loan, const mp_query_options *options) {
   return options->asked ? loan->statement.deadline_ns : statement_deadline(loan, options->timeout_ns);
 }
 
@@ -341,6 +344,7 @@ mp_status mp_loan_execute(mp_loan *loan, uint64_t statement, const mp_value *val
 
 mp_status mp_loan_ping(mp_loan *loan, int64_t timeout_ns, mp_wait *wait, mp_error *err) {
   CHECK_WHEN_LEFT(loan->pool);
+  loan->statement.timeout_ns = timeout_ns;
   return begin(loan, OP_PING, deadline_in(loan, timeout_ns), wait, err);
 }
 

@@ -29,6 +29,10 @@ struct server {
   int64_t probe_at_ns;          /* ... while another server is not barred */
   int64_t avoid_until_ns;       /* the user's wish */
   mp_error last_failure;
+  struct { /* connects that failed since it is barred */
+    unsigned count;
+    int64_t since_ns;
+  } tries;
   uint64_t generation; /* of its sessions; evicting them makes a new one */
   struct {             /* probe.c */
     bool begun;
@@ -122,12 +126,12 @@ struct mp_loan {
   int64_t since_ns;    /* when it got its session, or began to read a reset */
   int64_t lent_ns;     /* when its checkout ended; 0: it has not, or the time since is in stats.lent_ns */
   int64_t pause_until_ns;
-  unsigned tries;      /* sessions that failed it in this operation */
-  unsigned statements; /* that ran to an answer: after the first nothing is retried */
-  bool dirty;          /* something was sent: the session needs a reset */
-  bool maybe_executed; /* an earlier try of this operation may have taken effect */
-  struct {             /* operation.c: kept for a retry */
-    int64_t deadline_ns;
+  unsigned tries;                    /* sessions that failed it in this operation */
+  unsigned statements;               /* that ran to an answer: after the first nothing is retried */
+  bool dirty;                        /* something was sent: the session needs a reset */
+  bool maybe_executed;               /* an earlier try of this operation may have taken effect */
+  struct {                           /* operation.c: kept for a retry */
+    int64_t timeout_ns, deadline_ns; /* timeout_ns 0: the pool's query_timeout */
     bool idempotent;
     bool last;    /* OP_QUERY: of the loan */
     bool written; /* OP_QUERY: parameters, by this mode, which another session must share */

@@ -60,6 +60,7 @@ static void begin_bar(struct server *server) {
   if (server_is_barred(server))
     return;
   server->barred_since_ns = pool_now(server->pool);
+  server->tries.count = 0;
   server->stats.barred++;
   tell_news(server, MP_HOST_BARRED);
 }
@@ -114,6 +115,11 @@ static void after_change(struct server *server, const mp_error *err) {
 
 /* ---- connects ---- */
 
+static void count_try(struct server *server, int64_t took_ns) {
+  if (server->tries.count++ == 0)
+    server->tries.since_ns = pool_now(server->pool) - took_ns;
+}
+
 void server_after_failed_open(struct server *server, const mp_error *err, int64_t took_ns) {
   if (is_about_writing(server, err))
     server->writable = MP_WRITABLE_NO;
@@ -124,6 +130,7 @@ void server_after_failed_open(struct server *server, const mp_error *err, int64_
     server_bar(server, err, took_ns);
   else
     refuse(server, err);
+  count_try(server, took_ns);
 }
 
 static void end_bar(struct server *server) {
