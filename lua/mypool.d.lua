@@ -38,6 +38,7 @@
 ---@field rows? "table"|"array"
 ---@field server_public_key? string
 ---@field show_values? boolean
+---@field silence? number
 ---@field socket? string
 ---@field tls? boolean|mypool.TlsOptions
 ---@field types? table<string, fun(value: any, column: string): any>

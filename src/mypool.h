@@ -41,9 +41,11 @@ typedef struct mp_pool_config {
   int64_t max_lifetime_ns;  /* retire sessions older than this, minus up to 10 % at random */
   int64_t query_timeout_ns; /* for statements that name none; MP_NEVER: unlimited */
   int64_t reset_timeout_ns; /* for the replies to a reset, from its sending; then the session is closed */
-  int64_t leak_after_ns;    /* report loans that are out for longer; MP_NEVER or 0: none */
-  char name[32];            /* for messages; "" when it has none */
-  uint64_t seed;            /* of the jitter */
+  int64_t silence_ns; /* a server that awaited answers leave out for so long is asked whether it is there; 0:
+                         never */
+  int64_t leak_after_ns; /* report loans that are out for longer; MP_NEVER or 0: none */
+  char name[32];         /* for messages; "" when it has none */
+  uint64_t seed;         /* of the jitter */
   /* Wakes whoever waits in memory for this loan, which then steps it; more often than is needed, maybe. It is
      called within functions of the pool, and may call others. False: it could not now, and is called again.
      NULL: loans wait for each other by descriptors. */

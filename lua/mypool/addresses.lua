@@ -38,4 +38,13 @@ function addresses.key(address)
   return ("%s %d"):format(address.host:lower(), address.port)
 end
 
+-- The same of each entry of a list.
+function addresses.parse_all(list)
+  local all = {}
+  for i = 1, #list do
+    all[i] = addresses.parse(list[i])
+  end
+  return all
+end
+
 return addresses

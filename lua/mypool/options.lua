@@ -281,6 +281,7 @@ local pool_options = {
   hosts = hosts,
   balance = one_of("first", "spread"),
   need = one_of("write", "read"),
+  silence = seconds,
   port = integer(1, 65535),
   socket = text,
   user = text,
@@ -379,10 +380,8 @@ local function complete(given)
     options.init_sql = { options.init_sql }
   end
   if given.hosts then
-    options.hosts = {}
-    for i = 1, #given.hosts do
-      options.hosts[i] = addresses.parse(given.hosts[i])
-    end
+    options.hosts = addresses.parse_all(given.hosts)
+    options.silence = given.silence or #given.hosts > 1 and 2 or nil -- where another could serve instead
   end
   for name, value in pairs(type(given.tls) == "table" and given.tls or {}) do
     options["tls_" .. name] = name == "fingerprint" and digits_of(value) or value

@@ -210,6 +210,7 @@ static void run(uint64_t seed) {
   config.hosts = 1 + (unsigned)fake_random(3);
   config.balance = fake_random(2) == 0 ? MP_BALANCE_FIRST : MP_BALANCE_SPREAD;
   config.need = (mp_need)fake_random(3);
+  config.silence_ns = fake_random(2) == 0 ? 0 : (int64_t)fake_random(400) * MP_MILLISECOND;
   config.min_idle = (unsigned)fake_random(3);
   config.retries = (unsigned)fake_random(4);
   config.hooked = fake_random(2) == 0;
@@ -253,6 +254,7 @@ it("can be dropped in the middle of anything") {
     promptness = 10;
     config.max_size = 3;
     config.hosts = 1 + (unsigned)fake_random(3);
+    config.silence_ns = 200 * MP_MILLISECOND;
     fake.chaos = 40;
     fake.slow_resets = true;
     open_pool();

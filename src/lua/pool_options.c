@@ -227,6 +227,7 @@ void pool_options_read(lua_State *L, pool_data *pool, mp_server *server, mp_pool
   read_config(L, config);
   config->hosts = (unsigned)server->address_count;
   config->need = server->need;
+  config->silence_ns = seconds_option(L, "silence", 0);
   config->balance = is_word(L, "balance", "spread") ? MP_BALANCE_SPREAD : MP_BALANCE_FIRST;
   config->hooked = flag_option(L, "on_connect", false);
   server->threads = config->may_queue = flag_option(L, "scheduler", false);

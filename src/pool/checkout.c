@@ -329,7 +329,8 @@ static bool end_open(mp_pool *pool, mp_slot *slot, mp_status status, mp_error *e
   if (status == MP_DONE) {
     slot_after_open(pool, slot);
     distrust_after_open(pool, slot);
-    server_after_open(slot->server, slot->session);
+    if (!slot_has_expired(pool, slot, pool_now(pool)))
+      server_after_open(slot->server, slot->session);
     return true;
   }
   judge_connect(err);

@@ -15,6 +15,7 @@
 #include "reset.h"
 #include "retry.h"
 #include "server.h"
+#include "silence.h"
 #include "slots.h"
 #include "sweep.h"
 #include "time.h"
@@ -181,6 +182,7 @@ static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
   bool read_only = driver->is_read_only && driver->is_read_only(loan->slot->session);
   bool idempotent = loan->statement.idempotent || is_harmless(loan->operation);
   mp_verdict verdict = judge(err, idempotent, read_only, loan->pool->config.need);
+  silence_explain(loan, err);
   loan->slot->lost |= verdict.lost;
   if (verdict.retire && !loan->slot->retire)
     distrust_begin(loan->pool, loan->slot, err);
@@ -200,21 +202,36 @@ static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
 
 /* ---- progress ---- */
 
+/* Until when the operation may wait without a look at the clock. */
+static int64_t wait_until_ns(mp_loan *loan) {
+  return earlier(loan->deadline_ns, silence_due_ns(loan));
+}
+
+static void may_block(mp_loan *loan) {
+  const mp_driver *driver = loan->pool->driver;
+  if (driver->may_block_until)
+    driver->may_block_until(loan->slot->session, wait_until_ns(loan));
+}
+
 static mp_status wait_for_session(mp_loan *loan, mp_wait *wait, mp_error *err) {
   if (loan->deadline_ns != MP_NEVER && pool_now(loan->pool) >= loan->deadline_ns)
     return time_out(loan, err);
   loan->reading.since_ns = 0;
-  *wait = (mp_wait){.fd = loan->pool->driver->wait_fd(loan->slot->session), .until_ns = loan->deadline_ns};
+  if (!silence_look(loan))
+    return fail_lost(err);
+  may_block(loan);
+  *wait = (mp_wait){.fd = loan->pool->driver->wait_fd(loan->slot->session), .until_ns = wait_until_ns(loan)};
   return MP_WAIT;
 }
 
-static bool wait_here(const mp_loan *loan) {
-  return loan_wait_here(loan, loan->deadline_ns);
+static bool wait_here(mp_loan *loan) {
+  return loan_wait_here(loan, wait_until_ns(loan));
 }
 
 static mp_status progress(mp_loan *loan, mp_status status, mp_wait *wait, mp_error *err) {
   if (status == MP_WAIT)
     return wait_for_session(loan, wait, err);
+  silence_after_answer(loan, status, err);
   return status == MP_DONE ? finish(loan, MP_DONE) : fail(loan, wait, err);
 }
 
@@ -245,8 +262,9 @@ static mp_status start(mp_loan *loan, mp_wait *wait, mp_error *err) {
   mp_session *session = loan->slot->session;
   bool at_rest = driver->is_at_rest(session);
   mp_status status;
-  if (at_rest && driver->may_block_until)
-    driver->may_block_until(session, loan->deadline_ns);
+  loan->waits_since_ns = 0;
+  if (at_rest)
+    may_block(loan);
   if (at_rest && loan_is_dead(loan)) {
     err->phase = MP_PHASE_SEND;
     status = mp_fail(err, MP_ERR_LOST, MP_CR_SERVER_GONE, "the server has closed the connection");
@@ -365,6 +383,7 @@ static inline mp_status begin_reading(mp_loan *loan, loan_operation operation, m
   if (!loan_has_session(loan))
     return fail_lost(err);
   loan->operation = operation;
+  loan->waits_since_ns = 0;
   return MP_DONE;
 }
 

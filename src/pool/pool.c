@@ -33,7 +33,7 @@ mp_pool *mp_pool_new(const mp_pool_config *config, mp_driver *driver) {
   pool->slots = slots;
   pool->servers = servers;
   for (unsigned i = 0; i < config->hosts; i++)
-    servers[i] = (struct server){.pool = pool, .number = i};
+    servers[i] = (struct server){.pool = pool, .number = i, .silence.patience_ns = config->silence_ns};
   for (unsigned i = 0; i < config->max_size; i++)
     slots[i].server = servers;
   pool->counts[SLOT_EMPTY] = config->max_size;

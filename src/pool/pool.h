@@ -40,6 +40,12 @@ struct server {
     int64_t since_ns, seen_ns; /* when it began, and was last seen to go on */
     uint64_t generation;       /* of its session */
   } probe;
+  struct {               /* silence.c */
+    int64_t heard_ns;    /* when it last was heard */
+    int64_t patience_ns; /* so long it may be silent before it is asked */
+    int64_t asked_ns;    /* when a probe was begun because it was silent; 0: it is not in doubt */
+    unsigned proofs;     /* probes that must succeed before it is used beside others again */
+  } silence;
   struct { /* since the pool was made */
     uint64_t opened, failures, moved, barred;
   } stats;
@@ -73,6 +79,7 @@ typedef struct mp_slot {
   bool recording; /* ... or has it in hand: its baseline is half made */
   bool lost;      /* the session is of no more use to its loan */
   bool retire;    /* close it at release */
+  bool silenced;  /* cut, for its server was silent */
 } mp_slot;
 
 typedef enum loan_stage {
@@ -126,6 +133,7 @@ struct mp_loan {
   int64_t since_ns;    /* when it got its session, or began to read a reset */
   int64_t lent_ns;     /* when its checkout ended; 0: it has not, or the time since is in stats.lent_ns */
   int64_t pause_until_ns;
+  int64_t waits_since_ns;            /* for its server, where silence is watched; 0: not yet */
   unsigned tries;                    /* sessions that failed it in this operation */
   unsigned statements;               /* that ran to an answer: after the first nothing is retried */
   bool dirty;                        /* something was sent: the session needs a reset */

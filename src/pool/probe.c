@@ -31,6 +31,18 @@ static void keep(mp_pool *pool, struct server *server, mp_session *session) {
   slot_make_idle(pool, slot);
 }
 
+static void after_success(mp_pool *pool, struct server *server, mp_session *session) {
+  server_prove(server);
+  if (server_needs_proof(server)) {
+    slot_count_connect(pool, session);
+    close_session(pool, session);
+    return;
+  }
+  server_after_open(server, session);
+  keep(pool, server, session);
+  queue_serve(pool);
+}
+
 /* The end of an attempt may be seen long after it, so what counts is how long it was seen to take. */
 static void after_probe(mp_pool *pool, struct server *server, mp_status status, mp_error *err) {
   mp_session *session = server->probe.session;
@@ -41,19 +53,19 @@ static void after_probe(mp_pool *pool, struct server *server, mp_status status, 
   server->probe.session = NULL;
   server->probe.begun = false;
   if (status == MP_DONE) {
-    server_after_open(server, session);
-    keep(pool, server, session);
-    queue_serve(pool);
+    after_success(pool, server, session);
     return;
   }
   judge_connect(err);
   slot_count_connect(pool, session);
   close_session(pool, session);
+  if (is_answered(err) || !err->retryable) /* else the server may not be there */
+    server_prove(server);
   server_after_failed_open(server, err, server->probe.seen_ns - server->probe.since_ns);
 }
 
 /* The function for the password, which is the program's, may come back here, and close the pool. */
-static void begin(mp_pool *pool, struct server *server) {
+void probe_begin(mp_pool *pool, struct server *server) {
   mp_driver *driver = pool->driver;
   mp_session *session = NULL;
   mp_error err = {0};
@@ -69,12 +81,16 @@ static void begin(mp_pool *pool, struct server *server) {
   after_probe(pool, server, status, &err);
 }
 
-static void look_at(mp_pool *pool, struct server *server) {
+void probe_go_on(mp_pool *pool, struct server *server) {
   mp_error err = {0};
   if (server->probe.session)
     after_probe(pool, server, pool->driver->step(server->probe.session, &err), &err);
-  else if (!server->probe.begun && servers_has_better(pool, server) && pool_now(pool) >= server->probe_at_ns)
-    begin(pool, server);
+}
+
+static void look_at(mp_pool *pool, struct server *server) {
+  probe_go_on(pool, server);
+  if (!server->probe.begun && servers_has_better(pool, server) && pool_now(pool) >= server->probe_at_ns)
+    probe_begin(pool, server);
 }
 
 void probe_look(mp_pool *pool) {

@@ -8,6 +8,10 @@
    there is no timer. */
 void probe_look(mp_pool *pool);
 
+/* Begins one at this server, beside the work, which none may be under way at; looks at one that is. */
+void probe_begin(mp_pool *pool, struct server *server);
+void probe_go_on(mp_pool *pool, struct server *server);
+
 /* Closes those under way. */
 void probe_close_all(mp_pool *pool);
 

@@ -159,6 +159,10 @@ mp_verdict judge_connect(mp_error *err) {
   return (mp_verdict){.lost = true, .again = err->retryable};
 }
 
+bool is_answered(const mp_error *err) {
+  return !is_from_client(err->code);
+}
+
 mp_verdict judge(mp_error *err, bool idempotent, bool read_only, mp_need need) {
   if (err->phase == MP_PHASE_CONNECT)
     return judge_connect(err);

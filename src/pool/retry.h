@@ -18,4 +18,7 @@ mp_verdict judge(mp_error *err, bool idempotent, bool read_only, mp_need need);
 /* Likewise, of a connect. */
 mp_verdict judge_connect(mp_error *err);
 
+/* The error is the server's own word. */
+bool is_answered(const mp_error *err);
+
 #endif

@@ -120,12 +120,17 @@ static void count_try(struct server *server, int64_t took_ns) {
     server->tries.since_ns = pool_now(server->pool) - took_ns;
 }
 
+/* One that stood still may do so again at once, and swallows what is sent to it meanwhile. */
+enum { PROOFS = 2 };
+
 void server_after_failed_open(struct server *server, const mp_error *err, int64_t took_ns) {
   if (is_about_writing(server, err))
     server->writable = MP_WRITABLE_NO;
   server->pool->stats.connect_failures++;
   server->stats.failures++;
   server->successes = 0;
+  if (server->silence.proofs > 0)
+    server->silence.proofs = PROOFS;
   if (err->retryable)
     server_bar(server, err, took_ns);
   else
@@ -138,6 +143,7 @@ static void end_bar(struct server *server) {
     return;
   server->failures = 0;
   server->refuses = false;
+  server->silence.proofs = 0;
   server->was_barred_ns = pool_now(server->pool) - server->barred_since_ns;
   server->pool->no_host_told = false;
   tell_news(server, server->news | MP_HOST_WELL);
@@ -167,6 +173,35 @@ void server_distrust(struct server *server, const mp_error *err) {
   if (!server_is_barred(server))
     server_bar(server, err, 0);
   server_outdate_sessions(server);
+}
+
+void server_distrust_silent(struct server *server, const mp_error *err) {
+  server_distrust(server, err);
+  server->silence.asked_ns = 0;
+  server->silence.proofs = PROOFS;
+}
+
+bool server_needs_proof(struct server *server) {
+  if (server->silence.proofs <= 1)
+    return false;
+  server->silence.proofs--;
+  server->probe_at_ns = add_time(pool_now(server->pool), server->pool->config.silence_ns);
+  return true;
+}
+
+void server_hear(struct server *server) {
+  server->silence.heard_ns = pool_now(server->pool);
+  server->silence.asked_ns = 0;
+  server->silence.patience_ns = server->pool->config.silence_ns;
+}
+
+static const int64_t longest_patience_ns = 30 * MP_SECOND;
+
+/* It is there and busy: the less often it is asked again. */
+void server_prove(struct server *server) {
+  int64_t patience_ns = server->silence.patience_ns;
+  server_hear(server);
+  server->silence.patience_ns = later(patience_ns, earlier(2 * patience_ns, longest_patience_ns));
 }
 
 void server_avoid(struct server *server, int64_t duration_ns) {

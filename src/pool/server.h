@@ -34,6 +34,15 @@ void server_bar(struct server *server, const mp_error *err, int64_t took_ns);
 void server_outdate_sessions(struct server *server);
 void server_distrust(struct server *server, const mp_error *err);
 
+/* Something came from it. server_prove: a probe succeeded there, or was answered by an error. */
+void server_hear(struct server *server);
+void server_prove(struct server *server);
+
+/* Its silence says that it is not there, or no more than an address: it must be found fit twice before it is
+   used again. server_needs_proof: this success of a probe is not enough yet, and counts. */
+void server_distrust_silent(struct server *server, const mp_error *err);
+bool server_needs_proof(struct server *server);
+
 /* By the user's wish: bars it for so long; 0: not any more. */
 void server_avoid(struct server *server, int64_t duration_ns);
 

@@ -80,7 +80,7 @@ void slot_after_open(mp_pool *pool, mp_slot *slot) {
   slot->idle_limit_ns = pool->driver->idle_limit_ns(slot->session);
   reset_clear(slot);
   slot->was_reset = false;
-  slot->lost = slot->retire = slot->recording = false;
+  slot->lost = slot->retire = slot->recording = slot->silenced = false;
   slot->fresh = true;
   slot_count_connect(pool, slot->session);
   pool->stats.opened++;
