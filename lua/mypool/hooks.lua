@@ -51,13 +51,13 @@ local function has(events, name)
   return events % (2 * bit) >= bit
 end
 
-local function report_news(pool, options)
+local function report_news(pool, options, conn)
   local event, host, what = core.news(pool)
   while event do
     if event == "host_barred" then
-      report(options, "host_barred", { host = host, reason = what })
+      report(options, "host_barred", { host = host, reason = what }, conn)
     else
-      report(options, "host_well", { host = host, seconds = what })
+      report(options, "host_well", { host = host, seconds = what }, conn)
     end
     event, host, what = core.news(pool)
   end
@@ -72,25 +72,25 @@ local function reasons_of(pool)
   return reasons
 end
 
-local function report_events(pool, options)
+local function report_events(pool, options, conn)
   local events, why = core.events(pool)
   if has(events, "RESET_REFUSED") then
     report(options, "reset_refused", {
       message = "the server does not know COM_RESET_CONNECTION, or would forget wsrep_sync_wait by it: "
         .. "used sessions are closed instead",
-    })
+    }, conn)
   end
   if has(events, "RESET_FAILING") then
-    report(options, "reset_failing", { message = why })
+    report(options, "reset_failing", { message = why }, conn)
   end
   if has(events, "RESET_WORKS") then
-    report(options, "reset_works", {})
+    report(options, "reset_works", {}, conn)
   end
   if has(events, "NEWS") then
-    report_news(pool, options)
+    report_news(pool, options, conn)
   end
   if has(events, "NO_HOST") then
-    report(options, "no_host", { reasons = reasons_of(pool) })
+    report(options, "no_host", { reasons = reasons_of(pool) }, conn)
   end
 end
 
@@ -234,7 +234,7 @@ end
 -- Called with what a checkout of a pool with these options returned; returns what the user gets. Nothing at
 -- all: the session was not good, check out another one.
 function hooks.after_checkout(pool, options, conn, err)
-  report_events(pool, options)
+  report_events(pool, options, conn)
   if not conn then
     return nil, err
   end

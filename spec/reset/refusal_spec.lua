@@ -154,6 +154,21 @@ describe("a server that knows no reset", function()
     assert.truthy(events[1][2].message:find "COM_RESET_CONNECTION")
   end)
 
+  it("costs no place when the coroutine that is told of it is closed while on_event waits", function()
+    local options = s:options { max_size = 1 }
+    options.on_event = coroutine.yield
+    local pool = pools.new(options)
+    local told = coroutine.create(function()
+      for _ = 1, 5 do
+        dirty(pool)
+      end
+    end)
+    assert.equal("reset_refused", select(2, coroutine.resume(told)))
+    assert(coroutine.close(told))
+    assert.equal(0, pool:stats().lent)
+    dirty(pool)
+  end)
+
   it("is not asked by conn:reset() any more", function()
     local pool = new_pool { max_size = 1 }
     for _ = 1, 3 do
