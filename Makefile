@@ -154,6 +154,11 @@ demo-handlers: install-build install-server install-handlers
 	@$(MAKE) --no-print-directory all >/dev/null
 	@$(LUA_RUN) examples/handlers/demo.lua
 
+demo-cluster: install-build install-server install-cluster
+	@tools/install.sh cqueues
+	@$(MAKE) --no-print-directory all >/dev/null
+	@$(LUA_RUN) examples/cluster.lua
+
 demo-openresty: install-build install-server install-handlers
 	@tools/install.sh nginx
 	@$(MAKE) --no-print-directory all >/dev/null
@@ -380,6 +385,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-checked test-cluster test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-clang check-debian check-systems test-other-servers demo-handlers demo-openresty bench bench-openresty doc-performance fuzz fuzz-client lint format install uninstall doc clean install-build install-checked install-locale install-server \
+.PHONY: all demo test test-checked test-cluster test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-clang check-debian check-systems test-other-servers demo-handlers demo-cluster demo-openresty bench bench-openresty doc-performance fuzz fuzz-client lint format install uninstall doc clean install-build install-checked install-locale install-server \
   install-test install-cluster install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)
