@@ -53,6 +53,13 @@
 ---@field key? string
 ---@field verify? boolean|"ca"
 
+---@class mypool.ReaderOptions
+---@field checkout_timeout? number
+---@field max_size? integer
+---@field name? string
+---@field query_timeout? number
+---@field rows? "table"|"array"
+
 ---@class mypool.StatementOptions
 ---@field [1] string the statement
 ---@field idempotent? boolean
@@ -421,6 +428,10 @@ function Pool:evict() end
 
 ---@param ... any
 function Pool:avoid(...) end
+
+---@param options? mypool.ReaderOptions
+---@return mypool.Pool reader
+function Pool:reader(options) end
 
 ---@param grace? number
 ---@return boolean ok

@@ -93,6 +93,9 @@ local function stand_in(current, pool)
     return true
   end
   function db.release() end
+  function db.reader()
+    return db
+  end
   db.discard, db.evict, db.avoid = db.release, db.release, db.release
   return setmetatable(db, { __close = db.release })
 end

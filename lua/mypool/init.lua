@@ -3,10 +3,9 @@
 local core = require "mypool.core"
 core.internal()
 local array = require "mypool.array"
-local hooks = require "mypool.hooks"
 local is_error = require "mypool.is_error"
+local making = require "mypool.making"
 local names = require "mypool.names"
-local options = require "mypool.options"
 require "mypool.connection"
 require "mypool.pool"
 
@@ -19,11 +18,7 @@ function mypool.new(...)
   if (...) == mypool then
     core.raise "bad call of 'new' (call it with a dot: mypool.new(…))"
   end
-  local complete = options.pool(...)
-  hooks.watch(complete)
-  local pool = core.new(complete)
-  hooks.keep(pool, complete)
-  return pool
+  return making.pool(...)
 end
 
 -- mypool.null: NULL among parameters and, as the option `null`, in results. Equal to ngx.null

@@ -432,9 +432,18 @@ local function arguments(given, above, ...)
   return given
 end
 
--- The complete options of a pool, from a table, a DSN, or a DSN and a table. Raises at the caller's place.
+local function copy_of(given)
+  local copy = {}
+  for name, value in pairs(given) do
+    copy[name] = value
+  end
+  return copy
+end
+
+-- The complete options of a pool, from a table, a DSN, or a DSN and a table; then those that were given. Raises at the
+-- caller's place.
 function options.pool(...)
-  local given = arguments(...)
+  local given = copy_of(arguments(...))
   check("new", given, pool_options, pool_aliases)
   if given.host and given.socket then
     core.raise "new: 'host' and 'socket' exclude each other (in a DSN: mariadb://user@/database?socket=/path)"
@@ -455,7 +464,44 @@ function options.pool(...)
     local message = "new: min_idle (%d) exceeds max_size (%d)"
     core.raise(message:format(complete_options.min_idle, complete_options.max_size))
   end
-  return complete_options
+  return complete_options, given
+end
+
+-- ---- the options of a reader ----
+
+local reader_options = {}
+for _, name in ipairs { "max_size", "checkout_timeout", "query_timeout", "rows", "name" } do
+  reader_options[name] = pool_options[name]
+end
+
+-- The last of its init_sql, so that the others may write.
+local function with_read_only(init_sql)
+  local list = {}
+  for i, sql in ipairs(type(init_sql) == "string" and { init_sql } or init_sql or {}) do
+    list[i] = sql
+  end
+  list[#list + 1] = "SET SESSION TRANSACTION READ ONLY"
+  return list
+end
+
+-- As options.pool, for a reader of the pool that was `made` of such options, and what is given besides.
+function options.reader(made, given)
+  if given == nil then
+    given = {}
+  end
+  options.check("reader", given, reader_options)
+  if made.reset == "never" then
+    core.raise "bad call of 'reader' (of a pool with reset = \"never\": it is with a reset that a server is asked)"
+  end
+  local all = copy_of(made)
+  for name, value in pairs(given) do
+    all[name] = value
+  end
+  all.need, all.balance, all.init_sql = "read", "spread", with_read_only(made.init_sql)
+  all.min_idle = math.min(all.min_idle or defaults.min_idle, all.max_size or defaults.max_size)
+  local complete_options = options.pool(all)
+  complete_options.reading = true
+  return complete_options, all
 end
 
 -- ---- the options of a statement ----

@@ -7,6 +7,7 @@ local Connection = require "mypool.connection"
 local bulk = require "mypool.bulk"
 local describe = require "mypool.describe"
 local hooks = require "mypool.hooks"
+local making = require "mypool.making"
 local is_error = require "mypool.is_error"
 local names = require "mypool.names"
 local raising = require "mypool.raising"
@@ -246,18 +247,38 @@ local function wait_for_loans(self, deadline)
   end
 end
 
--- pool:close([grace]): no more checkouts; waits up to `grace` seconds for the connections that
--- are lent, then cuts them. Returns true. In a plain blocking program nothing could come back
--- meanwhile, so there it does not wait.
+local closed = setmetatable({}, { __mode = "k" })
+
+-- pool:reader([options]): another pool, for reading from the same servers. Raises for options that a reader does not
+-- take, and for a pool whose sessions are not reset.
+function Pool:reader(given)
+  core.check_pool(self, "reader")
+  local reader = making.reader(self, given)
+  if closed[self] then
+    reader:close()
+  end
+  return reader
+end
+
+-- pool:close([grace]): no more checkouts, neither from its readers; waits up to `grace` seconds for the connections
+-- that are lent, then cuts them. Returns true. In a plain blocking program nothing could come back meanwhile, so there
+-- it does not wait.
 function Pool:close(grace)
   if grace ~= nil and (type(grace) ~= "number" or grace < 0 or grace ~= grace) then
     core.raise(("bad argument 'grace' to 'close' (number of seconds expected, got %s)"):format(type(grace)))
   end
   local _, _, wait = core.shut(self)
-  if grace and wait ~= core.poll then
-    wait_for_loans(self, core.now(self) + grace)
+  closed[self] = true
+  local family, deadline = making.family(self), core.now(self) + (grace or 0)
+  for _, pool in ipairs(family) do
+    core.shut(pool)
   end
-  core.abort(self)
+  for _, pool in ipairs(grace and wait ~= core.poll and family or {}) do
+    wait_for_loans(pool, deadline)
+  end
+  for _, pool in ipairs(family) do
+    core.abort(pool)
+  end
   return true
 end
 

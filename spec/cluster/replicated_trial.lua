@@ -16,10 +16,16 @@ local function witness()
   return pair.primary
 end
 
+local function ways()
+  local list = cluster_ways.list({ pair.primary, pair.replica }, balancer)
+  list[#list + 1] = { name = "reader", options = list[3].options, reader = true }
+  return list
+end
+
 local function run(fault, act)
   return breaking.run {
     fault = "primary and replica: " .. fault,
-    ways = cluster_ways.list({ pair.primary, pair.replica }, balancer),
+    ways = ways(),
     witness = witness,
     act = act,
   }
@@ -33,7 +39,7 @@ describe("a pool on a primary and a replica reports nothing that is not so", fun
       pair:switchover()
     end)
     breaking.assert_exactly_once(figures)
-    for _, way in ipairs { "first", "spread" } do
+    for _, way in ipairs { "first", "spread", "reader" } do
       assert.equal(0, figures[way].errors, figures[way].first)
     end
   end)
@@ -49,5 +55,19 @@ describe("a pool on a primary and a replica reports nothing that is not so", fun
     end)
     breaking.assert_exactly_once(figures)
     breaking.assert_unavoidable(figures)
+  end)
+
+  it("when the replica is killed, and stopped, while a reader reads from it", function()
+    local figures = run("replica away", function()
+      pair.replica:kill()
+      sleep(0.5)
+      pair.replica:resume()
+      sleep(1)
+      pair.replica:stop()
+      sleep(0.5)
+      pair.replica:resume()
+    end)
+    breaking.assert_exactly_once(figures)
+    assert.equal(0, figures.reader.errors, figures.reader.first)
   end)
 end)

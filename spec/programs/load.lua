@@ -4,9 +4,10 @@
 --
 --     require "spec.programs.load" { pool = { host = …, … }, table = "load", results = "file", pause = 0.01 }
 --
--- `pause` are the seconds that a coroutine waits on average after each. A line of the file of results is: the number of
--- the operation, its kind, the seconds from the start of the load to its begin and to its end, how it ended (done, or
--- what `executed` says), and the error.
+-- With `reader` the reads are those of a reader of the pool, which knows by itself that they may be repeated. `pause`
+-- are the seconds that a coroutine waits on average after each. A line of the file of results is: the number of the
+-- operation, its kind, the seconds from the start of the load to its begin and to its end, how it ended (done, or what
+-- `executed` says), and the error.
 
 local core = require "mypool.core"
 local cqueues = require "cqueues"
@@ -40,6 +41,9 @@ end
 
 function load:read(_, last)
   local sql = ("SELECT COUNT(*) FROM %s WHERE op = ?"):format(self.table)
+  if self.reader then
+    return self.reader:value(sql, last)
+  end
   return self.pool:value({ sql, idempotent = true }, last)
 end
 
@@ -93,6 +97,7 @@ return function(arguments)
   arguments.pool.max_size = SIZE
   local self = setmetatable(arguments, load)
   self.pool = mypool.new(arguments.pool)
+  self.reader = arguments.reader and self.pool:reader()
   self.lines, self.begun = {}, cqueues.monotime()
   local controller = cqueues.new()
   for number = 1, COROUTINES do

@@ -76,7 +76,7 @@ describe("mypool.d.lua", function()
     assert.equal(keys(mypool), joined(names))
   end)
 
-  it("has the options of a pool, of TLS, of a statement and of a transaction", function()
+  it("has the options of a pool, of its reader, of TLS, of a statement and of a transaction", function()
     local pool = pools.new(s:options())
     local wrong = { frobnicate = 1 }
     assert.equal(
@@ -84,6 +84,12 @@ describe("mypool.d.lua", function()
         mypool.new(wrong)
       end),
       fields "Options"
+    )
+    assert.equal(
+      known(function()
+        pool:reader(wrong)
+      end),
+      fields "ReaderOptions"
     )
     assert.equal(
       known(function()

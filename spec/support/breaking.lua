@@ -6,8 +6,9 @@
 --     }
 --     figures["one host"].errors
 --
--- ways: a list of { name = …, options = those of mypool.new that lead to the servers }. `witness` gives a server that
--- is well before the fault, and after it one that has all that was committed.
+-- ways: a list of { name = …, options = those of mypool.new that lead to the servers, reader = true where the pool's
+-- reader reads }. `witness` gives a server that is well before the fault, and after it one that has all that was
+-- committed.
 
 local load = require "spec.support.load"
 local sleep = require "spec.support.sleep"
@@ -44,7 +45,7 @@ end
 local function under_load(arguments, act)
   local loads = {}
   for i, way in ipairs(arguments.ways) do
-    loads[i] = load.start(arguments.witness(), way.name, way.options)
+    loads[i] = load.start(arguments.witness(), way.name, way.options, way.reader)
   end
   sleep(1)
   local ok, message = pcall(act)

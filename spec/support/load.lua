@@ -41,12 +41,13 @@ local function options_of(options)
   return all
 end
 
--- Starts it with these options of the pool and waits until it is under way, which the server `s` tells. It ends with
--- this process, at the latest.
-function load.start(s, name, options, pause)
+-- Starts it with these options of the pool, whose reader reads where `reader` is true, and waits until it is under way,
+-- which the server `s` tells. It ends with this process, at the latest.
+function load.start(s, name, options, reader, pause)
   local self = setmetatable({ name = name, table = "load_" .. name:gsub("%W", "_"), results = os.tmpname() }, load)
   s:sql(("CREATE OR REPLACE TABLE app.%s (%s) ENGINE=InnoDB"):format(self.table, columns))
   local arguments = { pool = options_of(options), table = self.table, results = self.results, pause = pause or 0.02 }
+  arguments.reader = reader or false
   local text = 'require "spec.programs.load" ' .. literal(arguments)
   self.log = os.tmpname()
   self.pipe = assert(

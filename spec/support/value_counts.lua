@@ -161,6 +161,7 @@ local function check_pool(pool)
       { 0, "evict" },
       { 0, "evict", pool:stats().hosts[1].host },
       { 0, "avoid", pool:stats().hosts[1].host, 0 },
+      { 1, "reader" },
     }
   )
   check_stream("pool", pool, "SELECT 7 UNION SELECT 8")

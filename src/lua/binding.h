@@ -67,6 +67,7 @@ typedef struct pool_data {
   lua_Integer statements;         /* of the program's (statement.c) */
   lua_Integer transactions_rerun; /* by the function `transaction` */
   bool untold;                    /* ... of which on_event has not been told: in POOL_UNTOLD */
+  bool reading;                   /* a statement that only reads is idempotent unless it says otherwise */
   bool keeps_state;               /* sessions are not reset */
   bool autocommit_off;            /* sessions may have it off */
   int spare_count;

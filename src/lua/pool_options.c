@@ -236,6 +236,7 @@ void pool_options_read(lua_State *L, pool_data *pool, mp_server *server, mp_pool
   pool->show_values = flag_option(L, "show_values", false);
   pool->array_rows = is_word(L, "rows", "array");
   pool->keeps_state = !config->reset;
+  pool->reading = flag_option(L, "reading", false);
   pool->autocommit_off = server->autocommit_off;
   pool->converting = flag_option(L, "types", false);
   pool->retries = (int)config->retries;

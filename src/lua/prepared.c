@@ -138,7 +138,7 @@ static int core_execute(lua_State *L) {
   luaL_argcheck(L, shape_asked >= 0 && shape_asked <= 3, EXECUTE_SHAPE, "no such shape");
   connection *conn = check_held(L, names[shape_asked]);
   uint64_t id = (uint64_t)luaL_checkinteger(L, EXECUTE_NUMBER);
-  read_options(L, EXECUTE_OPTIONS, conn, names[shape_asked], &options, &form);
+  read_options(L, EXECUTE_OPTIONS, 0, conn, names[shape_asked], &options, &form);
   if (stream_is_open(conn))
     return busy_streaming(L, EXECUTE_SQL);
   scrub_begin(conn);

@@ -15,9 +15,9 @@ static lua_Number number_option(lua_State *L, int index, const char *name, lua_N
   return number;
 }
 
-static bool flag_option(lua_State *L, int index, const char *name) {
+static bool flag_option(lua_State *L, int index, const char *name, bool absent) {
   lua_getfield(L, index, name);
-  bool flag = lua_toboolean(L, -1);
+  bool flag = lua_isnil(L, -1) ? absent : lua_toboolean(L, -1);
   lua_pop(L, 1);
   return flag;
 }
@@ -40,7 +40,7 @@ static bool is_raw(lua_State *L, int index) {
 
 static void read_given(lua_State *L, int index, mp_query_options *options, result_form *form) {
   options->timeout_ns = (int64_t)(number_option(L, index, "timeout", 0) * MP_SECOND);
-  options->idempotent = flag_option(L, index, "idempotent");
+  options->idempotent = flag_option(L, index, "idempotent", options->idempotent);
   form->array_rows = rows_option(L, index, form->array_rows);
   form->max_bytes = (uint64_t)number_option(L, index, "max_result_bytes", (lua_Number)form->max_bytes);
   if (is_raw(L, index)) {
@@ -50,12 +50,21 @@ static void read_given(lua_State *L, int index, mp_query_options *options, resul
   }
 }
 
+/* The text of the statement only reads, in a pool for that. */
+static bool is_read(lua_State *L, int sql, const connection *conn) {
+  if (!conn->pool->reading || sql == 0)
+    return false;
+  size_t length;
+  const char *text = lua_tolstring(L, sql, &length);
+  return mp_sql_is_read_only(text, length, mp_loan_sql_mode(conn->loan).reading);
+}
+
 /* Per-call options; the Lua side has looked at their names and types. A metamethod of theirs may do anything,
    so nothing that was known before still counts, not even that the connection is held. */
-void read_options(lua_State *L, int index, const connection *conn, const char *function,
+void read_options(lua_State *L, int index, int sql, const connection *conn, const char *function,
                   mp_query_options *options, result_form *form) {
   const pool_data *pool = conn->pool;
-  *options = (mp_query_options){0};
+  *options = (mp_query_options){.idempotent = is_read(L, sql, conn)};
   form->array_rows = pool->array_rows;
   form->converting = pool->converting;
   form->max_bytes = pool->max_result_bytes;

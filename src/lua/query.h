@@ -3,9 +3,10 @@
 
 #include "binding.h"
 
-/* Reads the options of a statement, in a table at this index or absent: all of `form` but the shape. Raises,
-   for a call of this function, when a metamethod of theirs has ended the connection. */
-void read_options(lua_State *L, int index, const connection *conn, const char *function,
+/* Reads the options of a statement, in a table at this index or absent: all of `form` but the shape. `sql`:
+   where its text is, if it may be sent again; 0: it may not. Raises, for a call of this function, when a
+   metamethod of theirs has ended the connection. */
+void read_options(lua_State *L, int index, int sql, const connection *conn, const char *function,
                   mp_query_options *options, result_form *form);
 
 /* The name of the function that returns this of a statement. */
