@@ -49,6 +49,7 @@ enum {
   MP_ER_OUT_OF_RESOURCES = 1041,
   MP_ER_UNKNOWN_COMMAND = 1047, /* also a Galera node that is not ready, in other words */
   MP_ER_SHUTDOWN = 1053,        /* in progress */
+  MP_ER_PARSE_ERROR = 1064,
   MP_ER_CANNOT_CREATE_THREAD = 1135,
   MP_ER_PACKETS_OUT_OF_ORDER = 1156,
   MP_ER_CANNOT_UNCOMPRESS = 1157,

@@ -1,5 +1,6 @@
 -- Likely mistakes, each with the message that leads out of it.
 
+local dialect = require "spec.servers.dialect"
 local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local mypool = require "mypool"
@@ -207,5 +208,80 @@ describe("a mistaken call", function()
     mistake("query: unknown option 'params' (parameters follow the table as arguments)", function()
       pool:query { "SELECT ?", params = { 1 } }
     end)
+  end)
+end)
+
+describe("a syntax error", function()
+  local s = fixture.shared_server()
+  local pool
+
+  before_each(function()
+    pool = pools.new(s:options { max_size = 1 })
+  end)
+
+  after_each(pools.close)
+
+  -- Asserts that the server's message ends with the advice, "" being none.
+  local function says(advice, ...)
+    local result, err = pool:query(...)
+    assert.is_nil(result)
+    assert.equal(1064, err.errno, err.message)
+    assert.equal("at line 1" .. advice, err.message:match "at line 1.*$")
+    assert.is_nil(err.message:find("hidden", 1, true))
+  end
+
+  it("at a second statement says that a call has one", function()
+    local advice = " (one statement for each call: this text has several, separated by ';')"
+    says(advice, "SELECT 1; SELECT 2")
+    says(advice, "SELECT ? ;\tSELECT 2", "hidden")
+    says(advice, "BEGIN; INSERT INTO t VALUES (1)")
+    says(advice, "CREATE TABLE a (n INT); CREATE TABLE b (n INT)")
+    says(advice, "SELECT 1; SELECT " .. ("x"):rep(300))
+    local conn <close> = assert(pool:checkout())
+    assert.equal(advice, select(2, conn:prepare "SELECT 1; SELECT 2").message:match " %(.*$")
+  end)
+
+  it("behind a semicolon says nothing of it within a body", function()
+    says("", "CREATE PROCEDURE p() BEGIN SELECT 1; NONSENSE; END")
+    says("", "SELECT 1 nonsense nonsense ';'")
+  end)
+
+  it("at a string or a fraction behind LIMIT or OFFSET says which parameter it is", function()
+    local string = " (parameter %d is a string, and %s takes an integer)"
+    local float = " (parameter 1 is a float, and LIMIT takes an integer)"
+    for _, value in ipairs { "hidden", "hid\\den'", "hidden\xFF", mypool.binary "hidden", ("hidden"):rep(50) } do
+      says(string:format(1, "LIMIT"), "SELECT 1 LIMIT ?", value)
+    end
+    says(string:format(2, "OFFSET"), "SELECT ? limit 5 offset ?", 1, "hidden")
+    says(string:format(3, "LIMIT"), "SELECT ? LIMIT ?, ?", 1, 5, "hidden")
+    says(string:format(3, "LIMIT"), "SELECT 1 WHERE 1 IN (?) AND 2 = ? LIMIT ?", mypool.list { 1, 2, 3 }, 2, "hidden")
+    says(float, "SELECT 1 LIMIT ?", 5.5)
+    says("", "SELECT 1 LIMIT ?", -1)
+  end)
+
+  it("at a string where a name stands leads to mypool.ident", function()
+    local advice = " (parameter %d is a string, and here stands a name: mypool.ident)"
+    for _, sql in ipairs { "SELECT * FROM ?", "INSERT INTO ? VALUES (1)", "UPDATE ? SET a = 1", "DROP TABLE ?" } do
+      says(advice:format(1), sql, "hidden")
+    end
+    says(advice:format(2), "SELECT ? FROM a JOIN ?", "hidden", "hidden")
+    says("", "SELECT 1 nonsense nonsense ?", "hidden")
+  end)
+
+  it("at a name behind a colon leads to mypool.named", function()
+    local advice = " (:name is for mypool.named { name = … })"
+    says(advice, "SELECT 1 FROM t WHERE a = :id AND b = 2")
+    says(advice, "SELECT ?, :name", "hidden")
+    local conn <close> = assert(pool:checkout())
+    assert.is_truthy(select(2, conn:prepare "SELECT :id").message:find(advice, 1, true))
+  end)
+
+  it("of a statement that another one runs says nothing that would be wrong of it", function()
+    dialect.run(
+      pool,
+      "CREATE OR REPLACE PROCEDURE run_text(sql_text TEXT) BEGIN SET @text = sql_text; PREPARE p FROM @text; END"
+    )
+    says("", "CALL run_text(CONCAT('SELECT 1;', ' SELECT 2'))")
+    says("", "CALL run_text(CONCAT(':', 'name'))")
   end)
 end)

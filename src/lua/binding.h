@@ -187,6 +187,7 @@ typedef struct connection {
 
 typedef struct sql_literal {
   size_t start, length;
+  int parameter; /* that it is, or is an item of */
 } sql_literal;
 
 #endif

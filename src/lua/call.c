@@ -7,6 +7,7 @@
 #include "connection.h"
 #include "error.h"
 #include "guard.h"
+#include "hint.h"
 #include "place.h"
 #include "scrub.h"
 
@@ -65,9 +66,11 @@ int call_push_failure(lua_State *L, connection *conn, mp_error *err) {
     err->executed = MP_EXECUTED_YES; /* of a CALL, an earlier part ran */
     err->retryable = false;
   }
+  hint advice = hint_at(L, conn, err);
   conn->activity = IDLE;
   if (sent)
     scrub(err, conn);
+  strncat(err->message, advice.text, sizeof err->message - 1 - strlen(err->message));
   if (!checkout)
     name_cutter(conn, err);
   if (checkout)

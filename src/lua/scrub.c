@@ -26,9 +26,9 @@ static void take(mp_error *err, const message *clean) {
   memcpy(err->message, clean->text, clean->length + 1);
 }
 
-static char *find_last(char *text, const char *piece) {
-  char *found = NULL;
-  for (char *at = text; (at = strstr(at, piece)); at++)
+static const char *find_last(const char *text, const char *piece) {
+  const char *found = NULL;
+  for (const char *at = text; (at = strstr(at, piece)); at++)
     found = at;
   return found;
 }
@@ -52,31 +52,39 @@ static void add_template(message *out, const connection *conn, size_t at, size_t
     add(out, conn->statement.text.data + at, end - at);
 }
 
-/* The piece goes to the end of the statement, unless the server cut it off, which it shows by
+/* The piece goes to the end of the statement, unless the server cut it off, which it may show by
    three dots; maybe in the middle of a literal. */
-static const char *find_piece(const connection *conn, const char *piece, size_t *length) {
-  const mp_buffer *text = &conn->statement.text;
-  if (*length > 0 && *length <= text->length &&
-      memcmp(text->data + text->length - *length, piece, *length) == 0)
-    return text->data + text->length - *length;
+static const char *find_piece(const char *text, size_t size, const char *piece, size_t *length) {
+  if (*length > 0 && *length <= size && memcmp(text + size - *length, piece, *length) == 0)
+    return text + size - *length;
   if (*length > 3 && memcmp(piece + *length - 3, "...", 3) == 0)
     *length -= 3;
-  return *length > 0 && text->length > 0 ? memmem(text->data, text->length, piece, *length) : NULL;
+  return *length > 0 && size > 0 ? memmem(text, size, piece, *length) : NULL;
+}
+
+bool scrub_find_syntax_error(const mp_error *err, const char *text, size_t length, syntax_error *found) {
+  const char *piece = strstr(err->message, " near '");
+  found->tail = find_last(err->message, "' at line ");
+  if (!piece || !found->tail || (piece += 7) > found->tail)
+    return false;
+  found->quoted = piece;
+  found->length = (size_t)(found->tail - piece);
+  found->at = find_piece(text, length, piece, &found->length);
+  return true;
 }
 
 static bool scrub_syntax_error(mp_error *err, const connection *conn) {
   message clean = {.length = 0};
-  char *piece = strstr(err->message, " near '"), *tail = find_last(err->message, "' at line ");
-  if (!piece || !tail || (piece += 7) > tail)
+  const mp_buffer *text = &conn->statement.text;
+  syntax_error found;
+  if (!scrub_find_syntax_error(err, text->data, text->length, &found))
     return false;
-  size_t length = (size_t)(tail - piece);
-  const char *found = find_piece(conn, piece, &length);
-  add(&clean, err->message, (size_t)(piece - err->message));
-  if (found) {
-    size_t at = (size_t)(found - conn->statement.text.data);
-    add_template(&clean, conn, at, at + length);
+  add(&clean, err->message, (size_t)(found.quoted - err->message));
+  if (found.at) {
+    size_t at = (size_t)(found.at - text->data);
+    add_template(&clean, conn, at, at + found.length);
   }
-  add(&clean, tail, strlen(tail));
+  add(&clean, found.tail, strlen(found.tail));
   take(err, &clean);
   return true;
 }
@@ -94,7 +102,7 @@ static const struct {
 
 static bool scrub_frame(mp_error *err, const char *before, const char *after) {
   message clean = {.length = 0};
-  char *start = strstr(err->message, before), *end;
+  const char *start = strstr(err->message, before), *end;
   if (!start)
     return false;
   start += strlen(before);
