@@ -29,6 +29,7 @@
 ---@field null? any
 ---@field on_connect? fun(conn: mypool.Connection): any, any
 ---@field on_event? fun(event: string, details: table)
+---@field on_statement? fun(statement: mypool.StatementDetails)
 ---@field password? string|fun(): string?
 ---@field port? integer
 ---@field query_timeout? number
@@ -39,11 +40,23 @@
 ---@field server_public_key? string
 ---@field show_values? boolean
 ---@field silence? number
+---@field slow_after? number
 ---@field socket? string
 ---@field tls? boolean|mypool.TlsOptions
 ---@field types? table<string, fun(value: any, column: string): any>
 ---@field user? string
 ---@field wait? function|table
+
+---@class mypool.StatementDetails
+---@field affected_rows? integer
+---@field began number
+---@field error? any
+---@field id integer
+---@field place? string
+---@field pool? string
+---@field rows? integer
+---@field seconds number
+---@field sql string
 
 ---@class mypool.TlsOptions
 ---@field ca? string

@@ -258,8 +258,13 @@ local function in_transaction(conn, last, fn)
   end, nil, { retries = 0 }, fn)
 end
 
-local function finish(conn, id, ok, ...)
-  core.end_many(conn)
+local function finish(conn, id, sql, ok, ...)
+  local done, err = ...
+  if ok and done then
+    core.end_many(conn, sql, done.affected_rows)
+  else
+    core.end_many(conn, sql, nil, ok and err or done)
+  end
   core.close_prepared(conn, id)
   if not ok then
     error((...), 0)
@@ -283,7 +288,7 @@ return function(conn, sql, rows, last)
   end
   local statement = { id = id, sql = sql, parameters = parameters, text = values(sql) }
   core.begin_many(conn)
-  return finish(conn, id, pcall(in_transaction, conn, last, function()
+  return finish(conn, id, sql, pcall(in_transaction, conn, last, function()
     return send_all(conn, statement, source)
   end))
 end

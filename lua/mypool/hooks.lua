@@ -94,19 +94,84 @@ local function report_events(pool, options, conn)
   end
 end
 
+-- ---- statements ----
+
+local NO_PLACE = "(a tail call: no place)"
+
+local function warn_of_slow(details)
+  local place = details.place or NO_PLACE
+  warn(("mypool: a statement at %s took %.1f s: %s"):format(place, details.seconds, details.sql))
+end
+
+-- What the user's on_statement raises must not spoil the statement.
+local function call_on_statement(options, details)
+  local ok, message = pcall(options.on_statement, details)
+  if not ok then
+    warn("mypool: on_statement raised: " .. tostring(message))
+  end
+end
+
+-- The error of a statement that was given up does not know yet which that was.
+local function complete(err, details)
+  if err and not err.sql and is_error(err) then
+    err.sql, err.place = details.sql, details.place
+  end
+  return err
+end
+
+-- The function that C calls at the end of a statement.
+local function of_statements(options)
+  local on_event = options.on_event or function(_, details)
+    warn_of_slow(details)
+  end
+  local reporter = { name = options.name, on_event = on_event }
+  return function(place, sql, seconds, began, id, rows, affected_rows, err)
+    local details = { place = place ~= "" and place or nil, sql = sql, seconds = seconds, began = began, id = id }
+    details.rows, details.affected_rows = rows or nil, affected_rows or nil
+    details.error, details.pool = complete(err, details), options.name
+    if options.on_statement then
+      call_on_statement(options, details)
+    end
+    if options.slow_after and seconds >= options.slow_after then
+      report(reporter, "slow_statement", details)
+    end
+  end
+end
+
+-- hooks.rerun(pool, place, attempt, err): `transaction` is about to call its function for the attempt of this number.
+function hooks.rerun(pool, place, attempt, err)
+  local options = options_of[pool]
+  if options then
+    report(options, "transaction_rerun", {
+      place = place ~= "" and place or nil,
+      attempt = attempt,
+      errno = err.errno,
+    })
+  end
+end
+
 -- ---- leak_after ----
+
+local function warn_of_left_open(_, details)
+  warn(("mypool: a connection checked out at %s was given back with a transaction open, which was undone"):format(
+    details.place ~= "" and details.place or NO_PLACE
+  ))
+end
 
 local function warn_of_overdue(_, details)
   warn(("mypool: a connection checked out at %s is out for %.1f s"):format(details.place, details.age))
 end
 
--- Gives the options of a new pool the functions that C calls: once for each loan that is overdue, for which it warns
--- without on_event; and for each that ended in a transaction.
+-- Gives the options of a new pool the functions that C calls: once for each loan that is overdue, and for each that
+-- ended in a transaction, for which it warns without on_event; and for statements.
 function hooks.watch(options)
-  if options.on_event then
-    function options.left_open(place, id)
-      report(options, "left_open", { place = place, id = id })
-    end
+  local teller = { name = options.name, on_event = options.on_event or warn_of_left_open }
+  function options.left_open(place, id)
+    report(teller, "left_open", { place = place, id = id })
+  end
+  if options.on_statement or options.slow_after then
+    options.statement = of_statements(options)
+    options.tell_after = options.on_statement and 0 or options.slow_after
   end
   if options.leak_after then
     local reporter = { name = options.name, on_event = options.on_event or warn_of_overdue }

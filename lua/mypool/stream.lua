@@ -49,10 +49,11 @@ local function close(self, failed)
   if not conn then
     return
   end
+  local unread = #self[ROWS] - self.at
   self.conn, self[ROWS], self.at = false, none, 0
   local ok, message = true, nil
   if conn:is_held() then
-    ok, message = pcall(drain, conn, core.drain(conn))
+    ok, message = pcall(drain, conn, core.drain(conn, unread))
   end
   if self.owns then
     ok, message = give_back(conn, ok and not failed, message)

@@ -2,6 +2,7 @@
 
 local core = require "mypool.core"
 local failure = require "mypool.failure"
+local hooks = require "mypool.hooks"
 local is_error = require "mypool.is_error"
 local names = require "mypool.names"
 local options = require "mypool.options"
@@ -450,12 +451,18 @@ local function retries_of(owner, given)
   return given.retries or (core.retries(owner) > 0 and 2 or 0)
 end
 
+local function tell_rerun(owner, number, err)
+  local pool, place = core.rerun(owner)
+  hooks.rerun(pool, place, number, err)
+end
+
 -- Runs fn(tx) in a transaction of `owner`, the pool or the connection that was asked, on what take(owner) returns: a
 -- connection; whether it is to be released afterwards; an error where there is none; whether its holder releases it.
 -- Returns what fn returned, after COMMIT. pause(owner, seconds) is called between two runs.
 function transaction.run(owner, take, pause, ...)
   local given, fn = arguments(...)
-  local runs_left = retries_of(owner, given)
+  local retries = retries_of(owner, given)
+  local runs_left = retries
   local seconds = 5 / 1000
   while true do
     local outcome, values, again = attempt(owner, take, given, fn)
@@ -463,7 +470,7 @@ function transaction.run(owner, take, pause, ...)
       return finish_run(owner, outcome, values)
     end
     runs_left = runs_left - 1
-    core.rerun(owner)
+    tell_rerun(owner, retries - runs_left + 1, values[2])
     pause(owner, seconds * (1 / 2 + math.random()))
     seconds = seconds * 2
   end

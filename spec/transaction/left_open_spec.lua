@@ -6,6 +6,7 @@ local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local mypool = require "mypool"
 local pools = require "spec.support.pools"
+local program = require "spec.support.program"
 local scheduler = require "spec.support.scheduler"
 local server = require "spec.servers.server"
 
@@ -329,7 +330,7 @@ describe("a loan that ends with a transaction open", function()
     assert.equal(1, pool:stats().forgotten)
   end)
 
-  it("is told of each, though none is without on_event", function()
+  it("is counted, each of several", function()
     local silent = pools.new(s:options { max_size = 3 })
     local conns = { assert(silent:checkout()), assert(silent:checkout()), assert(silent:checkout()) }
     for _, conn in ipairs(conns) do
@@ -339,6 +340,18 @@ describe("a loan that ends with a transaction open", function()
       conn:release()
     end
     assert.equal(3, silent:stats().left_open)
+  end)
+
+  it("is a warning without on_event", function()
+    local printed, ok = program(([[
+      local pool = require "mypool".new { socket = %q, user = %q, password = %q, database = %q }
+      local conn = pool:checkout()
+      conn:query "BEGIN"
+      conn:release()
+    ]]):format(s.socket, s.user, s.password, s.database))
+    assert.is_true(ok, printed)
+    local words = "^Lua warning: mypool: a connection checked out at .-:2 was given back with a transaction open"
+    assert.truthy(printed:find(words), printed)
   end)
 
   it("may use the pool in on_event, and may fail there", function()

@@ -14,8 +14,10 @@ enum {
   POOL_TYPES,
   POOL_LEFT_OPEN,
   POOL_UNTOLD,
-  POOL_SPARES,  /* the names of the spares' columns (spare.c) */
-  POOL_HANDLES, /* the metatable of its connections */
+  POOL_STATEMENT, /* the function of hooks.lua that is told of statements */
+  POOL_GIVEN_UP,  /* those that it has not been told of (statement.c) */
+  POOL_SPARES,    /* the names of the spares' columns (spare.c) */
+  POOL_HANDLES,   /* the metatable of its connections */
   POOL_VALUES = POOL_HANDLES
 };
 
@@ -52,13 +54,15 @@ typedef struct pool_data {
   int forget;       /* reference to the function that is told of fds and tickets, or nil */
   int unpark;       /* ... to the one that wakes whoever is parked, or nil */
   bool calling;     /* a function of the user's, in the middle of something */
+  bool telling;     /* ... that is told of a statement */
   bool raising;     /* what would be returned as nil, error is raised */
   bool show_values; /* messages hide no parameters */
   bool array_rows;
   bool converting;           /* there are POOL_TYPES: converters by mp_sql_type */
   uint64_t max_result_bytes; /* 0: unlimited */
   int64_t checkout_timeout_ns;
-  int64_t collected_ns; /* when a checkout last had the garbage collected */
+  int64_t tell_after_ns; /* statements that took so long are told of; MP_NEVER: none */
+  int64_t collected_ns;  /* when a checkout last had the garbage collected */
   int retries;
   int uncharged_kb;               /* of results, that the collector has not been told of */
   lua_Integer forgotten;          /* connections that came back by garbage collection */
@@ -163,6 +167,18 @@ struct result {
   uint64_t bytes; /* of all results of the statement so far */
 };
 
+/* A statement that is to be told of when it has come to its end; statement.c. */
+struct account {
+  bool open;
+  bool has_rows, has_change; /* the next two are known */
+  lua_Integer rows;          /* handed out */
+  lua_Integer affected_rows;
+  int64_t began_ns;
+  double began, seconds; /* Unix time; until it ended */
+  uint64_t id;           /* of its connection */
+  code_place place;
+};
+
 /* Rows that are fetched one by one. */
 struct stream {
   bool open;                     /* not all have been fetched */
@@ -182,6 +198,7 @@ typedef struct connection {
   struct statement statement;
   struct result result;
   struct stream stream;
+  struct account *account; /* NULL until there was one in this loan */
   code_place taken, ended; /* by checkout, by release */
 } connection;
 

@@ -10,6 +10,7 @@
 #include "hint.h"
 #include "place.h"
 #include "scrub.h"
+#include "statement.h"
 
 /* Metamethods or hooks that ran since the call began may have used the pool in coroutines that are gone by
    now: so L is noted anew. */
@@ -76,7 +77,9 @@ int call_push_failure(lua_State *L, connection *conn, mp_error *err) {
   if (checkout)
     connection_give_back(L, conn, false);
   lua_pushnil(L);
-  return 1 + (statement ? push_failed_statement(L, err) : push_failure(L, err, 0));
+  if (!statement)
+    return 1 + push_failure(L, err, 0);
+  return statement_failed(L, conn, 1 + push_failed_statement(L, err));
 }
 
 /* An operation that came to its end after another coroutine had released its connection. */

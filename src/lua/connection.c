@@ -7,6 +7,7 @@
 #include "pool.h"
 #include "spare.h"
 #include "state_end.h"
+#include "statement.h"
 #include "stream.h"
 #include "warn.h"
 
@@ -27,6 +28,7 @@ static void end_unfinished(lua_State *L, connection *conn, const char *function)
   if (conn->call.user != L)
     raise(L, "bad call of '%s' (another coroutine is using this connection: check out one for each)",
           function);
+  statement_given_up(L, conn);
   mp_loan_lose(conn->loan);
   conn->activity = IDLE;
 }
@@ -45,6 +47,8 @@ static bool is_in_hand(lua_State *L, connection *conn) {
 
 /* Raises in the middle of a call: a converter runs there, and a finalizer may. */
 static void check_outside_call(lua_State *L, connection *conn, const char *function) {
+  if (conn->pool->telling)
+    raise(L, "bad call of '%s' (a function that is told of a statement cannot use its pool)", function);
   if (conn->call.in_converter)
     raise(L, "bad call of '%s' (a converter cannot use the connection of its value)", function);
   if (conn->pool->calling || is_in_hand(L, conn))
@@ -74,6 +78,7 @@ static void report_what_was_left_open(lua_State *L, connection *conn) {
     return;
   lua_getiuservalue(L, 1, CONNECTION_POOL);
   left_open_report(L, lua_gettop(L));
+  statement_report(L, lua_gettop(L));
   lua_pop(L, 1);
 }
 
@@ -117,6 +122,7 @@ void connection_give_back(lua_State *L, connection *conn, bool reset) {
   if (!conn->loan)
     return;
   conn->pool->L = L; /* the coroutine that used the pool last may be gone */
+  statement_given_up(L, conn);
   if (conn->activity != IDLE && conn->call.wait_fd == MP_PARKED)
     pool_forget_wait(conn); /* another loan may be a ticket of this address */
   if (conn->activity != IDLE)
@@ -125,6 +131,7 @@ void connection_give_back(lua_State *L, connection *conn, bool reset) {
   mp_loan_release(conn->loan, reset);
   mp_loan_free(conn->loan);
   conn->loan = NULL;
+  statement_forget(conn);
   leftover_leave(&conn->self);
   drop_values(L, conn);
   spare_leave(L, conn);
@@ -133,6 +140,7 @@ void connection_give_back(lua_State *L, connection *conn, bool reset) {
 /* A handle that is still being checked out nobody else has: it ends. */
 void connection_abandon(lua_State *L, connection *conn) {
   bool is_useless = conn->activity == CHECKING_OUT || conn->call.release_pending;
+  statement_given_up(L, conn);
   conn->pool->L = L;
   if (conn->activity != IDLE)
     pool_forget_wait(conn);
@@ -172,6 +180,7 @@ static void end_loan(lua_State *L, connection *conn, bool reset) {
 static void end(lua_State *L, leftover *self) {
   connection *conn = (connection *)self;
   conn->pool->L = L;
+  statement_forget(conn); /* of a whole state that ends, nobody is told */
   mp_loan_discard(conn->loan);
   connection_give_back(L, conn, false);
 }
@@ -270,6 +279,7 @@ static int connection_discard(lua_State *L) {
   conn->ended = place_from(L, conn->pool->all, 1);
   if (cut_other(L, conn))
     return 0;
+  statement_given_up(L, conn);
   end(L, &conn->self);
   return 0;
 }

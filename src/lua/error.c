@@ -27,8 +27,7 @@ size_t text_cut(const char *text, size_t length, size_t longest) {
   return ((unsigned char)text[at] & 0xC0) == 0x80 ? longest : at;
 }
 
-/* Pushes the beginning of a statement, as errors have it. */
-static void push_sql(lua_State *L, int index) {
+void push_sql(lua_State *L, int index) {
   size_t length;
   const char *sql = lua_tolstring(L, index, &length);
   if (length <= LONGEST_SQL) {

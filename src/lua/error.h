@@ -8,7 +8,10 @@
    index 0: there is none. */
 int push_failure(lua_State *L, const mp_error *err, int sql);
 
-/* The same, for the last statement of the connection at index 1. */
+/* Pushes the beginning of the statement at this index, as errors have it. */
+void push_sql(lua_State *L, int index);
+
+/* The same as push_failure, for the last statement of the connection at index 1. */
 int push_failed_statement(lua_State *L, const mp_error *err);
 
 /* The length of the beginning of a text that is of `longest` bytes at most, and ends between two characters.

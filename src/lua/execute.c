@@ -15,17 +15,17 @@ static bool has_text_in_doubt(const connection *conn) {
   return false;
 }
 
-static mp_status send(connection *conn, mp_wait *wait, mp_error *err) {
+static mp_status send(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
   struct statement *statement = &conn->statement;
   const mp_value *values = (const mp_value *)(const void *)statement->values.data;
-  statement_sent(conn);
+  statement_sent(L, conn);
   return mp_loan_execute(conn->loan, statement->prepared, values, statement->rows, &statement->options, wait,
                          err);
 }
 
-mp_status execute_after_asking(connection *conn, mp_wait *wait, mp_error *err) {
+mp_status execute_after_asking(lua_State *L, connection *conn, mp_wait *wait, mp_error *err) {
   conn->activity = QUERYING;
-  return send(conn, wait, err);
+  return send(L, conn, wait, err);
 }
 
 mp_status execute_begin(lua_State *L, connection *conn, uint64_t id, size_t rows, mp_wait *wait,
@@ -35,5 +35,5 @@ mp_status execute_begin(lua_State *L, connection *conn, uint64_t id, size_t rows
   conn->statement.rows = rows;
   conn->statement.options.asked = ask;
   call_begin(L, conn, ask ? ASKING : QUERYING);
-  return ask ? mp_loan_ask(conn->loan, &conn->statement.options, wait, err) : send(conn, wait, err);
+  return ask ? mp_loan_ask(conn->loan, &conn->statement.options, wait, err) : send(L, conn, wait, err);
 }

@@ -10,6 +10,6 @@ mp_status execute_begin(lua_State *L, connection *conn, uint64_t id, size_t rows
                         mp_error *err);
 
 /* The session has told its charset. */
-mp_status execute_after_asking(connection *conn, mp_wait *wait, mp_error *err);
+mp_status execute_after_asking(lua_State *L, connection *conn, mp_wait *wait, mp_error *err);
 
 #endif

@@ -212,6 +212,7 @@ static void keep_values(lua_State *L, pool_data *pool) {
   keep(L, "overdue", POOL_OVERDUE);
   keep(L, "types", POOL_TYPES);
   keep(L, "left_open", POOL_LEFT_OPEN);
+  keep(L, "statement", POOL_STATEMENT);
   lua_getfield(L, OPTIONS, "password");
   pool->password = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_getfield(L, OPTIONS, "forget");
@@ -241,5 +242,6 @@ void pool_options_read(lua_State *L, pool_data *pool, mp_server *server, mp_pool
   pool->converting = flag_option(L, "types", false);
   pool->retries = (int)config->retries;
   pool->max_result_bytes = size_option(L, "max_result_bytes");
+  pool->tell_after_ns = seconds_option(L, "tell_after", MP_NEVER);
   pool->checkout_timeout_ns = seconds_option(L, "checkout_timeout", 5 * MP_SECOND);
 }

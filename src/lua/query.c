@@ -148,7 +148,7 @@ mp_status query_after_asking(lua_State *L, connection *conn, mp_wait *wait, mp_e
   lua_settop(L, top);
   conn->call.in_hand = true;
   conn->activity = QUERYING;
-  statement_sent(conn);
+  statement_sent(L, conn);
   return send_encoded(conn, conn->statement.options, &mode, wait, err);
 }
 
@@ -159,7 +159,7 @@ mp_status query_send(lua_State *L, connection *conn, const mp_query_options *opt
   if (sql) {
     conn->result.form = *form;
     call_begin(L, conn, QUERYING);
-    statement_sent(conn);
+    statement_sent(L, conn);
     return mp_loan_query(conn->loan, sql, length, options, wait, err);
   }
   mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
@@ -167,6 +167,6 @@ mp_status query_send(lua_State *L, connection *conn, const mp_query_options *opt
     return ask_first(L, conn, options, form, wait, err);
   conn->result.form = *form;
   call_begin(L, conn, QUERYING);
-  statement_sent(conn);
+  statement_sent(L, conn);
   return send_encoded(conn, *options, &mode, wait, err);
 }

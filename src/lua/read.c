@@ -7,6 +7,7 @@
 #include "error.h"
 #include "result.h"
 #include "row.h"
+#include "statement.h"
 #include "stream.h"
 
 /* False when the rest is not worth reading: the result is too large, or there is no trust in what follows. */
@@ -125,6 +126,8 @@ int reject_result(lua_State *L, connection *conn, mp_error *err) {
     lua_getiuservalue(L, 1, CONNECTION_RAISED);
     lua_pushnil(L);
     lua_setiuservalue(L, 1, CONNECTION_RAISED);
+    if (!stream_is_open(conn))
+      statement_ended(L, conn);
     call_release_pending(L, conn);
     return lua_error(L);
   }
@@ -132,7 +135,8 @@ int reject_result(lua_State *L, connection *conn, mp_error *err) {
     mp_loan_lose(conn->loan);
   describe_rejection(conn, why, err);
   lua_pushnil(L);
-  return 1 + push_failed_statement(L, err);
+  int values = 1 + push_failed_statement(L, err);
+  return stream_is_open(conn) ? values : statement_failed(L, conn, values);
 }
 
 /* ---- across waits ---- */
@@ -167,6 +171,7 @@ void results_restore(lua_State *L, int self, connection *conn) {
 static void begin_stream(lua_State *L, int self, connection *conn) {
   lua_pushinteger(L, result_look(L, self, conn).columns);
   result_push_columns(L, self, conn);
+  statement_count_result(conn);
   stream_begin(conn);
 }
 
@@ -178,6 +183,7 @@ static mp_status begin_rows(lua_State *L, int self, connection *conn, mp_wait *w
 
 static mp_status end_rows(lua_State *L, int self, connection *conn, mp_wait *wait, mp_error *err) {
   result_update_warnings(L, self, conn);
+  statement_count_result(conn);
   conn->result.finished++;
   conn->activity = SEEKING_RESULT;
   return mp_loan_next_result(conn->loan, &conn->result.more, wait, err);

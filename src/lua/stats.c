@@ -4,6 +4,7 @@
 #include "hosts.h"
 #include "left_open.h"
 #include "pool.h"
+#include "statement.h"
 
 typedef enum number_kind { IS_NOW, IS_COUNT, IS_TIME } number_kind;
 
@@ -86,7 +87,7 @@ static int core_stats(lua_State *L) {
   while (mp_pool_next_overdue(pool->pool, &overdue))
     report_overdue(L, 1, &overdue);
   if (pool->untold)
-    left_open_report(L, 1);
+    left_open_report(L, 1), statement_report(L, 1);
   push_stats(L, pool);
   return 1;
 }

@@ -12,13 +12,16 @@
 #include "place.h"
 #include "query.h"
 #include "read.h"
+#include "statement.h"
 #include "stream.h"
 
 /* nil and the results lie on the stack from `first` on. */
 static int finish_query(lua_State *L, connection *conn, int first) {
   conn->activity = IDLE;
-  if (!stream_is_open(conn))
+  if (!stream_is_open(conn)) {
+    statement_ended(L, conn);
     once_end(L, conn);
+  }
   return lua_gettop(L) - first + 1;
 }
 
@@ -48,7 +51,7 @@ static int finish(lua_State *L, connection *conn, int first) {
 static int proceed(lua_State *L, connection *conn, mp_status status, mp_wait *wait, mp_error *err) {
   int first = lua_gettop(L) + 1;
   if (conn->activity == ASKING && status == MP_DONE)
-    status = conn->statement.prepared ? execute_after_asking(conn, wait, err)
+    status = conn->statement.prepared ? execute_after_asking(L, conn, wait, err)
                                       : query_after_asking(L, conn, wait, err);
   if (conn->activity >= QUERYING && status == MP_DONE) {
     lua_pushnil(L);

@@ -7,6 +7,7 @@
 #include "read.h"
 #include "result.h"
 #include "row.h"
+#include "statement.h"
 
 static mp_status fetch(connection *conn, mp_wait *wait, mp_error *err) {
   conn->stream.seeking = false;
@@ -55,6 +56,7 @@ static int end_stream(lua_State *L, connection *conn, mp_status status, mp_wait 
   if (status == MP_FAILED)
     return call_push_failure(L, conn, err);
   conn->activity = IDLE;
+  statement_ended(L, conn);
   lua_pushnil(L);
   return 1;
 }
@@ -86,6 +88,7 @@ static int push_rows(lua_State *L, connection *conn, mp_wait *wait, mp_error *er
   lua_rawseti(L, rows, 1);
   mp_status status = conn->result.rejected ? MP_DONE : add_rows(L, conn, rows, wait, err);
   lua_settop(L, rows);
+  statement_count_rows(conn, (lua_Integer)lua_rawlen(L, rows));
   conn->activity = IDLE;
   if (conn->result.rejected)
     return reject_result(L, conn, err);
@@ -135,13 +138,15 @@ static int core_fetch(lua_State *L) {
   return stream_after(L, conn, status, &wait, &err);
 }
 
-/* drain(connection): the end of a stream that is left early. */
+/* drain(connection, unread): the end of a stream that is left early, before so many of the rows that were
+ * fetched. */
 static int core_drain(lua_State *L) {
   connection *conn = check_held(L, "rows");
   mp_wait wait;
   mp_error err;
   if (!conn->stream.open)
     return 0;
+  statement_count_rows(conn, -luaL_checkinteger(L, 2));
   call_begin(L, conn, DRAINING);
   begin_draining(conn, WORTH_DRAINING);
   mp_status status = fetch(conn, &wait, &err);

@@ -3,6 +3,7 @@
 
 #include "class.h"
 #include "error.h"
+#include "place.h"
 #include "pool.h"
 
 /* Nothing is raised here for a connection that is none, or none any more: its methods raise that by
@@ -73,12 +74,18 @@ static int core_retries(lua_State *L) {
   return 1;
 }
 
-/* rerun(pool or connection): the function `transaction` is about to call its function again. */
+/* rerun(pool or connection): the function `transaction` is about to call its function again. Returns the
+   pool, and where `transaction` was called. */
 static int core_rerun(lua_State *L) {
   connection *conn = test_class(L, 1, CONNECTION_CLASS);
   pool_data *pool = conn ? conn->pool : check_pool(L, 1, "transaction");
   pool->transactions_rerun++;
-  return 0;
+  if (conn)
+    lua_getiuservalue(L, 1, CONNECTION_POOL);
+  else
+    lua_pushvalue(L, 1);
+  lua_pushstring(L, place_of_caller(L).text);
+  return 2;
 }
 
 static const luaL_Reg functions[] = {
