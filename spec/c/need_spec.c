@@ -94,10 +94,11 @@ static void refuse_first_statement(unsigned code) {
 
 it("has a first statement that was refused wait for a server that may write") {
   static const unsigned codes[] = {1047, 1290, 1836};
-  for (int i = 0; i < 6; i++) {
+  for (int i = 0; i < 12; i++) {
+    config.may_queue = i < 6; /* else: a plain program */
     open_hosts(i % 2 == 0 ? 2 : 1, 2, MP_NEED_WRITE);
     fake.calls[ON_QUERY] = 0;
-    refuse_first_statement(codes[i / 2]);
+    refuse_first_statement(codes[i / 2 % 3]);
     drop_pool();
     fake.by_host[0] = fake.by_host[1] = fine;
   }
