@@ -131,10 +131,20 @@ local function try_forgotten(pool)
   equal(0, pool:stats().lent, "connections lent when the forgotten one was collected")
 end
 
+local function try_reader(pool)
+  local reader = pool:reader { max_size = 2 }
+  equal(1, reader:value "SELECT 1", "a read")
+  local _, err = reader:query "CREATE TABLE luajit_smoke_reader (id INT)"
+  equal(1792, err.errno, "a write of a reader's")
+  reader = nil -- luacheck: ignore
+  collectgarbage()
+end
+
 local function try_all(pool)
   try_values(pool)
   try_clean_sessions(pool)
   try_transactions(pool)
+  try_reader(pool)
   try_errors(pool)
 end
 
