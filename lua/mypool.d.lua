@@ -79,6 +79,7 @@
 ---@field max_result_bytes? integer
 ---@field rows? "table"|"array"
 ---@field timeout? number
+---@field types? table<string, false|fun(value: any, column: string): any>
 
 ---@class mypool.TransactionOptions
 ---@field isolation? "read uncommitted"|"read committed"|"repeatable read"|"serializable"

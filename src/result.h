@@ -24,6 +24,7 @@ typedef enum mp_sql_type {
   MP_SQL_BIGINT,
   MP_SQL_YEAR,
   MP_SQL_BIT,
+  MP_SQL_BOOLEAN, /* TINYINT(1) and BIT(1) */
   MP_SQL_FLOAT,
   MP_SQL_DOUBLE,
   MP_SQL_DECIMAL,

@@ -251,25 +251,29 @@ local function tls(value)
 end
 
 local type_aliases = names.aliases {
-  tinyint = "bool, boolean",
+  boolean = "bool",
   int = "integer",
   decimal = "numeric",
   double = "real",
   varchar = "string",
 }
 
--- Functions by the name of a type, in upper or lower case.
-local function types(value)
-  if type(value) ~= "table" then
-    return "table of functions by type"
-  end
-  for name, converter in pairs(value) do
-    if type(name) ~= "string" then
+-- Functions by the name of a type, in upper or lower case. `off`: false may stand for "none".
+local function converters(off)
+  local expected = off and "function or false" or "function"
+  return function(value, what)
+    if type(value) ~= "table" then
       return "table of functions by type"
     end
-    names.check({ [names.lower(name)] = true }, core.sql_types, "new: types", type_aliases)
-    if type(converter) ~= "function" then
-      core.raise(("new: bad option 'types.%s' (function expected, got %s)"):format(name, type(converter)))
+    for name, converter in pairs(value) do
+      if type(name) ~= "string" then
+        return "table of functions by type"
+      end
+      names.check({ [names.lower(name)] = true }, core.sql_types, what .. ": types", type_aliases)
+      if type(converter) ~= "function" and not (off and converter == false) then
+        local message = "%s: bad option 'types.%s' (%s expected, got %s)"
+        core.raise(message:format(what, name, expected, type(converter)))
+      end
     end
   end
 end
@@ -318,7 +322,7 @@ local pool_options = {
   found_rows = of_type "boolean",
   rows = one_of("table", "array"),
   null = anything,
-  types = types,
+  types = converters(false),
   max_result_bytes = integer(1, 2 ^ 53),
 }
 
@@ -363,7 +367,7 @@ local statement_aliases = names.aliases {
 function check(what, given, known, aliases)
   names.check(given, known, what, aliases)
   for name, value in pairs(given) do
-    local expected, got = known[name](value)
+    local expected, got = known[name](value, what)
     if expected then
       fail(what, name, expected, value, got)
     end
@@ -513,6 +517,7 @@ local statement_options = {
   idempotent = of_type "boolean",
   rows = one_of("table", "array"),
   max_result_bytes = integer(1, 2 ^ 53),
+  types = converters(true),
 }
 
 -- A prepared statement cannot be repeated in another session, so it has no idempotent.
@@ -520,6 +525,7 @@ options.of_prepared = {
   timeout = statement_options.timeout,
   rows = statement_options.rows,
   max_result_bytes = statement_options.max_result_bytes,
+  types = statement_options.types,
 }
 
 -- Looks at the options of one statement: { "SELECT …", timeout = 1 }. Returns its text.

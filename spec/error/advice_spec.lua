@@ -55,7 +55,7 @@ describe("an unknown option", function()
   end)
 
   it("of a type leads to SQL's name", function()
-    local aliases = { bool = "tinyint", integer = "int", numeric = "decimal", real = "double", string = "varchar" }
+    local aliases = { bool = "boolean", integer = "int", numeric = "decimal", real = "double", string = "varchar" }
     for alias, known in pairs(aliases) do
       new_says(
         { types = { [alias] = tostring } },

@@ -21,7 +21,7 @@ local table_of_types = {
   { "TINYINT", "tinyint", "-128", -128, "127", 127, "0", 0 },
   { "TINYINT UNSIGNED", "tinyint", "0", 0, "255", 255 },
   { "TINYINT(3) ZEROFILL", "tinyint", "7", 7 },
-  { "BOOLEAN", "tinyint", "TRUE", 1, "FALSE", 0 },
+  { "BOOLEAN", "boolean", "TRUE", 1, "FALSE", 0 },
   { "SMALLINT", "smallint", "-32768", -32768, "32767", 32767 },
   { "SMALLINT UNSIGNED", "smallint", "65535", 65535 },
   { "MEDIUMINT", "mediumint", "-8388608", -8388608, "8388607", 8388607, "-1", -1 },
@@ -35,7 +35,7 @@ local table_of_types = {
   { "BIGINT UNSIGNED", "bigint", "18446744073709551615", "18446744073709551615" },
   { "BIGINT(20) ZEROFILL", "bigint", "5", 5 },
   { "YEAR", "year", "0", 0, "1901", 1901, "2155", 2155 },
-  { "BIT", "bit", "b'0'", 0, "b'1'", 1 },
+  { "BIT", "boolean", "b'0'", 0, "b'1'", 1 },
   { "BIT(8)", "bit", "255", 255 },
   { "BIT(9)", "bit", "b'100000001'", 257 },
   { "BIT(63)", "bit", tostring(max), max },
@@ -105,7 +105,7 @@ for decimals = 0, 6 do
   table.insert(table_of_types, { ("TIME(%d)"):format(decimals), "time", "'" .. text .. "'", text })
 end
 for bits = 1, 63 do
-  table.insert(table_of_types, { ("BIT(%d)"):format(bits), "bit", tostring((1 << bits) - 1), (1 << bits) - 1 })
+  table.insert(table_of_types, { ("BIT(%d)"):format(bits), bits == 1 and "boolean" or "bit", tostring((1 << bits) - 1), (1 << bits) - 1 })
 end
 
 -- Runs a query over each protocol: text, prepared, and both as streams. Calls f with each result.

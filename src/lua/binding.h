@@ -82,7 +82,7 @@ typedef struct pool_data {
 
 /* User values of a connection: its pool, the coroutine that checked it out, the statement as the program gave
    it, what must be kept with it until it has been answered, the results so far, what a converter raised, the
-   names of the columns, the guard of its operations. */
+   names of the columns, the guard of its operations, the converters of the statement, where it has some. */
 enum {
   CONNECTION_POOL = 1,
   CONNECTION_OWNER,
@@ -92,7 +92,8 @@ enum {
   CONNECTION_RAISED,
   CONNECTION_NAMES,
   CONNECTION_GUARD,
-  CONNECTION_VALUES = CONNECTION_GUARD
+  CONNECTION_TYPES,
+  CONNECTION_VALUES = CONNECTION_TYPES
 };
 
 typedef enum activity {
@@ -148,6 +149,7 @@ typedef struct result_form {
   shape shape;
   bool array_rows;
   bool converting;    /* by the option `types` */
+  bool own_types;     /* ... of the statement, with the pool's below them: CONNECTION_TYPES */
   bool own;           /* of a statement of mypool's, not the program's */
   uint64_t max_bytes; /* of all results of the statement; 0: unlimited */
 } result_form;

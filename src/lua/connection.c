@@ -115,6 +115,8 @@ static void drop_values(lua_State *L, const connection *conn) {
   drop(L, CONNECTION_SQL);
   drop(L, CONNECTION_KEPT);
   drop(L, CONNECTION_RESULTS);
+  if (conn->result.form.own_types)
+    drop(L, CONNECTION_TYPES);
 }
 
 /* The handle is at index 1. */

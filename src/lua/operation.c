@@ -76,7 +76,7 @@ static int core_query(lua_State *L) {
   mp_error err;
   if (lua_type(L, 4) != LUA_TSTRING)
     return raise_type(L, function, "sql", "string", 4);
-  read_options(L, 3, 4, conn, function, &options, &form);
+  read_options(L, QUERY_OPTIONS, 4, conn, function, &options, &form);
   if (stream_is_open(conn))
     return busy_streaming(L, 4);
   options.last = asked & LAST;

@@ -111,7 +111,7 @@ static void read_values(lua_State *L, connection *conn, int first, int wanted) {
 }
 
 /* The arguments of execute; behind them the values. */
-enum { EXECUTE_SHAPE = 2, EXECUTE_OPTIONS, EXECUTE_NUMBER, EXECUTE_SQL };
+enum { EXECUTE_SHAPE = 2, EXECUTE_OPTIONS = QUERY_OPTIONS, EXECUTE_NUMBER, EXECUTE_SQL };
 
 /* For an error that comes in a later call, which must still be able to tell the values. */
 static void keep_parameters(lua_State *L, connection *conn, int last) {
@@ -147,7 +147,7 @@ static int core_execute(lua_State *L) {
   read_values(L, conn, EXECUTE_SQL + 1, mp_loan_parameters(conn->loan, id));
   form.shape = (shape)shape_asked;
   conn->statement.options = options;
-  conn->result.form = form;
+  query_take_form(L, conn, &form);
   mp_status status = execute_begin(L, conn, id, 0, &wait, &err);
   int last = lua_gettop(L), results = after_call(L, conn, status, &wait, &err);
   keep_parameters(L, conn, last);
@@ -268,7 +268,7 @@ static int core_execute_many(lua_State *L) {
   if (conn->statement.values.failed)
     return luaL_error(L, "not enough memory");
   lua_setiuservalue(L, 1, CONNECTION_KEPT);
-  conn->result.form = (result_form){.shape = SHAPE_RESULT};
+  query_take_form(L, conn, &(result_form){.shape = SHAPE_RESULT});
   conn->statement.options = (mp_query_options){0};
   mp_status status = execute_begin(L, conn, id, (size_t)rows, &wait, &err);
   return after_call(L, conn, status, &wait, &err);

@@ -7,6 +7,7 @@
 #include "scrub.h"
 #include "statement.h"
 #include "stream.h"
+#include "types.h"
 
 static lua_Number number_option(lua_State *L, int index, const char *name, lua_Number absent) {
   lua_getfield(L, index, name);
@@ -38,6 +39,51 @@ static bool is_raw(lua_State *L, int index) {
   return raw;
 }
 
+static void set_converters(lua_State *L, int from, int to) {
+  for (lua_pushnil(L); lua_next(L, from); lua_pop(L, 1)) {
+    int type = lua_type(L, -2) == LUA_TSTRING ? sql_type_number(lua_tostring(L, -2)) : -1;
+    if (type >= 0 && (lua_isfunction(L, -1) || lua_isboolean(L, -1))) {
+      lua_pushvalue(L, -1);
+      lua_rawseti(L, to, type);
+    }
+  }
+}
+
+/* Puts the statement's converters in the place of its options: they stand above the pool's, type by type. */
+static void read_types(lua_State *L, int index, result_form *form) {
+  lua_getfield(L, index, "types");
+  form->own_types = lua_istable(L, -1);
+  if (!form->own_types) {
+    lua_pop(L, 1);
+    return;
+  }
+  int given = lua_gettop(L), merged = given + 1;
+  lua_createtable(L, MP_SQL_TYPES, 0);
+  lua_getiuservalue(L, 1, CONNECTION_POOL);
+  lua_getiuservalue(L, -1, POOL_TYPES);
+  for (int type = 0; lua_istable(L, -1) && type < MP_SQL_TYPES; type++) {
+    lua_rawgeti(L, -1, type);
+    lua_rawseti(L, merged, type);
+  }
+  lua_pop(L, 2);
+  set_converters(L, given, merged);
+  lua_replace(L, index);
+  lua_pop(L, 1);
+  form->converting = true;
+}
+
+void query_take_form(lua_State *L, connection *conn, const result_form *form) {
+  bool had_types = conn->result.form.own_types;
+  conn->result.form = *form;
+  if (!form->own_types && !had_types)
+    return;
+  if (form->own_types)
+    lua_pushvalue(L, QUERY_OPTIONS);
+  else
+    lua_pushnil(L);
+  lua_setiuservalue(L, 1, CONNECTION_TYPES);
+}
+
 static void read_given(lua_State *L, int index, mp_query_options *options, result_form *form) {
   options->timeout_ns = (int64_t)(number_option(L, index, "timeout", 0) * MP_SECOND);
   options->idempotent = flag_option(L, index, "idempotent", options->idempotent);
@@ -47,7 +93,9 @@ static void read_given(lua_State *L, int index, mp_query_options *options, resul
     form->converting = false;
     form->own = true;
     form->max_bytes = 0;
+    return;
   }
+  read_types(L, index, form);
 }
 
 /* The text of the statement only reads, in a pool for that. */
@@ -68,7 +116,7 @@ void read_options(lua_State *L, int index, int sql, const connection *conn, cons
   form->array_rows = pool->array_rows;
   form->converting = pool->converting;
   form->max_bytes = pool->max_result_bytes;
-  form->own = false;
+  form->own = form->own_types = false;
   if (!lua_istable(L, index))
     return;
   read_given(L, index, options, form);
@@ -117,7 +165,7 @@ static mp_status ask_first(lua_State *L, connection *conn, const mp_query_option
                            const result_form *form, mp_wait *wait, mp_error *err) {
   if (keep_statement(L, conn, query_function(form->shape), err) != MP_DONE)
     return MP_FAILED;
-  conn->result.form = *form;
+  query_take_form(L, conn, form);
   conn->statement.options = *options;
   conn->statement.options.asked = true;
   conn->statement.prepared = 0;
@@ -157,7 +205,7 @@ mp_status query_send(lua_State *L, connection *conn, const mp_query_options *opt
   size_t length;
   const char *sql = plain_text(L, conn, &length);
   if (sql) {
-    conn->result.form = *form;
+    query_take_form(L, conn, form);
     call_begin(L, conn, QUERYING);
     statement_sent(L, conn);
     return mp_loan_query(conn->loan, sql, length, options, wait, err);
@@ -165,7 +213,7 @@ mp_status query_send(lua_State *L, connection *conn, const mp_query_options *opt
   mp_sql_mode mode = mp_loan_sql_mode(conn->loan);
   if (!encode_statement(L, conn, 4, 5, lua_gettop(L), &mode))
     return ask_first(L, conn, options, form, wait, err);
-  conn->result.form = *form;
+  query_take_form(L, conn, form);
   call_begin(L, conn, QUERYING);
   statement_sent(L, conn);
   return send_encoded(conn, *options, &mode, wait, err);

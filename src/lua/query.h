@@ -9,6 +9,13 @@
 void read_options(lua_State *L, int index, int sql, const connection *conn, const char *function,
                   mp_query_options *options, result_form *form);
 
+/* The options of a statement stand at this index; where it has converters of its own, these from read_options
+   on. */
+enum { QUERY_OPTIONS = 3 };
+
+/* The results of the statement that is about to be sent will have this form. */
+void query_take_form(lua_State *L, connection *conn, const result_form *form);
+
 /* The name of the function that returns this of a statement. */
 const char *query_function(shape what);
 

@@ -82,7 +82,7 @@ static void read_all(lua_State *L, int self, reading *from, int result) {
 static bool has_converters(lua_State *L, const connection *conn, int result) {
   bool found = false;
   for (int i = 0; conn->result.form.converting && !found && i < (int)conn->result.columns; i++)
-    found = !lua_isnil(L, result + 2 + (int)conn->result.columns + i);
+    found = lua_toboolean(L, result + 2 + (int)conn->result.columns + i);
   return found;
 }
 

@@ -24,12 +24,24 @@ static void push_names(lua_State *L, int self, connection *conn) {
   lua_replace(L, names); /* whose place is that of the first */
 }
 
+/* Pushes the converter of a type, which is false or nil when it has none. */
+static void push_converter(lua_State *L, int types, column_type column) {
+  lua_rawgeti(L, types, column.sql_type);
+  if (column.sql_type == MP_SQL_BOOLEAN && lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+    lua_rawgeti(L, types, column.type == MP_TYPE_BIT ? MP_SQL_BIT : MP_SQL_TINYINT);
+  }
+}
+
 static void push_converters(lua_State *L, int self, connection *conn) {
-  push_of_pool(L, self, POOL_TYPES);
+  if (conn->result.form.own_types)
+    lua_getiuservalue(L, self, CONNECTION_TYPES);
+  else
+    push_of_pool(L, self, POOL_TYPES);
   int types = lua_gettop(L);
   for (unsigned i = 1; i < conn->result.columns; i++)
-    lua_rawgeti(L, types, column_types(conn)[i].sql_type);
-  lua_rawgeti(L, types, column_types(conn)[0].sql_type);
+    push_converter(L, types, column_types(conn)[i]);
+  push_converter(L, types, column_types(conn)[0]);
   lua_replace(L, types);
 }
 
@@ -69,7 +81,7 @@ static void push_name(lua_State *L, const connection *conn, int null, unsigned i
    be read to its end. */
 static void convert(lua_State *L, connection *conn, int null, unsigned i) {
   int converter = null + 1 + (int)conn->result.columns + (int)i;
-  if (conn->result.rejected || lua_isnil(L, converter))
+  if (conn->result.rejected || !lua_toboolean(L, converter))
     return;
   bool names = !lua_iscfunction(L, converter);
   lua_pushvalue(L, converter);

@@ -6,6 +6,9 @@
 /* As core.sql_types and the column_types of a result have it. */
 const char *sql_type_name(mp_sql_type type);
 
+/* Its number by that name, in upper or lower case; -1: there is none. */
+int sql_type_number(const char *name);
+
 void types_open(lua_State *L);
 
 #endif

@@ -67,7 +67,7 @@ static mp_sql_type sql_type_of(const MYSQL_FIELD *field) {
   case MYSQL_TYPE_NULL:
     return MP_SQL_NULL;
   case MYSQL_TYPE_TINY:
-    return MP_SQL_TINYINT;
+    return field->length == 1 ? MP_SQL_BOOLEAN : MP_SQL_TINYINT;
   case MYSQL_TYPE_SHORT:
     return MP_SQL_SMALLINT;
   case MYSQL_TYPE_INT24:
@@ -79,7 +79,7 @@ static mp_sql_type sql_type_of(const MYSQL_FIELD *field) {
   case MYSQL_TYPE_YEAR:
     return MP_SQL_YEAR;
   case MYSQL_TYPE_BIT:
-    return MP_SQL_BIT;
+    return field->length == 1 ? MP_SQL_BOOLEAN : MP_SQL_BIT;
   case MYSQL_TYPE_FLOAT:
     return MP_SQL_FLOAT;
   case MYSQL_TYPE_DOUBLE:
