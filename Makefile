@@ -354,6 +354,17 @@ uninstall:
 	@for folder in "$(INST_LUADIR)/mypool" "$(INST_LIBDIR)/mypool" "$(INST_DOCDIR)"; do \
 	  [ ! -d "$(DESTDIR)$$folder" ] || find "$(DESTDIR)$$folder" -depth -type d -empty -delete || exit; done
 
+# A release, of what is committed: its archive, and the rockspec for it, which says where the archive will lie.
+VERSION = $(shell sed -n 's/.*_VERSION = "\([^"]*\)".*/\1/p' lua/mypool/init.lua)
+ARCHIVE = build/dist/mypool-$(VERSION).tar.gz
+URL ?= file://$(CURDIR)/$(ARCHIVE)
+dist:
+	@mkdir -p $(dir $(ARCHIVE))
+	git archive --format=tar --prefix=mypool-$(VERSION)/ HEAD >$(ARCHIVE:.gz=)
+	gzip -nf $(ARCHIVE:.gz=)
+	$(LUA) tools/dist.lua rockspec/mypool-$(VERSION)-1.rockspec "$(URL)" \
+	  $$({ md5sum <$(ARCHIVE) || md5 -q $(ARCHIVE); } 2>/dev/null | cut -c 1-32) >$(ARCHIVE:.tar.gz=-1.rockspec)
+
 doc: install-build install-server install-test
 	@$(MAKE) --no-print-directory all $(PLAIN) >/dev/null
 	$(LUA_RUN) tools/isolation_doc.lua >build/isolation.md
@@ -385,6 +396,6 @@ install-valgrind:
 clean:
 	rm -rf build
 
-.PHONY: all demo test test-checked test-cluster test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-clang check-debian check-systems test-other-servers demo-handlers demo-cluster demo-openresty bench bench-openresty doc-performance fuzz fuzz-client lint format install uninstall doc clean install-build install-checked install-locale install-server \
+.PHONY: all demo test test-checked test-cluster test-faults test-servers soak soak-checked coverage test-c test-valgrind check-exports check-clang check-debian check-systems test-other-servers demo-handlers demo-cluster demo-openresty bench bench-openresty doc-performance fuzz fuzz-client lint format install uninstall dist doc clean install-build install-checked install-locale install-server \
   install-test install-cluster install-handlers install-fuzz install-lint install-coverage install-valgrind
 -include $(OBJECTS:.o=.d)

@@ -9,7 +9,7 @@ local names = require "mypool.names"
 require "mypool.connection"
 require "mypool.pool"
 
-local mypool = { _VERSION = "0.1.0" }
+local mypool = { _VERSION = "0.2.0" }
 
 -- mypool.new(options), mypool.new(dsn [, options]): a pool, from a table, or a DSN
 -- "mariadb://user:password@host:port/database?…" and what stands above it. Does no I/O. Raises for options that are

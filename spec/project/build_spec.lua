@@ -33,7 +33,7 @@ local function write(path, text)
 end
 
 local rockspec = "rockspec/mypool-dev-1.rockspec"
-local released = "rockspec/mypool-0.1.0-1.rockspec"
+local released = "rockspec/mypool-0.2.0-1.rockspec"
 local lua_files = lines_of(run "cd lua && find mypool -name '*.lua'")
 
 local doc_files = lines_of(run "find README.md LICENSE CHANGELOG.md CONTRIBUTING.md SECURITY.md doc -type f")
@@ -139,8 +139,10 @@ describe("the build", function()
   end
 
   describe("the rockspec", function()
+    local commit_all = "git -c user.name=spec -c user.email=spec@localhost commit -qm rock"
+
     lazy_setup(function()
-      run("mkdir %s/rock && cp -r Makefile src lua rockspec doc *.md LICENSE %s/rock", folder, folder)
+      run("mkdir %s/rock && cp -r Makefile src lua rockspec doc tools *.md LICENSE %s/rock", folder, folder)
     end)
 
     it("of the release is that of the checkout, with the version and its tag", function()
@@ -180,12 +182,44 @@ describe("the build", function()
     end)
 
     it("makes a rock of what is tagged", function()
-      local commit = "git -c user.name=spec -c user.email=spec@localhost commit -qm rock"
-      run("cd %s/rock && rm -rf build && git init -q && git add . && %s && git tag v0.1.0", folder, commit)
-      local copy = folder .. "/mypool-0.1.0-1.rockspec" -- with the address of this repository
+      run("cd %s/rock && rm -rf build && git init -q && git add . && %s && git tag v0.2.0", folder, commit_all)
+      local copy = folder .. "/mypool-0.2.0-1.rockspec" -- with the address of this repository
       run("sed s,file://[.],file://%s/rock, %s/rock/%s >%s", folder, folder, released, copy)
       luarocks("--lua-version 5.4 pack %s", copy)
-      assert.truthy(run("unzip -l %s/rock/mypool-0.1.0-1.src.rock", folder):find("mypool-0.1.0-1.rockspec", 1, true))
+      assert.truthy(run("unzip -l %s/rock/mypool-0.2.0-1.src.rock", folder):find("mypool-0.2.0-1.rockspec", 1, true))
+    end)
+
+    -- Makes the archive and its rockspec of a release that lies in this folder.
+    local function dist(place)
+      local version = require("mypool")._VERSION
+      local archive, specification = ("mypool-%s.tar.gz"):format(version), ("mypool-%s-1.rockspec"):format(version)
+      run("mkdir -p %s/%s && rm -rf %s/dist && cp -r %s/rock %s/dist", folder, place, folder, folder, folder)
+      run("cd %s/dist && rm -rf build .git && git init -q && git add . && %s", folder, commit_all)
+      run("cd %s/dist && make dist URL=file://%s/%s/%s", folder, folder, place, archive)
+      run("mv %s/dist/build/dist/* %s/%s", folder, folder, place)
+      return ("%s/%s/"):format(folder, place), archive, specification
+    end
+
+    it("is made by make dist, with an archive of which luarocks packs and installs without a network", function()
+      local place, archive, specification = dist "published"
+      assert.same(lines_of(archive .. "\n" .. specification), lines_of(run("ls %s", place)))
+      local fields = load_rockspec(place .. specification)
+      assert.equal("file://" .. place .. archive, fields.source.url)
+      fields.source = load_rockspec(released).source
+      assert.same(load_rockspec(released), fields)
+      luarocks("--lua-version 5.4 lint %s%s", place, specification)
+      luarocks("--lua-version 5.4 pack %s%s", place, specification)
+      local rock = specification:gsub("%.rockspec$", ".src.rock")
+      luarocks("--lua-version 5.4 install --tree=%s/released %s", folder, rock)
+      assert.equal(require("mypool")._VERSION .. "\tnil\tconnect\n", try_installation(folder .. "/released"))
+    end)
+
+    it("of make dist refuses an archive that is another one", function()
+      local place, archive, specification = dist "changed"
+      run("echo more >>%s%s", place, archive)
+      local ok, printed = try("cd %s && HOME=%s luarocks --lua-version 5.4 pack %s", place, folder, specification)
+      assert.is_false(ok)
+      assert.truthy(printed:find "MD5", printed)
     end)
   end)
 

@@ -1,11 +1,11 @@
 rockspec_format = "3.0"
 package = "mypool"
-version = "0.1.0-1"
+version = "0.2.0-1"
 
 -- Whoever publishes it puts the address of the repository here; `luarocks make` never looks.
 source = {
   url = "git+file://.",
-  tag = "v0.1.0",
+  tag = "v0.2.0",
 }
 
 description = {
