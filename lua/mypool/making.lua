@@ -19,9 +19,19 @@ local function make(complete, given)
   return pool
 end
 
+-- A worker of nginx that is blocked serves nobody, and nothing else would tell why.
+local function warn_in_nginx(complete)
+  if not complete.scheduler and type(ngx) == "table" and ngx.get_phase then -- luacheck: ignore
+    local pool = complete.name and ("pool '%s'"):format(complete.name) or "a pool"
+    core.warn(("mypool: %s blocks its worker of nginx when it waits (wait = require 'mypool.wait.nginx')"):format(pool))
+  end
+end
+
 -- A pool, from the arguments of mypool.new.
 function making.pool(...)
-  return make(options.pool(...))
+  local complete, given = options.pool(...)
+  warn_in_nginx(complete)
+  return make(complete, given)
 end
 
 -- A pool for reading from the servers of another one.
