@@ -25,20 +25,25 @@ local function row(fault, way, cells, gap)
   return ("%s %7s\n"):format(text, gap)
 end
 
-local function print_row(fault, way, figures)
+local function append(text)
   local path = os.getenv "MYPOOL_FIGURES"
-  if not path then
-    return
+  if path then
+    local file <close> = assert(io.open(path, "a"))
+    file:write(text)
   end
-  local file <close> = assert(io.open(path, "a"))
-  if file:seek "end" == 0 then
-    file:write(row("fault", "through", columns, "gap"))
-  end
+end
+
+-- A figure in words, for the end of what `make test-cluster` prints.
+function breaking.note(format, ...)
+  append("  " .. format:format(...) .. "\n")
+end
+
+local function print_row(fault, way, figures)
   local cells = {}
   for i, name in ipairs(columns) do
     cells[i] = figures[name]
   end
-  file:write(row(fault, way, cells, ("%.1f s"):format(figures.gap)))
+  append(row(fault, way, cells, ("%.1f s"):format(figures.gap)))
 end
 
 -- The loads run for a while before the fault and after it.
@@ -60,6 +65,7 @@ end
 -- Returns the figures of each way, by its name.
 function breaking.run(arguments)
   local loads, figures = under_load(arguments, arguments.act), {}
+  append(row("fault", "through", columns, "gap"))
   local witness = arguments.witness()
   for _, one in ipairs(loads) do
     figures[one.name] = one:judge(witness)

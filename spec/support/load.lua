@@ -52,7 +52,8 @@ function load.start(s, name, options, reader, pause)
   self.log = os.tmpname()
   self.pipe = assert(
     io.popen(
-      ("LUA_PATH=%s LUA_CPATH=%s exec ${LUA:-lua5.4} -W -e %s >%s 2>&1"):format(
+      -- Whoever writes to one that has failed is not to be ended by a signal.
+      ("LUA_PATH=%s LUA_CPATH=%s ${LUA:-lua5.4} -W -e %s >%s 2>&1; status=$?; cat >/dev/null; exit $status"):format(
         quote(package.path),
         quote(package.cpath),
         quote(text),
