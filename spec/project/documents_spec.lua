@@ -212,7 +212,7 @@ describe("the reference", function()
       names[name] = true
     end
     local found = {}
-    for name in reference("events"):gmatch "\n| `([%l_]+)` |" do
+    for name in reference("events"):match("^.-\n## "):gmatch "\n| `([%l_]+)` |" do
       found[name] = true
     end
     assert.same(names, found)
