@@ -91,7 +91,7 @@ end
 -- their next reset, or not even the fault; gone: nobody answers; mend: besides what `restore` does. A strike may
 -- return what mends it.
 local faults = {
-  { "max_connections", 1040, "HY000", passes = true, says = "Too many connections", strike = crowd },
+  { "max_connections", 1040, dialect.crowded_state, passes = true, says = "Too many connections", strike = crowd },
   { "max_user_connections", 1203, "42000", passes = true, says = "max_user_connections", strike = function()
     s:sql "SET GLOBAL max_user_connections = 1"
     return function()

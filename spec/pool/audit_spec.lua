@@ -111,8 +111,10 @@ describe("audit", function()
       pools.dirty(pool)
       pools.dirty(pool)
       assert.equal(1, #events)
-      assert.equal(1, pool:stats().discarded)
-      assert.equal(2, pool:stats().opened)
+      if dialect.has "COM_RESET_CONNECTION" then
+        assert.equal(1, pool:stats().discarded)
+      end
+      pools.has_opened(2, pool)
     end)
   end
 
@@ -202,7 +204,7 @@ describe("audit", function()
     assert.equal("table", type(pool:value "SELECT 1"))
     assert.equal("table", type(pool:value "SELECT 'x'"))
     assert.same({}, events)
-    assert.equal(1, pool:stats().opened)
+    pools.has_opened(1, pool)
   end)
 
   it("needs no on_event", function()

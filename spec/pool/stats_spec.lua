@@ -84,6 +84,7 @@ describe("pool:stats", function()
   end)
 
   it("counts the statements of the program, and none of mypool's own", function()
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local pool = pools.new(s:options {
       max_size = 1,
       audit = true,

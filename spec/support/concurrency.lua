@@ -44,8 +44,8 @@ local function run_with_ticker(scheduler, functions)
   return monotime() - started, ticks
 end
 
--- `scheduler`: one of spec/support/schedulers.lua. `loans`: how many each of 300 coroutines takes.
-return function(scheduler, loans)
+-- `scheduler`: one of spec/support/schedulers.lua. `loans`: how many each of 300 coroutines takes. pending: busted's.
+return function(scheduler, loans, pending)
   local s = fixture.server { tls = true }
 
   busted.after_each(pools.close)
@@ -133,7 +133,7 @@ return function(scheduler, loans)
   end)
 
   busted.it("lets other coroutines run while 32 connections are opened with TLS", function()
-    dialect.needs("TLS", busted.pending)
+    dialect.needs("TLS", pending)
     local r <close> = relay.start(s.host .. ":" .. s.port)
     r:delay(40)
     local pool = pools.new(s:tcp_options {
@@ -201,7 +201,7 @@ return function(scheduler, loans)
   end
 
   busted.it(("serves 300 coroutines from 4 connections in order, %d loans each"):format(loans), function()
-    dialect.needs("COM_RESET_CONNECTION", busted.pending)
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local observer, most = observe(), 0
     local pool = new { max_size = 4 }
     warm(pool, 4)
@@ -226,7 +226,7 @@ return function(scheduler, loans)
   end)
 
   busted.it("loses only statements in flight to the KILL of connections, and never has more than 4", function()
-    dialect.needs("COM_RESET_CONNECTION", busted.pending)
+    dialect.needs("COM_RESET_CONNECTION", pending)
     local observer, most, kills = observe(), 0, 0
     local pool = new { max_size = 4 }
     warm(pool, 4)
