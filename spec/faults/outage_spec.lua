@@ -139,7 +139,7 @@ describe("#slow, while the server is down", function()
       local ok, err = pool:checkout(patience)
       calls = calls + 1
       assert.is_nil(ok)
-      assert_down(err, "(111)")
+      assert_down(err, "Connection refused")
       assert.is_true(now() - started < patience + 0.7, now() - started)
     end
     local seconds, stats = now() - began, assert_settled(pool)
@@ -157,7 +157,7 @@ describe("#slow, while the server is down", function()
     run(function()
       local first = assert(pool:checkout())
       r:refuse(true)
-      assert_down(select(2, pool:checkout(0.1)), "(111)")
+      assert_down(select(2, pool:checkout(0.1)), "Connection refused")
       first:release()
       for i = 1, 20 do
         assert.equal(i, assert(pool:value("SELECT ?", i)))
@@ -190,7 +190,7 @@ describe("#slow, when the server is back", function()
       r:delay(20)
       r:refuse(false)
       seen.back = now()
-      while left > 0 do
+      while left > 0 and now() - seen.back < 60 do -- a task that fails leaves its part undone
         local connections, opened = r:stats().connections, pool:stats().opened
         seen.rush = math.max(seen.rush, connections - opened - opened - 1)
         seen.most = math.max(seen.most, connections - opened)
