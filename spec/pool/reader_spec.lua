@@ -50,8 +50,8 @@ describe("pool:reader", function()
 
   it("has a write refused by every server, also by one that would let the account write", function()
     local reader = new():reader { max_size = 1 }
-    await_port(reader, b.port)
-    for _, s in ipairs { b, a } do
+    local function expect_refusals(s)
+      await_port(reader, s.port)
       for _ = 1, 3 do -- also behind a reset
         local _, err = reader:query "INSERT INTO t VALUES (1)"
         assert.equal(1792, err.errno)
@@ -59,9 +59,10 @@ describe("pool:reader", function()
         assert.equal("no", err.executed)
         assert.equal(host(s), err.host)
       end
-      b:stop()
-      assert.equal(a.port, reader:value "SELECT @@port")
     end
+    expect_refusals(b)
+    b:stop()
+    expect_refusals(a)
     b:resume()
     b:sql "SET GLOBAL read_only = 1"
   end)
