@@ -25,8 +25,7 @@ end)
 -- node, random: of its own, so that what else draws numbers changes no order.
 local faults = {
   function(node)
-    node:kill()
-    node:resume()
+    cluster:crash(node)
   end,
   function(node)
     node:stop()

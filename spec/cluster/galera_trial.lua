@@ -23,8 +23,7 @@ end)
 -- wait, which a busy machine may make so long that they seem silent.
 local faults = {
   { "kill -9, started again", function(node)
-    node:kill()
-    node:resume()
+    cluster:crash(node)
   end, errors = 16 },
   { "SIGTERM, started again", function(node)
     node:stop()

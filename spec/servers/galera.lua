@@ -10,6 +10,7 @@
 local eventually = require "spec.support.eventually"
 local ports = require "spec.servers.ports"
 local server = require "spec.servers.server"
+local sleep = require "spec.support.sleep"
 
 local galera = {}
 local cluster = {}
@@ -108,13 +109,23 @@ local function sees_all(self, node)
     and status_of(node, "wsrep_local_state") == "4"
 end
 
--- Waits until every node is ready and sees all others; a transfer of state takes its time.
+-- Waits until every node is ready and sees all others; a transfer of state takes its time. To ask takes time, too.
 function cluster:await_whole()
+  local deadline = os.time() + 60
   for _, node in ipairs(self) do
     eventually(function()
+      assert(os.time() < deadline, node.name .. " does not see the whole cluster again within a minute")
       return sees_all(self, node)
-    end, nil, 40)
+    end, nil, 60)
   end
+end
+
+-- A node that is killed comes back when the group has forgotten it, as after any crash. One that comes while it is
+-- still a member has been seen to make a group on a busy machine lose its quorum, for good.
+function cluster.crash(_, node)
+  node:kill()
+  sleep(3)
+  node:resume()
 end
 
 -- Cuts the node off from the others: it refuses to work, they go on.
