@@ -1,6 +1,7 @@
 -- The option errors: "return", what fails returns nil and an error; "raise", it raises the same error. Each method of
 -- each class, in both.
 
+local core = require "mypool.core"
 local fixture = require "spec.support.fixture"
 local must = require "spec.support.must"
 local mypool = require "mypool"
@@ -17,13 +18,32 @@ local text = {
   execute_many = { "INSERT INTO missing VALUES (?)", { { 1 } } },
 }
 
+local function nothing() end
+
+-- Arguments for each method of a class: of those that can fail, and of those that cannot, but for mistakes.
 local methods = {
-  pool = { "checkout", "close", "evict", "ping", "stats", "with", "begin", "transaction" },
-  connection = { "prepare", "begin", "transaction", "ping", "reset", "warnings", "id", "is_held", "in_transaction",
-    "release", "discard" },
-  transaction = { "prepare", "begin", "transaction", "commit", "rollback" },
-  statement = { "execute", "one", "value", "rows", "with", "close" },
+  pool = {
+    fail = { checkout = { 0.05 }, ping = {}, begin = {}, with = { nothing }, transaction = { nothing } },
+    never = { avoid = { "127.0.0.1:1", 0 }, close = {}, describe = {}, evict = {}, reader = {}, stats = {} },
+  },
+  connection = {
+    fail = { prepare = { missing }, begin = {}, transaction = { nothing }, ping = {}, reset = {}, warnings = {} },
+    never = { host = {}, id = {}, is_held = {}, in_transaction = {}, release = {}, discard = {} },
+  },
+  transaction = {
+    fail = { prepare = { missing }, begin = {}, transaction = { nothing }, commit = {} },
+    never = { rollback = {} }, -- but behind a statement that committed: see "the end of a transaction"
+  },
+  statement = {
+    fail = { execute = {}, one = {}, value = {}, rows = {} },
+    never = { with = { {} }, close = {} },
+  },
 }
+for _, class in ipairs { "pool", "connection", "transaction" } do
+  for name, arguments in pairs(text) do
+    methods[class].fail[name] = arguments
+  end
+end
 
 for _, mode in ipairs { "return", "raise" } do
   describe(("errors = %q:"):format(mode), function()
@@ -130,7 +150,6 @@ for _, mode in ipairs { "return", "raise" } do
 
     it("a checkout that fails, for each that needs a connection", function()
       local down = pools.new { host = "127.0.0.1", port = 1, checkout_timeout = 0.05, errors = mode }
-      local function nothing() end
       for name, arguments in pairs(text) do
         assert.equal("connect", failure_of(down, name, table.unpack(arguments)).kind)
       end
@@ -178,7 +197,6 @@ for _, mode in ipairs { "return", "raise" } do
     end)
 
     it("a function that returns nothing has succeeded, one nil stays one nil", function()
-      local function nothing() end
       local function one_nil()
         return nil
       end
@@ -227,18 +245,63 @@ for _, mode in ipairs { "return", "raise" } do
       assert.equal(1, pool:stats().lent)
     end)
 
-    it("all methods of all classes are there", function()
-      local tx <close> = assert(conn:begin())
-      local statement <close> = assert(tx:prepare "SELECT 1")
-      local objects = { pool = pool, connection = conn, transaction = tx, statement = statement }
-      for class, names in pairs(methods) do
-        for _, name in ipairs(names) do
-          assert.is_function(objects[class][name], class .. "." .. name)
+    -- An object of each class whose connection is gone, and what ends it.
+    local lost = {
+      pool = function()
+        return pools.new { host = "127.0.0.1", port = 1, checkout_timeout = 0.05, errors = mode }, nothing
+      end,
+      connection = function()
+        local dead = assert(pool:checkout())
+        assert(dead:query "DO 0")
+        kill(dead)
+        return dead, dead.release
+      end,
+      transaction = function()
+        local tx = assert(pool:begin())
+        s:kill_sessions { assert(tx:value "SELECT CONNECTION_ID()") }
+        return tx, function()
+          pcall(tx.rollback, tx) -- one whose COMMIT has failed is over
         end
-        for name in pairs(class == "statement" and {} or text) do
-          assert.is_function(objects[class][name], class .. "." .. name)
+      end,
+      statement = function()
+        local dead = assert(pool:checkout())
+        local statement = assert(dead:prepare "SELECT 1")
+        kill(dead)
+        return statement, function()
+          dead:release()
+        end
+      end,
+    }
+
+    local function keys(...)
+      local set = {}
+      for _, names in ipairs { ... } do
+        for name in pairs(names) do
+          set[name] = true
         end
       end
+      return set
+    end
+
+    for class, of_class in pairs(methods) do
+      it(("each method of a %s fails like that, or never"):format(class), function()
+        assert.same(keys(core["mypool." .. class]), keys(of_class.fail, of_class.never))
+        for name, arguments in pairs(of_class.fail) do
+          local object, finish = lost[class]()
+          local kind = class == "pool" and "connect" or "lost"
+          assert.equal(kind, failure_of(object, name, table.unpack(arguments)).kind, name)
+          finish(object)
+        end
+        for name, arguments in pairs(of_class.never) do
+          local object, finish = lost[class]()
+          assert.is_nil((select(2, object[name](object, table.unpack(arguments)))), name)
+          finish(object)
+        end
+      end)
+    end
+
+    it("an object prints as one of its class", function()
+      local tx <close> = assert(conn:begin())
       assert.equal("mypool.connection", tostring(conn):match "^%S+")
       assert.equal("mypool.transaction", tostring(tx):match "^%S+")
     end)
