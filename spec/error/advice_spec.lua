@@ -257,6 +257,8 @@ describe("a syntax error", function()
     says(string:format(3, "LIMIT"), "SELECT 1 WHERE 1 IN (?) AND 2 = ? LIMIT ?", mypool.list { 1, 2, 3 }, 2, "hidden")
     says(float, "SELECT 1 LIMIT ?", 5.5)
     says("", "SELECT 1 LIMIT ?", -1)
+    local by_name = mypool.named { a = 1, most = "hidden" }
+    says(" (parameter :most is a string, and LIMIT takes an integer)", "SELECT :a LIMIT :most", by_name)
   end)
 
   it("at a string where a name stands leads to mypool.ident", function()

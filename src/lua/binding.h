@@ -206,7 +206,9 @@ typedef struct connection {
 
 typedef struct sql_literal {
   size_t start, length;
-  int parameter; /* that it is, or is an item of */
+  int parameter;    /* that it is, or is an item of */
+  const char *name; /* ... in the program's text, if it has one */
+  size_t name_length;
 } sql_literal;
 
 #endif

@@ -38,6 +38,8 @@ static bool is_second_statement(const stop *s) {
 
 /* ---- a parameter where none can stand ---- */
 
+enum { LONGEST_NAME = 24 };
+
 /* The literal that the server stopped at, or in the middle of. */
 static const sql_literal *literal_at(const connection *conn, size_t at) {
   const sql_literal *literals = (const sql_literal *)(const void *)conn->statement.literals.data;
@@ -67,18 +69,29 @@ static const char *find_word(const char *const *words, const char *text, size_t 
   return NULL;
 }
 
+/* Writes "1", or ":name". */
+static void write_label(char *out, size_t size, const sql_literal *literal) {
+  if (literal->name)
+    snprintf(out, size, ":%.*s",
+             (int)(literal->name_length < LONGEST_NAME ? literal->name_length : LONGEST_NAME), literal->name);
+  else
+    snprintf(out, size, "%d", literal->parameter);
+}
+
 static void explain_parameter(hint *out, const char *text, const sql_literal *literal) {
   static const char *const counts[] = {"LIMIT", "OFFSET", NULL};
   static const char *const names[] = {"FROM", "JOIN", "INTO", "UPDATE", "TABLE", NULL};
   const char *value = text + literal->start, *word, *found;
   bool is_string = memchr(value, '\'', literal->length), is_float = memchr(value, 'e', literal->length);
   size_t length = word_before(text, value, &word);
+  char label[LONGEST_NAME + 2];
+  write_label(label, sizeof label, literal);
   if ((is_string || is_float) && (found = find_word(counts, word, length)))
-    snprintf(out->text, sizeof out->text, " (parameter %d is a %s, and %s takes an integer)",
-             literal->parameter, is_string ? "string" : "float", found);
+    snprintf(out->text, sizeof out->text, " (parameter %s is a %s, and %s takes an integer)", label,
+             is_string ? "string" : "float", found);
   else if (is_string && find_word(names, word, length))
-    snprintf(out->text, sizeof out->text, " (parameter %d is a string, and here stands a name: mypool.ident)",
-             literal->parameter);
+    snprintf(out->text, sizeof out->text, " (parameter %s is a string, and here stands a name: mypool.ident)",
+             label);
 }
 
 /* ---- all of them ---- */

@@ -185,7 +185,8 @@ static void encode_scalar(encoder *to, int index) {
 
 /* Names are no values: messages may show them. */
 static void encode(encoder *to, int index, int depth) {
-  sql_literal literal = {.start = to->out->length, .parameter = to->position};
+  sql_literal literal = {
+      .start = to->out->length, .parameter = to->position, .name = to->name, .name_length = to->name_length};
   luaL_checkstack(to->L, 4, "lists within lists");
   bool wrapped = lua_istable(to->L, index);
   bool is_array = wrapped && depth > 0 && !lua_getmetatable(to->L, index);
