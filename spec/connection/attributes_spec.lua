@@ -1,6 +1,7 @@
 -- What a connection tells the server of its program when it is opened.
 
 local dialect = require "spec.servers.dialect"
+local eventually = require "spec.support.eventually"
 local fixture = require "spec.support.fixture"
 local mistake = require "spec.support.mistake"
 local mypool = require "mypool"
@@ -8,6 +9,7 @@ local pools = require "spec.support.pools"
 
 describe("a connection", function()
   local s = fixture.server { options = { "--performance-schema=ON" } }
+  local r = fixture.relay(s)
   after_each(pools.close)
 
   local function program_name(options)
@@ -23,6 +25,17 @@ describe("a connection", function()
     assert.equal("shop ä", program_name { application_name = "shop ä", name = "orders" })
     assert.equal("orders", program_name { name = "orders" })
     assert.not_equal("orders", program_name {})
+  end)
+
+  it("that stops statements names its program, too", function()
+    local options = { host = r.host, port = r.port, max_size = 1, application_name = "the-shop" }
+    local conn <close> = assert(pools.new(s:tcp_options(options)):checkout())
+    r:record()
+    assert.equal("timeout", select(2, conn:query { "SELECT SLEEP(60)", timeout = 0.1 }).kind)
+    eventually(function()
+      return r:heard():find("program_name", 1, true)
+    end)
+    assert.is_truthy(r:heard():find("the-shop", 1, true))
   end)
 
   it("takes a name of 1 to 64 bytes", function()
