@@ -1,4 +1,5 @@
 /* While the server is down. */
+#include <stdio.h>
 #include <string.h>
 
 #include "world.h"
@@ -191,6 +192,34 @@ it("says why the server could not be reached when a waiter's time is up") {
   expect_equal(last.err.code, 2002);
   expect_text(last.err.message, "cannot connect to a:1: failure 2002");
   expect(last.err.retryable);
+}
+
+/* Asks for a session in vain, for a second. */
+static void ask_in_vain(void) {
+  mp_loan *loan = ask(MP_SECOND);
+  while (last.status == MP_WAIT) {
+    pass(last.wait.until_ns - fake.now_ns);
+    step(loan);
+  }
+  expect_equal(last.status, MP_FAILED);
+}
+
+it("tells how often the server was tried since it is down, and not those times when it was before") {
+  char tried[64];
+  open_pool();
+  for (int i = 0; i < 2; i++) {
+    uint64_t before = stats().connect_failures;
+    fake.by_host[0] = refused;
+    ask_in_vain();
+    unsigned times = (unsigned)(stats().connect_failures - before);
+    snprintf(tried, sizeof tried, "cannot connect to a:1: failure 2002 (tried %u times in ", times);
+    expect(times > 2 && strstr(last.err.message, tried));
+    fake.by_host[0] = (fake_answer){0};
+    pass(MP_SECOND);
+    mp_loan *served = ask(MP_SECOND);
+    expect_equal(last.status, MP_DONE);
+    mp_loan_discard(served);
+  }
 }
 
 it("fails at once for everybody while the login is refused, and serves at once when it is not") {

@@ -47,7 +47,13 @@ describe("named parameters", function()
     assert.same({ "it's :b", 1 }, row([[SELECT 'it\'s :b', :a]], { a = 1 }))
   end)
 
+  it("stay tokens of their own next to what stands in quotes", function()
+    assert.same({ "vx" }, row("SELECT :a'x'", { a = "v" }))
+    assert.same({ "xv" }, row("SELECT 'x':a", { a = "v" }))
+  end)
+
   it("are values, never SQL", function()
+    assert.same({ 1, 2 }, row("SELECT 1 /*!999999 , :a */, 2", { a = "*/, 3 /*" }))
     for _, value in ipairs { "'); DROP TABLE x; --", "\\", "\\'", ":a", "?" } do
       assert.equal(value, pool:value("SELECT :a", named { a = value }))
     end
