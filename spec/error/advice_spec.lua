@@ -242,7 +242,8 @@ describe("a syntax error", function()
   end)
 
   it("behind a semicolon says nothing of it within a body", function()
-    says("", "CREATE PROCEDURE p() BEGIN SELECT 1; NONSENSE; END")
+    says("", "CREATE PROCEDURE p() BEGIN SELECT 1; ORDER BY n; END")
+    says("", "CREATE TRIGGER t BEFORE INSERT ON u FOR EACH ROW begin\tSET @a = 1;\tWHERE 1; END")
     says("", "SELECT 1 nonsense nonsense ';'")
   end)
 

@@ -125,6 +125,17 @@ describe("types of a statement", function()
     assert.same({ d = 1.5, i = 7, t = "X" }, conn:one(sql))
   end)
 
+  it("of a prepared statement are its own, before and after others", function()
+    local conn <close> = assert(pools.new(s:options()):checkout())
+    local statement <close> = assert(conn:prepare(sql))
+    local upper = statement:with { types = { varchar = string.upper } }
+    assert.equal("X", upper:one().t)
+    assert.equal("x", statement:one().t)
+    assert.equal(1, conn:value { "SELECT 'x'", types = { varchar = string.len } })
+    assert.equal("X", upper:one().t)
+    assert.equal("x", conn:value "SELECT 'x'")
+  end)
+
   it("with boolean = false leave booleans alone, whatever tinyint is", function()
     local conn <close> = assert(pools.new(s:options { types = { tinyint = tostring } }):checkout())
     assert(conn:query "CREATE TEMPORARY TABLE flags (a TINYINT(1), b TINYINT)")
