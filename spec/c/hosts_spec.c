@@ -315,6 +315,19 @@ it("sends the first statement elsewhere when a server may not run it, and bars t
   }
 }
 
+it("leaves a server that does not know the outcome of a commit, and says that it is unknown") {
+  open_hosts(2, 2);
+  mp_loan *loan = lend(), *later = lend();
+  plan(ON_QUERY, fails(1180, MP_PHASE_REPLY));
+  expect_equal(query(loan), MP_FAILED);
+  expect_equal(last.err.executed, MP_EXECUTED_UNKNOWN);
+  expect_equal(about(0).standing, MP_STANDING_BARRED);
+  release(loan);
+  release(later);
+  expect_equal(about(0).sessions, 0);
+  expect_equal(use_one(), 1);
+}
+
 it("returns the refusal of a later statement, with its host") {
   open_hosts(2, 2);
   mp_loan *loan = lend();

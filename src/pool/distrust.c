@@ -49,6 +49,11 @@ void distrust_begin(mp_pool *pool, mp_slot *slot, const mp_error *err) {
   slot_take_generation(slot); /* it is closed for a reason of its own */
 }
 
+void distrust_after_commit(mp_slot *slot, const mp_error *err) {
+  if (slot->server->pool->config.hosts > 1)
+    server_distrust(slot->server, err);
+}
+
 bool distrust_needs_new(const mp_pool *pool) {
   return pool->distrust.to_open > 0 && pool->counts[SLOT_EMPTY] > 0 && servers_may_open(pool);
 }

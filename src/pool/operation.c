@@ -187,6 +187,8 @@ static mp_status fail(mp_loan *loan, mp_wait *wait, mp_error *err) {
   if (verdict.retire && !loan->slot->retire)
     distrust_begin(loan->pool, loan->slot, err);
   loan->slot->retire |= verdict.retire;
+  if (err->code == MP_ER_DURING_COMMIT)
+    distrust_after_commit(loan->slot, err);
   if (loan->operation == OP_RESET && !is_out_of_turn(err)) {
     loan->slot->lost = true;
     server_after_failed_reset(loan->slot, err);
