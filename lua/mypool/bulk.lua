@@ -9,19 +9,14 @@ local transaction = require "mypool.transaction"
 local values = require "mypool.values"
 core.internal()
 
-local List, null, add_row = core["mypool.list"], core.null, core.row
-
--- So much travels together: enough to hide the round trip, little enough for max_allowed_packet.
-local BATCH_ROWS, BATCH_BYTES = 1000, 1024 * 1024
+local List, null, add_row = core["mypool.list"], core.null, core.batch_add
 local errnos = core.errno
 local RESULT, VALUE = core.shapes.RESULT, core.shapes.VALUE
 local raw = { raw = true }
 
-local unpack = table.unpack or unpack -- luacheck: ignore
-
 -- ---- where the rows come from ----
 
--- An iterator over the rows of an array.
+-- An iterator over the rows of an array that is not as simple as core.length wants it.
 local function each_of(rows)
   local length, hole, key = array.length(rows)
   if hole then
@@ -40,69 +35,83 @@ local function each_of(rows)
   end
 end
 
--- `count`: rows read; `ended`: no more calls; `failed`: an error came in the place of a row, which is `failure`.
+-- `count`: rows read; `ended`: no more calls; `failed`: an error came in the place of a row, which is `failure`. An
+-- array of so many rows is read in C.
 local function source_of(rows)
+  local length
   if type(rows) == "table" then
-    rows = each_of(rows)
+    length = core.length(rows)
   elseif type(rows) ~= "function" then
     core.raise(("bad argument 'rows' to 'execute_many' (array or function expected, got %s)"):format(type(rows)))
   end
-  return { next_row = rows, count = 0 }
-end
-
--- Copies the values of a row into the batch, for the program may use its table again. Returns their size, or
--- nil at the end of the rows.
-local function take(source, batch, row, ...)
-  if row == nil then
-    source.ended = true
-    source.failed, source.failure = (...) ~= nil, failure.of_program(...)
-    return nil
+  if length then
+    return { array = rows, length = length, count = 0 }
   end
-  local rows, parameters = batch.rows, batch.parameters
-  batch.rows = rows + 1
-  return add_row(batch.cells, row, parameters, rows * parameters, batch.first + rows)
+  return { next_row = type(rows) == "table" and each_of(rows) or rows, count = 0 }
 end
 
--- Rows that travel together, the first of which is number `first`: their values, one behind the other, stand in
--- `cells` behind the first `at`.
-local function next_batch(source, parameters)
-  local batch = { first = source.count + 1, rows = 0, cells = {}, at = 0, parameters = parameters }
-  local next_row, bytes = source.next_row, 0
-  while batch.rows < BATCH_ROWS and bytes < BATCH_BYTES do
-    local more = take(source, batch, next_row())
+-- Copies the values of a row into the batch, for the program may use its table again. Returns the batch and whether
+-- it is full; nothing at the end of the rows.
+local function take(source, batch, row, ...)
+  if row ~= nil then
+    return add_row(batch, row)
+  end
+  source.ended = true
+  source.failed, source.failure = (...) ~= nil, failure.of_program(...)
+end
+
+-- The next batch of rows that a function returns, and how many they are.
+local function read(source, parameters)
+  local next_row, rows = source.next_row, 0
+  local batch = core.batch(parameters, source.count + 1)
+  local more, full
+  while not full do
+    more, full = take(source, batch, next_row())
     if not more then
       break
     end
-    bytes = bytes + more
+    batch, rows = more, rows + 1
   end
-  source.count = source.count + batch.rows
-  return batch
+  return batch, rows
 end
 
--- So many rows of a batch, behind the first `skipped`.
-local function part_of(batch, skipped, rows)
-  local parameters = batch.parameters
-  local at = batch.at + skipped * parameters
-  return { first = batch.first + skipped, rows = rows, cells = batch.cells, at = at, parameters = parameters }
+-- Rows that travel together, the first of which is number `first`: so many of those in `batch`, behind the first
+-- `skipped`.
+local function next_part(source, parameters)
+  local first, batch, rows = source.count + 1, nil, 0
+  if source.next_row then
+    batch, rows = read(source, parameters)
+  elseif source.count < source.length then
+    batch = core.batch(parameters, first, source.length - source.count)
+    rows = core.batch_fill(batch, source.array)
+  end
+  source.count = source.count + rows
+  source.ended = source.ended or source.count == source.length
+  return { first = first, rows = rows, batch = batch, skipped = 0 }
+end
+
+-- So many rows of a part, behind the first `skipped`.
+local function part_of(part, skipped, rows)
+  return { first = part.first + skipped, rows = rows, batch = part.batch, skipped = part.skipped + skipped }
 end
 
 -- ---- what a statement returned ----
 
 -- Notes in an error which rows it is about.
-local function blame(batch, err)
-  if batch.rows == 1 then
-    err.row = batch.first
+local function blame(part, err)
+  if part.rows == 1 then
+    err.row = part.first
   else
-    err.first_row, err.last_row = batch.first, batch.first + batch.rows - 1
+    err.first_row, err.last_row = part.first, part.first + part.rows - 1
   end
   return nil, err
 end
 
 -- The number of affected rows; or nil and an error. With RETURNING there is a row for each that was
 -- written; the last result of a CALL tells of all that it did.
-local function affected_by(batch, result, ...)
+local function affected_by(part, result, ...)
   if not result then
-    return blame(batch, (...))
+    return blame(part, (...))
   end
   local last = select("#", ...) > 0 and select(-1, ...) or result
   return last.affected_rows or #result
@@ -110,15 +119,14 @@ end
 
 -- ---- without array binding ----
 
-local function one_by_one(conn, statement, batch)
-  local affected, parameters = 0, batch.parameters
-  for i = 1, batch.rows do
-    local at = batch.at + (i - 1) * parameters
+local function one_by_one(conn, statement, part)
+  local affected = 0
+  for i = 1, part.rows do
     local more, err = affected_by(
-      part_of(batch, i - 1, 1),
+      part_of(part, i - 1, 1),
       run(
         conn,
-        core.execute(conn, RESULT, nil, statement.id, statement.sql, unpack(batch.cells, at + 1, at + parameters))
+        core.execute(conn, RESULT, nil, statement.id, statement.sql, core.batch_row(part.batch, part.skipped + i))
       )
     )
     if not more then
@@ -130,11 +138,9 @@ local function one_by_one(conn, statement, batch)
 end
 
 -- A row as a list, and whether it has a NULL.
-local function list_of(batch, i)
-  local list, nulls = {}, false
-  local at = batch.at + (i - 1) * batch.parameters
-  for j = 1, batch.parameters do
-    list[j] = batch.cells[at + j]
+local function list_of(part, i)
+  local list, nulls = { core.batch_row(part.batch, part.skipped + i) }, false
+  for j = 1, #list do
     nulls = nulls or list[j] == null
   end
   return setmetatable(list, List), nulls
@@ -150,13 +156,13 @@ local function is_strict(conn, statement)
 end
 
 -- The rows as one parameter, or nil if each has to go by itself.
-local function as_parameter(conn, statement, batch)
-  if batch.rows == 1 or not statement.text then
+local function as_parameter(conn, statement, part)
+  if part.rows == 1 or not statement.text then
     return nil
   end
   local list, nulls = {}, false
-  for i = 1, batch.rows do
-    local row, has_null = list_of(batch, i)
+  for i = 1, part.rows do
+    local row, has_null = list_of(part, i)
     list[i] = row
     nulls = nulls or has_null
   end
@@ -165,12 +171,12 @@ local function as_parameter(conn, statement, batch)
   end
 end
 
-local function send_unbound(conn, statement, batch)
-  local list = as_parameter(conn, statement, batch)
+local function send_unbound(conn, statement, part)
+  local list = as_parameter(conn, statement, part)
   if not list then
-    return one_by_one(conn, statement, batch)
+    return one_by_one(conn, statement, part)
   end
-  return affected_by(batch, run(conn, core.query(conn, RESULT, nil, statement.text, list)))
+  return affected_by(part, run(conn, core.query(conn, RESULT, nil, statement.text, list)))
 end
 
 -- ---- with it ----
@@ -187,14 +193,14 @@ local function is_refused(statement, err)
     or (errno == errnos.NOT_SUPPORTED_YET and err.executed == "no")
 end
 
-local function send_bound(conn, statement, batch)
+local function send_bound(conn, statement, part)
   local affected, err = affected_by(
-    batch,
-    run(conn, core.execute_many(conn, statement.id, batch.cells, batch.at, batch.rows, batch.first))
+    part,
+    run(conn, core.execute_many(conn, statement.id, part.batch, part.skipped, part.rows))
   )
   if not affected and is_refused(statement, err) then
     statement.unbound = true
-    return send_unbound(conn, statement, batch)
+    return send_unbound(conn, statement, part)
   end
   statement.bound = affected ~= nil or statement.bound
   return affected, err
@@ -205,14 +211,14 @@ end
 local send
 
 -- Rows that are larger than they looked go in two halves.
-local function halve(conn, statement, batch)
-  local middle = math.floor(batch.rows / 2)
-  local affected, err = send(conn, statement, part_of(batch, 0, middle))
+local function halve(conn, statement, part)
+  local middle = math.floor(part.rows / 2)
+  local affected, err = send(conn, statement, part_of(part, 0, middle))
   if not affected then
     return nil, err
   end
   local more
-  more, err = send(conn, statement, part_of(batch, middle, batch.rows - middle))
+  more, err = send(conn, statement, part_of(part, middle, part.rows - middle))
   if not more then
     return nil, err
   end
@@ -220,12 +226,12 @@ local function halve(conn, statement, batch)
 end
 
 -- Returns the number of affected rows, or nil and an error.
-function send(conn, statement, batch)
+function send(conn, statement, part)
   local way = statement.unbound and send_unbound or send_bound
-  local affected, err = way(conn, statement, batch)
+  local affected, err = way(conn, statement, part)
   local too_large = not affected and err.errno == errnos.PACKET_TOO_LARGE and err.executed == "no" and not err.fatal
-  if too_large and batch.rows > 1 then
-    return halve(conn, statement, batch)
+  if too_large and part.rows > 1 then
+    return halve(conn, statement, part)
   end
   return affected, err
 end
@@ -233,11 +239,11 @@ end
 local function send_all(conn, statement, source)
   local affected = 0
   repeat
-    local batch = next_batch(source, statement.parameters)
+    local part = next_part(source, statement.parameters)
     if source.failed then
       return failure.values(source.failure)
-    elseif batch.rows > 0 then
-      local more, err = send(conn, statement, batch)
+    elseif part.rows > 0 then
+      local more, err = send(conn, statement, part)
       if not more then
         err.sql = nil -- it may be of a statement that the program did not give
         return failure.of_statement(err, statement.sql)

@@ -187,6 +187,53 @@ local function promises(start)
     assert.same({ 2500, "3126250", "-3126250", 1250 }, conn:one { sums, rows = "array" })
   end)
 
+  it("takes an array whose metatable fetches its rows, and may wait for them", function()
+    local shared = pools.new(way:options { max_size = 2, wait = scheduler.wait })
+    local rows = setmetatable({}, {
+      __len = function()
+        return 1200
+      end,
+      __index = function(_, i)
+        return shared:one({ "SELECT ?, 'fetched', ?", rows = "array" }, i, -i)
+      end,
+    })
+    conn:release()
+    scheduler.run(function()
+      assert.same({ affected_rows = 1200, rows = 1200 }, shared:execute_many(insert, rows))
+    end)
+    conn = assert(pool:checkout())
+    assert.equal(1200, conn:value "SELECT COUNT(*) FROM bulk_rows WHERE a = 'fetched' AND id = -b")
+  end)
+
+  it("copies its rows, also the bytes in a mypool.binary", function()
+    local n, last = 0, {}
+    assert(conn:execute_many(insert, function()
+      last[1] = "changed"
+      n, last = n + 1, mypool.binary(("bytes of %d"):format(n + 1))
+      collectgarbage "step"
+      if n <= 1500 then
+        return { n, last, n }
+      end
+    end))
+    assert.equal(1500, conn:value "SELECT COUNT(*) FROM bulk_rows WHERE a = CONCAT('bytes of ', id)")
+  end)
+
+  it("takes rows of many values", function()
+    local rows, count = {}, 300
+    for i = 1, 1000 do
+      rows[i] = { i }
+      for j = 2, count do
+        rows[i][j] = j
+      end
+    end
+    local sum = ("? + "):rep(count - 1) .. "0"
+    assert(conn:execute_many(("INSERT INTO bulk_rows (id, b) VALUES (?, %s)"):format(sum), rows))
+    assert.same({ 1000, 45149, 45149 }, conn:one {
+      "SELECT COUNT(*), MIN(b), MAX(b) FROM bulk_rows",
+      rows = "array",
+    })
+  end)
+
   for _, n in ipairs { 0, 1, 999, 1000, 1001, 2000 } do
     it(("never calls its function again after the nil behind %d rows"):format(n), function()
       local calls = 0

@@ -1,6 +1,7 @@
 /* The module mypool.core: what the Lua side is built on. Not meant to be used directly. */
 #include "mariadb.h"
 
+#include "bulk.h"
 #include "cells.h"
 #include "class.h"
 #include "connection.h"
@@ -35,10 +36,10 @@ static void check_library(lua_State *L) {
 
 /* Functions that add classes and functions to the table on top of the stack. */
 static void (*const parts[])(lua_State *) = {
-    error_open,        parameters_open, types_open, cells_open,     place_open,
-    poll_wait_open,    connection_open, guard_open, pool_open,      operation_open,
-    transactions_open, once_open,       step_open,  stream_open,    prepared_open,
-    warn_open,         watch_open,      stats_open, statement_open,
+    error_open,        parameters_open, types_open, cells_open,  place_open,
+    poll_wait_open,    connection_open, guard_open, pool_open,   operation_open,
+    transactions_open, once_open,       step_open,  stream_open, prepared_open,
+    bulk_open,         warn_open,       watch_open, stats_open,  statement_open,
 };
 
 __attribute__((visibility("default"))) int luaopen_mypool_core(lua_State *L);

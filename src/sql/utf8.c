@@ -44,7 +44,7 @@ bool mp_is_ascii(const char *bytes, size_t length) {
 }
 
 bool mp_is_text(const char *bytes, size_t length) {
-  return mp_utf8_count(bytes, length) != MP_NOT_UTF8;
+  return mp_is_ascii(bytes, length) || mp_utf8_count(bytes, length) != MP_NOT_UTF8;
 }
 
 size_t mp_utf8_count(const char *bytes, size_t length) {
