@@ -30,6 +30,8 @@ local function variables(changes)
   return { to = settings.question, row = settings.row(changes) }
 end
 
+local untold = "^cannot connect to .+: the server does not tell its variables$"
+
 describe("a server that is asked for its variables", function()
   for _, name in ipairs {
     "sql_mode", "character_set_client", "character_set_connection", "wait_timeout", "max_allowed_packet",
@@ -38,7 +40,7 @@ describe("a server that is asked for its variables", function()
     it("is not served when it has no " .. name, function()
       local err = assert_unopened { answers = { variables { [name] = false } } }
       assert.equal(2027, err.errno)
-      assert.equal("the server does not tell its variables", err.message)
+      assert.match(untold, err.message)
     end)
   end
 
@@ -46,7 +48,7 @@ describe("a server that is asked for its variables", function()
     local all = settings.row()
     for length = 1, #all - 1 do
       local answer = { to = settings.question, row = table.move(all, 1, length, 1, {}) }
-      assert.equal("the server does not tell its variables", assert_unopened({ answers = { answer } }).message)
+      assert.match(untold, assert_unopened({ answers = { answer } }).message)
       s:stop()
     end
   end)
@@ -99,7 +101,7 @@ describe("a server that is asked for its variables", function()
       local pool = pools.new(s:options { max_size = 1, retries = 0, init_sql = "SET @a = 1" })
       local conn, err = pool:checkout()
       assert.is_nil(conn)
-      assert.equal("the server does not tell its variables", err.message)
+      assert.match(untold, err.message)
       s:stop()
     end
   end)
