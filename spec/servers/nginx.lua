@@ -8,6 +8,7 @@
 -- the http block, `server` into the server's, `main` before both. nginx.why_not() tells why there is none, or nothing.
 
 local eventually = require "spec.support.eventually"
+local program = require "spec.support.program"
 local quote = require "spec.support.quote"
 
 local nginx = {}
@@ -30,7 +31,7 @@ http {
   client_body_temp_path tmp/b; proxy_temp_path tmp/p; fastcgi_temp_path tmp/f;
   uwsgi_temp_path tmp/u; scgi_temp_path tmp/s;
   lua_package_path "PREFIX/?.lua;HERE/?.lua;HERE/lua/?.lua;HERE/lua/?/init.lua;ROOT/usr/share/lua/5.1/?.lua;;";
-  lua_package_cpath "HERE/build/luajit/?.so;;";
+  lua_package_cpath "BUILD/?.so;;";
   %s
   server {
     listen unix:PREFIX/http.sock;
@@ -54,9 +55,7 @@ local here = select(2, output "pwd"):gsub("\n", "")
 local found -- { folder = } or { reason = }
 
 local function find()
-  if os.getenv "MYPOOL_PRELOAD" then
-    return { reason = "nginx is not run under sanitizers" }
-  elseif not output "command -v curl" then
+  if not output "command -v curl" then
     return { reason = "needs curl" }
   end
   local ok, folder = output "spec/servers/fetch.sh nginx"
@@ -71,10 +70,12 @@ local function find()
   if not ok then
     return { reason = "nginx does not start: " .. folder }
   end
-  local built, log =
-    output(clean .. ("make LUA=luajit LUA_CFLAGS=-I%s all"):format(quote(root .. "/usr/include/luajit-2.1")))
+  local sanitized = program.sanitized ~= ""
+  local make = clean .. "make LUA=luajit LUA_CFLAGS=-I%s %s all"
+  local built, log = output(make:format(quote(root .. "/usr/include/luajit-2.1"), sanitized and "SANITIZE=1" or ""))
   assert(built, log)
-  return { root = root, env = env }
+  local build = here .. "/build/luajit" .. (sanitized and "/sanitize" or "")
+  return { root = root, env = env .. program.sanitized, build = build }
 end
 
 function nginx.why_not()
@@ -122,7 +123,7 @@ function nginx.start(options)
     options.http or "",
     options.server or ""
   )
-  text = text:gsub("%u+", { ROOT = found.root, PREFIX = prefix, HERE = here })
+  text = text:gsub("%u+", { ROOT = found.root, PREFIX = prefix, HERE = here, BUILD = found.build })
   write(prefix .. "/nginx.conf", text)
   os.execute("mkdir " .. prefix .. "/app")
   write(prefix .. "/app.lua", options.app or "return {}")

@@ -182,6 +182,10 @@ local function worker_memory()
 end
 
 it("grows neither in memory nor in descriptors", function()
+  if os.getenv "MYPOOL_PRELOAD" then
+    pending "sanitizers keep for a while what was freed"
+    return
+  end
   start()
   local function serve(thousands)
     begin_many(("/good?n=[1-%d]"):format(thousands * 900))()
