@@ -22,6 +22,11 @@ local function options_of(id, ...)
     "--gtid-strict-mode=1",
     "--slave-net-timeout=5",
     "--master-retry-count=0",
+    -- What the other one has not acknowledged when a primary is killed is taken back when it is started again: else its
+    -- history would be another one, and it could not follow.
+    "--rpl-semi-sync-master-wait-point=AFTER_SYNC",
+    "--rpl-semi-sync-slave-enabled=1",
+    "--init-rpl-role=SLAVE",
     ...,
   }
 end
@@ -41,7 +46,10 @@ end
 local function await_same(leader, follower)
   local position = leader:sql("SELECT @@gtid_binlog_pos")[1] or "" -- nothing was written yet
   local answer = follower:sql(("SELECT MASTER_GTID_WAIT('%s', 10)"):format(position))[1]
-  assert(answer == "0", "the replica does not follow")
+  if answer ~= "0" then
+    local status = table.concat(follower:sql "SHOW SLAVE STATUS", " ")
+    error(("the replica does not follow to %s: %s: %s"):format(position, answer, status))
+  end
 end
 
 local function stop_following(s)
