@@ -5,7 +5,7 @@
 --
 --   GET  /notes           the newest twenty            GET /alive     the program runs
 --   POST /notes           {"id": "…", "text": "…"}     GET /ready     the database answers, too
---                                                      GET /metrics   numbers of the pool
+--   GET  /status          who has connections          GET /metrics   numbers of the pool
 --
 -- A restart of the database is waited out: requests take longer, and none fails. The id is the client's, so that a
 -- note that is sent twice is one note.
@@ -36,11 +36,19 @@ local function failure(err)
   return err.executed == "no" and 503 or 500
 end
 
+-- Which of the pool's numbers may fall; all others only grow.
+local gauges = {}
+for name in ("max_size size idle lent opening recovering waiting"):gmatch "%S+" do
+  gauges[name] = "gauge"
+end
+
 local function metrics()
   local lines = {}
   for name, value in pairs(pool:stats()) do
     if type(value) == "number" then
-      lines[#lines + 1] = ("mypool_%s %s\n"):format(name, value)
+      local unit, kind = math.type(value) == "float" and "_seconds" or "", gauges[name] or "counter"
+      local full = "mypool_" .. name .. unit .. (kind == "counter" and "_total" or "")
+      lines[#lines + 1] = ("# TYPE %s %s\n%s %s\n"):format(full, kind, full, value)
     end
   end
   table.sort(lines)
@@ -77,6 +85,10 @@ local routes = {
 
   ["GET /ready"] = function()
     return pool:ping() and 200 or 503
+  end,
+
+  ["GET /status"] = function()
+    return 200, pool:describe() .. "\n"
   end,
 
   ["GET /metrics"] = function()
