@@ -67,6 +67,7 @@ if old then
   end
   lacking["ROLE"] = true
   lacking["TLS"] = true
+  lacking["accounts made anew"] = "the server miscounts the connections of an account that was made anew"
   lacking["WITH"] = "the server has no common table expressions"
   lacking["a computed default"] = "the server computes no default"
   lacking["JSON"] = "the server has no functions for JSON"
@@ -178,7 +179,6 @@ end
 dialect.connection_admin = mysql and "CONNECTION_ADMIN" or "CONNECTION ADMIN"
 dialect.check_error = mysql and 3819 or 4025 -- a CHECK that is not met
 dialect.role_error = mysql and 3530 or 1959
-dialect.crowded_state = old and "08004" or "HY000" -- of the error that there are too many connections
 dialect.locked_error = mysql and 3118 or 4151 -- an account that is locked
 dialect.expired_error = mysql and 1862 or 1820 -- a password that has expired
 dialect.expired_words = mysql and "password has expired" or "SET PASSWORD"
