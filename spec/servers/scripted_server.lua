@@ -38,8 +38,7 @@
 --     SHOW PASSWORD          what the client answered to the switch
 --     SHOW LOGINS            how many clients have told it who they are
 --     SPOIL how reset byte   of the replies to this connection's so-manieth reset this byte is changed (but not in a
---                            packet's length), the packet that begins there is sent twice ("double"), or the
---                            connection ends before it ("cut")
+--                            packet's length), or the packet that begins there is sent twice ("double")
 --     SHOW SPOILT            how many bytes those replies had
 
 local cqueues = require "cqueues"
@@ -60,10 +59,6 @@ local spoilers = {
   double = function(bytes, at)
     return at == 1 and bytes .. bytes or bytes
   end,
-  cut = function(bytes, at, peer)
-    peer.has_ended = true
-    return bytes:sub(1, at - 1)
-  end,
 }
 
 local function spoil(peer, bytes)
@@ -73,13 +68,11 @@ local function spoil(peer, bytes)
   end
   local at = flaw.byte - flaw.passed
   flaw.passed = flaw.passed + #bytes
-  return at >= 1 and at <= #bytes and spoilers[flaw.how](bytes, at, peer) or bytes
+  return at >= 1 and at <= #bytes and spoilers[flaw.how](bytes, at) or bytes
 end
 
 local function send(peer, payload)
-  if not peer.has_ended then
-    peer.socket:write(spoil(peer, ("<I3B"):pack(#payload, peer.number) .. payload))
-  end
+  peer.socket:write(spoil(peer, ("<I3B"):pack(#payload, peer.number) .. payload))
   peer.number = (peer.number + 1) % 256
 end
 
@@ -358,7 +351,7 @@ local function talk(peer, script)
   local silent, how = false, nil
   for packet in receive, peer do
     local command = packet:byte()
-    if command == QUIT or peer.has_ended then
+    if command == QUIT then
       return
     elseif command == RESET then
       seen.resets = seen.resets + 1
@@ -386,9 +379,6 @@ local function talk(peer, script)
       send_ok(peer)
     end
     add_excess(peer, script, command == QUERY and packet:sub(2))
-    if peer.has_ended then
-      return peer.socket:flush()
-    end
   end
 end
 
