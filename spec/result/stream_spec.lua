@@ -276,8 +276,9 @@ describe("a loop over rows", function()
   end)
 
   it("is closed and continued only as itself", function()
+    local prepared = assert(conn:prepare "SELECT 1")
     local stream = assert(conn:rows(FEW))
-    for _, self in ipairs { 7, {}, conn, "x" } do
+    for _, self in ipairs { 7, {}, conn, "x", prepared } do
       mistake("bad argument 'self' to 'close' (mypool.rows expected", function()
         stream.close(self)
       end)
