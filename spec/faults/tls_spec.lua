@@ -258,7 +258,7 @@ describe("a server without TLS", function()
       r:strip_tls(true)
       local err = refusal(new_pool(options))
       assert.equal(2026, err.errno)
-      assert.equal("the server does not speak TLS", err.message)
+      assert.match("^cannot connect to .+: the server does not speak TLS$", err.message)
       assert.equal("", overheard())
     end)
   end
@@ -266,7 +266,7 @@ describe("a server without TLS", function()
   it("is refused when its greeting comes in pieces, too", function()
     r:strip_tls(true)
     r:chunk(1)
-    assert.equal("the server does not speak TLS", refusal(new_pool { verify = false }).message)
+    assert.match("^cannot connect to .+: the server does not speak TLS$", refusal(new_pool { verify = false }).message)
     assert.equal("", overheard())
   end)
 
@@ -281,7 +281,7 @@ describe("a server without TLS", function()
 
     it("is refused, with no byte sent", function()
       for _, options in pairs(ways) do
-        assert.equal("the server does not speak TLS", refusal(new_pool(options)).message)
+        assert.match("^cannot connect to .+: the server does not speak TLS$", refusal(new_pool(options)).message)
       end
       assert.equal("", overheard())
     end)
