@@ -2,6 +2,7 @@
 
 local fixture = require "spec.support.fixture"
 local pools = require "spec.support.pools"
+local resolver = require "spec.servers.resolver"
 local schedulers = require "spec.support.schedulers"
 local socket = require "cqueues.socket"
 
@@ -56,6 +57,9 @@ describe("a connect that failed", function()
   end)
 
   it("at localhost says that this is TCP", function()
+    if not resolver.knows "localhost" then
+      return pending "this system does not know localhost"
+    end
     local hint = "('localhost' is TCP here; a unix socket is the option socket)"
     local text = message { host = "localhost", port = 1 }
     assert.is_truthy(text:find("cannot connect to localhost:1: Connection refused " .. hint, 1, true), text)

@@ -2,6 +2,7 @@
 
 local eventually = require "spec.support.eventually"
 local fixture = require "spec.support.fixture"
+local resolver = require "spec.servers.resolver"
 local tls = require "spec.servers.tls"
 
 local s = fixture.server { tls = true }
@@ -65,6 +66,9 @@ describe("a worker serves others", function()
   end)
 
   it("while 32 connects are in the middle of TLS", function()
+    if not resolver.knows "localhost" then
+      return pending "this system does not know localhost"
+    end
     site.start {
       max_size = 32,
       at = ("host = 'localhost', port = %d"):format(r.port),
