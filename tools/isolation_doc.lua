@@ -39,22 +39,61 @@ local function cell(text)
   return (text:gsub("|", "\\|"))
 end
 
-local function table_of(group, results)
-  put("\n## %s\n", group.name)
-  put "| state | reuse | reset | change user | mypool | |"
+local function own_word(row, verdict)
+  if row.exception and verdict == "leaks" then
+    return "**leaks**, see [exceptions](#exceptions)"
+  end
+  return words[verdict]
+end
+
+local function put_table(rows, results)
+  put "\n| state | reuse | reset | change user | mypool | |"
   put "|---|---|---|---|---|---|"
-  for _, row in ipairs(group) do
+  for _, row in ipairs(rows) do
     local verdicts = results[row]
-    local own = row.exception and "**leaks**, see [exceptions](#exceptions)" or words[verdicts.mypool]
     put(
       "| %s | %s | %s | %s | %s | %s |",
       cell(row.name),
       words[verdicts.reuse],
       words[verdicts.reset],
       words[verdicts.change_user],
-      row.exception and verdicts.mypool ~= "leaks" and words[verdicts.mypool] or own,
+      own_word(row, verdicts.mypool),
       cell(row.note or "")
     )
+  end
+end
+
+-- The rows of a group that a reset does not clean, and the others.
+local function divided(group, results)
+  local left, cleaned = {}, {}
+  for _, row in ipairs(group) do
+    table.insert(results[row].reset == "clean" and cleaned or left, row)
+  end
+  return left, cleaned
+end
+
+local function put_where_a_reset_is_not_enough(results)
+  put "\n## Where the server's reset is not enough"
+  for _, group in ipairs(leaks.groups) do
+    local left = divided(group, results)
+    if #left > 0 then
+      put("\n### %s", group.name)
+      put_table(left, results)
+    end
+  end
+end
+
+local function put_what_a_reset_cleans(results)
+  put "\n## What the server's reset cleans\n"
+  put "A pool that resets each session is as good as mypool here, at the price of a round trip for each loan. One that"
+  put "does not reset them leaks all of it."
+  for _, group in ipairs(leaks.groups) do
+    local _, cleaned = divided(group, results)
+    if #cleaned > 0 then
+      put("\n<details><summary>%s: %d</summary>", group.name, #cleaned)
+      put_table(cleaned, results)
+      put "\n</details>"
+    end
   end
 end
 
@@ -101,38 +140,44 @@ local results, counts = measure_all(world)
 put [[
 # What the next borrower of a connection sees
 
-A connection to MariaDB or MySQL carries state: a transaction, variables, a role, locks, temporary tables. A pool
-lends one connection to many borrowers, and what one of them leaves behind is there for the next, unless the pool
-takes it away. This page lists what there is to leave behind, and measures what becomes of it in four ways:
-
-- **reuse**: the pool lends the connection again as it is, and trusts that its borrowers tidied up. Many pools do.
-- **reset**: `mysql_reset_connection()` of Connector/C between two loans, as pools do that offer a reset.
-- **change user**: `mysql_change_user()` to the same account and database, which logs in anew on the old connection.
-- **mypool**: nothing but `conn:release()` and the next `pool:checkout()`, with default options.
-
-Each row dirties a connection, cleans it in that way, and looks at it as the next borrower would; *clean* means that
-it shows what a connection shows that was just opened, *leaks* that it shows something else, *breaks* that the next
-borrower's own statements fail, *fails* that the cleaning reported an error, so that a careful pool would throw the
-connection away. *Clean, new connection* means that mypool threw it away and opened another, unseen. A dash:
-there is nothing to compare.
+mypool hands on a session that is as new: of the kinds of state below, it leaves none behind that a client can clean.
+Plain reuse leaves nearly all of them, and the server's own reset still leaves the default database, roles, query texts
+and what the client believes of the session.
+]]
+put(
+  "%d kinds of state, measured on MariaDB %s with Connector/C %s and\nmypool %s. "
+    .. "The specs run each of them over a unix socket, TCP and TLS.",
+  counts.rows,
+  world.observer:value "SELECT VERSION()",
+  plain.client_version,
+  mypool._VERSION
+)
+summary(counts)
+put [[
 
 If you choose a pool, look for the rows that your programs could ever bring about, on purpose, by an error in the
 middle of something, or through a stored function that somebody else wrote. Two kinds hurt most: those that change
 the meaning of the next borrower's statements (`sql_mode`, time zone, default database, temporary tables in front of
 real ones), and those that cross a border of trust (roles, user variables, texts of statements, escaping that no
 longer matches the server). The answer "our programs do not do that" holds until one does.
-]]
-put(
-  "Measured on MariaDB %s with Connector/C %s and mypool %s.",
-  world.observer:value "SELECT VERSION()",
-  plain.client_version,
-  mypool._VERSION
-)
-put("\n%d kinds of state. The specs run each of them over a unix socket, TCP and TLS.", counts.rows)
-summary(counts)
-for _, group in ipairs(leaks.groups) do
-  table_of(group, results)
-end
+
+The columns are four ways to treat a connection between two loans:
+
+- **reuse**: the pool lends the connection again as it is, and trusts that its borrowers tidied up. Many pools do.
+- **reset**: `mysql_reset_connection()` of Connector/C, as pools do that offer a reset.
+- **change user**: `mysql_change_user()` to the same account and database, which logs in anew on the old connection.
+- **mypool**: nothing but `conn:release()` and the next `pool:checkout()`, with default options.
+
+Each row dirties a connection, treats it in that way, and looks at it as the next borrower would:
+
+- *clean*: it shows what a connection shows that was just opened. *Clean, new connection*: mypool threw it away and
+  opened another, unseen.
+- *leaks*: it shows something else.
+- *breaks*: the next borrower's own statements fail. *Fails*: the cleaning reported an error, so that a careful pool
+  would throw the connection away.
+- A dash: there is nothing to compare.]]
+put_where_a_reset_is_not_enough(results)
+put_what_a_reset_cleans(results)
 exceptions()
 put [[
 
