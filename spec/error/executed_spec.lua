@@ -123,6 +123,7 @@ describe("an error of a statement of which a part stays", function()
     dialect.run(conn, "CREATE OR REPLACE USER fresh")
     assert(conn:query "DROP USER fresh")
     says(select(2, conn:query "CREATE USER fresh, app"), 1396, "unknown", false)
+    dialect.run(conn, "CREATE OR REPLACE USER fresh") -- some servers have made it, others neither
     assert(conn:query "DROP USER fresh")
   end)
 

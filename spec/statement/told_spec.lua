@@ -101,11 +101,10 @@ describe("on_statement", function()
   end)
 
   it("is told of a stream at its end, with the rows that the program took", function()
-    local pool, told = watched { types = {
-      int = function(value)
-        return value == 3 and error "of my own" or value
-      end,
-    } }
+    local function refuse(value)
+      return value == 3 and error "of my own" or value
+    end
+    local pool, told = watched { types = { int = refuse, bigint = refuse } } -- servers differ in what a literal is
     for _, sql in ipairs { "SELECT 1 UNION SELECT 2", "SELECT '1' UNION SELECT '2'" } do
       for _ in assert(pool:rows(sql)) do
         assert.equal(0, #told)
