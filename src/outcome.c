@@ -19,6 +19,10 @@ mp_status mp_fail(mp_error *err, mp_kind kind, unsigned code, const char *format
   return MP_FAILED;
 }
 
+void mp_error_follow(mp_error *err, const char *words) {
+  strncat(err->message, words, sizeof err->message - 1 - strlen(err->message));
+}
+
 void mp_error_precede(mp_error *err, const char *format, ...) {
   va_list arguments;
   char message[sizeof err->message];
@@ -26,8 +30,7 @@ void mp_error_precede(mp_error *err, const char *format, ...) {
   va_start(arguments, format);
   vsnprintf(err->message, sizeof err->message, format, arguments);
   va_end(arguments);
-  size_t length = strlen(err->message);
-  snprintf(err->message + length, sizeof err->message - length, "%s", message);
+  mp_error_follow(err, message);
 }
 
 /* By whole numbers: the point of a fraction would be the locale's. Times below a millisecond are told by

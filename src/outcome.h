@@ -139,6 +139,9 @@ mp_status mp_fail(mp_error *err, mp_kind kind, unsigned code, const char *format
 /* Puts words before the message. */
 void mp_error_precede(mp_error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Puts words behind the message, as much of them as there is room for. */
+void mp_error_follow(mp_error *err, const char *words);
+
 /* A length of time as users write it, in seconds: "5", "0.25". */
 typedef struct mp_seconds {
   char text[24];

@@ -129,6 +129,9 @@ end
 function testing.assert_released(pool)
   pool = resolve(pool)
   local places, forgotten = core.holders(pool), pool:stats().forgotten
+  for i, place in ipairs(places) do
+    places[i] = core.place_to_tell(place)
+  end
   if #places > 0 then
     error(("mypool.busted: %d not released: checked out at %s"):format(#places, table.concat(places, ", ")), 0)
   elseif forgotten > 0 then

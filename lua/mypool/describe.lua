@@ -8,7 +8,7 @@ core.internal()
 local function grouped(list)
   local groups, places = {}, {}
   for _, entry in ipairs(list) do
-    local place, age = entry[1] ~= "" and entry[1] or "(a tail call: no place)", entry[2]
+    local place, age = core.place_to_tell(entry[1]), entry[2]
     local group = groups[place]
     if not group then
       group = { count = 0, age = 0 }

@@ -96,10 +96,13 @@ end
 
 -- ---- statements ----
 
-local NO_PLACE = "(a tail call: no place)"
+-- The place as events have it.
+local function known(place)
+  return place ~= "" and place or nil
+end
 
 local function warn_of_slow(details)
-  local place = details.place or NO_PLACE
+  local place = core.place_to_tell(details.place)
   warn(("mypool: a statement at %s took %.1f s: %s"):format(place, details.seconds, details.sql))
 end
 
@@ -126,7 +129,7 @@ local function of_statements(options)
   end
   local reporter = { name = options.name, on_event = on_event }
   return function(place, sql, seconds, began, id, rows, affected_rows, err)
-    local details = { place = place ~= "" and place or nil, sql = sql, seconds = seconds, began = began, id = id }
+    local details = { place = known(place), sql = sql, seconds = seconds, began = began, id = id }
     details.rows, details.affected_rows = rows or nil, affected_rows or nil
     details.error, details.pool = complete(err, details), options.name
     if options.on_statement then
@@ -143,7 +146,7 @@ function hooks.rerun(pool, place, attempt, err)
   local options = options_of[pool]
   if options then
     report(options, "transaction_rerun", {
-      place = place ~= "" and place or nil,
+      place = known(place),
       attempt = attempt,
       errno = err.errno,
     })
@@ -154,12 +157,15 @@ end
 
 local function warn_of_left_open(_, details)
   warn(("mypool: a connection checked out at %s was given back with a transaction open, which was undone"):format(
-    details.place ~= "" and details.place or NO_PLACE
+    core.place_to_tell(details.place)
   ))
 end
 
 local function warn_of_overdue(_, details)
-  warn(("mypool: a connection checked out at %s is out for %.1f s"):format(details.place, details.age))
+  warn(("mypool: a connection checked out at %s is out for %.1f s"):format(
+    core.place_to_tell(details.place),
+    details.age
+  ))
 end
 
 -- Gives the options of a new pool the functions that C calls: once for each loan that is overdue, and for each that

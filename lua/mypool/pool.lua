@@ -247,14 +247,12 @@ local function wait_for_loans(self, deadline)
   end
 end
 
-local closed = setmetatable({}, { __mode = "k" })
-
 -- pool:reader([options]): another pool, for reading from the same servers. Raises for options that a reader does not
 -- take, and for a pool whose sessions are not reset.
 function Pool:reader(given)
-  core.check_pool(self, "reader")
+  local is_closed = core.check_pool(self, "reader")
   local reader = making.reader(self, given)
-  if closed[self] then
+  if is_closed then
     reader:close()
   end
   return reader
@@ -267,11 +265,10 @@ function Pool:close(grace)
   if grace ~= nil and (type(grace) ~= "number" or grace < 0 or grace ~= grace) then
     core.raise(("bad argument 'grace' to 'close' (number of seconds expected, got %s)"):format(type(grace)))
   end
-  local _, _, wait = core.shut(self)
-  closed[self] = true
-  local family, deadline = making.family(self), core.now(self) + (grace or 0)
+  core.check_pool(self, "close")
+  local family, deadline, wait = making.family(self), core.now(self) + (grace or 0), nil
   for _, pool in ipairs(family) do
-    core.shut(pool)
+    wait = select(3, core.shut(pool)) -- a reader has that of its pool
   end
   for _, pool in ipairs(grace and wait ~= core.poll and family or {}) do
     wait_for_loans(pool, deadline)

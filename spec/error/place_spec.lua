@@ -210,3 +210,35 @@ describe("a mistake", function()
     assert.is_truthy(message:find("to 'execute_many' (string expected, got nil)", 1, true), message)
   end)
 end)
+
+describe("a text that needs a place", function()
+  local s = fixture.shared_server()
+
+  it("says so where a tail call left none, whatever it is about", function()
+    local printed, ok = program(([[
+      local testing = require "mypool.busted"
+      local pool = require("mypool").new(%q, { leak_after = 0.05, slow_after = 0.05 })
+      local function take() return pool:checkout() end
+      local conn = coroutine.wrap(take)()
+      io.stderr:write(select(2, pcall(testing.assert_released, pool)), "\n", pool:describe(), "\n")
+      coroutine.wrap(function() return conn:query "DO SLEEP(0.1)" end)()
+      pool:stats()
+      conn:query "BEGIN"
+      conn:release()
+      conn = coroutine.wrap(take)()
+      conn = nil
+      collectgarbage()]]):format(s:dsn()))
+    assert.is_true(ok, printed)
+    local place = "%(a tail call: no place%)"
+    for _, text in ipairs {
+      "not released: checked out at " .. place,
+      "lent: " .. place .. " ×1",
+      "a statement at " .. place .. " took",
+      "a connection checked out at " .. place .. " is out for",
+      "a connection checked out at " .. place .. " was given back with a transaction open",
+      "a connection checked out at " .. place .. " was never released",
+    } do
+      assert.matches(text, printed)
+    end
+  end)
+end)

@@ -5,6 +5,7 @@
 #include "call.h"
 #include "class.h"
 #include "connection.h"
+#include "error.h"
 #include "execute.h"
 #include "place.h"
 #include "query.h"
@@ -88,7 +89,7 @@ static int raise_key(lua_State *L, lua_Integer number, int key) {
                  luaL_typename(L, key));
   size_t length;
   const char *name = lua_tolstring(L, key, &length);
-  lua_pushlstring(L, name, length < LONGEST ? length : LONGEST);
+  lua_pushlstring(L, name, text_cut(name, length, LONGEST));
   return raise(L, "bad row %d (a row is an array; this one has the key '%s')", (int)number,
                lua_tostring(L, -1));
 }
@@ -179,8 +180,8 @@ static int core_batch_add(lua_State *L) {
   return 2;
 }
 
-/* batch_fill(batch, rows): takes the rows that come next of an array without a metatable, as many as there is
- * room for. Returns how many the batch has. */
+/* batch_fill(batch, rows): takes those rows that come next of an array without a metatable, until there is no
+   room for more. Returns how many the batch has. */
 static int core_batch_fill(lua_State *L) {
   batch *to = check_batch(L, 1);
   luaL_checktype(L, 2, LUA_TTABLE);

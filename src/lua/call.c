@@ -55,9 +55,10 @@ int call_push_wait(lua_State *L, connection *conn, const mp_wait *wait) {
 static void name_cutter(const connection *conn, mp_error *err) {
   if (conn->call.release_pending && err->fatal)
     snprintf(err->message, sizeof err->message, "released at %s by another coroutine",
-             place_to_tell(&conn->ended));
+             place_to_tell(conn->ended.text));
   else if (conn->pool->is_cut && err->kind == MP_ERR_CLOSED)
-    snprintf(err->message, sizeof err->message, "cut by pool:close at %s", place_to_tell(&conn->pool->cut));
+    snprintf(err->message, sizeof err->message, "cut by pool:close at %s",
+             place_to_tell(conn->pool->cut.text));
 }
 
 int call_push_failure(lua_State *L, connection *conn, mp_error *err) {
@@ -71,7 +72,7 @@ int call_push_failure(lua_State *L, connection *conn, mp_error *err) {
   conn->activity = IDLE;
   if (sent)
     scrub(err, conn);
-  strncat(err->message, advice.text, sizeof err->message - 1 - strlen(err->message));
+  mp_error_follow(err, advice.text);
   if (!checkout)
     name_cutter(conn, err);
   if (checkout)

@@ -47,8 +47,7 @@ static bool is_in_hand(lua_State *L, connection *conn) {
 
 /* Raises in the middle of a call: a converter runs there, and a finalizer may. */
 static void check_outside_call(lua_State *L, connection *conn, const char *function) {
-  if (conn->pool->telling)
-    raise(L, "bad call of '%s' (a function that is told of a statement cannot use its pool)", function);
+  statement_check_not_telling(L, conn->pool, function);
   if (conn->call.in_converter)
     raise(L, "bad call of '%s' (a converter cannot use the connection of its value)", function);
   if (conn->pool->calling || is_in_hand(L, conn))
@@ -343,7 +342,8 @@ static int connection_gc(lua_State *L) {
   end_loan(L, conn, true);
   if (was_forgotten) {
     conn->pool->forgotten++;
-    lua_pushfstring(L, "mypool: a connection checked out at %s was never released", conn->taken.text);
+    lua_pushfstring(L, "mypool: a connection checked out at %s was never released",
+                    place_to_tell(conn->taken.text));
     warn(L, lua_tostring(L, -1));
   }
   return 0;

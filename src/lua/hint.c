@@ -50,8 +50,7 @@ static const sql_literal *literal_at(const connection *conn, size_t at) {
   return NULL;
 }
 
-/* The word before a literal: behind LIMIT another number and a comma may stand between. Returns its length.
- */
+/* The word before a literal: behind LIMIT a number and a comma may stand between. Returns its length. */
 static size_t word_before(const char *text, const char *at, const char **word) {
   while (at > text && strchr(" \t\r\n,0123456789", at[-1]))
     at--;

@@ -11,6 +11,7 @@
 #include "pool.h"
 #include "query.h"
 #include "spare.h"
+#include "statement.h"
 #include "step.h"
 #include "stream.h"
 
@@ -19,9 +20,7 @@
 static int core_checkout(lua_State *L) {
   pool_data *pool = check_pool(L, 1, luaL_checkstring(L, 2));
   int64_t timeout_ns = check_seconds(L, 3, "checkout", "seconds", pool->checkout_timeout_ns);
-  if (pool->telling)
-    return raise(L, "bad call of '%s' (a function that is told of a statement cannot use its pool)",
-                 lua_tostring(L, 2));
+  statement_check_not_telling(L, pool, lua_tostring(L, 2));
   if (pool->calling)
     return raise(L, "bad call of '%s' (this pool is in the middle of a call)", lua_tostring(L, 2));
   connection *conn = connection_new(L, pool);

@@ -54,8 +54,8 @@ code_place place_of_caller(lua_State *L) {
   return place_from(L, leftovers_of(L), 1);
 }
 
-const char *place_to_tell(const code_place *place) {
-  return *place->text ? place->text : "(a tail call: no place)";
+const char *place_to_tell(const char *place) {
+  return *place ? place : "(a tail call: no place)";
 }
 
 int raise(lua_State *L, const char *format, ...) {
@@ -120,6 +120,12 @@ static int core_internal(lua_State *L) {
   return 0;
 }
 
+/* place_to_tell(place or nil): as texts have it that cannot do without. */
+static int core_place_to_tell(lua_State *L) {
+  lua_pushstring(L, place_to_tell(luaL_optstring(L, 1, "")));
+  return 1;
+}
+
 /* raise(message): an error at the place of the caller of mypool. */
 static int core_raise(lua_State *L) {
   return raise(L, "%s", luaL_checkstring(L, 1));
@@ -134,6 +140,7 @@ static int core_raise_self(lua_State *L) {
 static const luaL_Reg functions[] = {
     {"raise_self", core_raise_self},
     {"internal", core_internal},
+    {"place_to_tell", core_place_to_tell},
     {"raise", core_raise},
     {NULL, NULL},
 };

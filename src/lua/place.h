@@ -10,8 +10,9 @@ code_place place_of_caller(lua_State *L);
    state's, which whoever has a pool need not look for. */
 code_place place_from(lua_State *L, leftovers *all, int level);
 
-/* As texts have it that cannot do without. Holds as long as the place. */
-const char *place_to_tell(const code_place *place);
+/* The text of a place as messages have it that cannot do without: in words where there is none. Holds as long
+   as the place. */
+const char *place_to_tell(const char *place);
 
 /* Raise an error at the caller's place. The stack index is that of the value which is of another type. */
 int raise(lua_State *L, const char *format, ...);

@@ -210,10 +210,10 @@ static int core_raises(lua_State *L) {
   return 1;
 }
 
-/* check_pool(pool, function): raises for what is no pool. */
+/* check_pool(pool, function): raises for what is no pool. Returns whether it is closed. */
 static int core_check_pool(lua_State *L) {
-  check_pool(L, 1, luaL_checkstring(L, 2));
-  return 0;
+  lua_pushboolean(L, mp_pool_is_closed(check_pool(L, 1, luaL_checkstring(L, 2))->pool));
+  return 1;
 }
 
 /* shut(pool, waits): no more checkouts. Returns the number of loans out, the fd that becomes readable when

@@ -65,8 +65,9 @@ static void close_account(connection *conn) {
     account->id = id; /* it may have moved */
 }
 
-/* Pushes what is told of every statement of the connection at index 1; false where there is none. */
 enum { FACTS = 6 };
+
+/* Pushes what is told of each statement, for that of the connection at index 1. */
 static void push_facts(lua_State *L, const connection *conn) {
   const struct account *account = conn->account;
   lua_pushstring(L, account->place.text);
@@ -106,6 +107,11 @@ static void call_to_tell(lua_State *L, pool_data *pool, int arguments) {
     lua_pop(L, 1);
   pool->telling = telling;
   pool->L = L;
+}
+
+void statement_check_not_telling(lua_State *L, const pool_data *pool, const char *function) {
+  if (pool->telling)
+    raise(L, "bad call of '%s' (a function that is told of a statement cannot use its pool)", function);
 }
 
 /* The error stands at this index; 0: there is none. */

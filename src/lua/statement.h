@@ -48,6 +48,9 @@ static inline int statement_failed(lua_State *L, connection *conn, int values) {
   return values;
 }
 
+/* Raises, for a call of this function, in the middle of one that is told of a statement of the pool. */
+void statement_check_not_telling(lua_State *L, const pool_data *pool, const char *function);
+
 /* Notes that nobody waits any more for the statement of the connection at index 1, if there is one. */
 void statement_given_up(lua_State *L, connection *conn);
 

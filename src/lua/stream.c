@@ -138,8 +138,8 @@ static int core_fetch(lua_State *L) {
   return stream_after(L, conn, status, &wait, &err);
 }
 
-/* drain(connection, unread): the end of a stream that is left early, before so many of the rows that were
- * fetched. */
+/* drain(connection, unread): the end of a stream that is left early, with so many of the rows that were
+   fetched not taken. */
 static int core_drain(lua_State *L) {
   connection *conn = check_held(L, "rows");
   mp_wait wait;

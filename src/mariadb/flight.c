@@ -145,8 +145,7 @@ static void add_role(mp_session *session) {
    there was none; the client's own idea of it is no proof, as a borrower may have switched the tracking off.
    A role of an account that had none to choose: it may have been granted one since. On MySQL roles are always
    restored, where there are any. And a server that lets transactions write which it did not let before, or no
-   more: a failover. Where there is a need the server's own variable is asked for, too, and the row tells it.
- */
+   more: a failover. With a need the server's own variable is asked for as well: the row tells it. */
 static void add_guard(mp_session *session) {
   const baseline *base = &session->base;
   bool role = base->is_mariadb && !base->has_roles, database = !base->database;

@@ -92,14 +92,12 @@ static void explain_errno(const mp_session *session, mp_error *err) {
     return;
   errno = atoi(digits);
   bool refused = errno == ECONNREFUSED, is_news = errno != 0 && errno != EAGAIN;
-  if (unconnected)
-    at = err->message;
-  if (is_news || !unconnected)
-    snprintf(at, (size_t)(err->message + sizeof err->message - at),
-             is_news ? unconnected ? "%m" : ": %m" : "");
+  if (unconnected && is_news)
+    snprintf(err->message, sizeof err->message, "%m");
+  else if (!unconnected)
+    snprintf(at, (size_t)(err->message + sizeof err->message - at), is_news ? ": %m" : "");
   if (refused && session->address.host && strcmp(session->address.host, "localhost") == 0)
-    strncat(err->message, " ('localhost' is TCP here; a unix socket is the option socket)",
-            sizeof err->message - 1 - strlen(err->message));
+    mp_error_follow(err, " ('localhost' is TCP here; a unix socket is the option socket)");
 }
 
 static void explain_stranger(const mp_session *session, mp_error *err) {

@@ -249,8 +249,7 @@ static void explain_loss(const mp_server *server, mp_error *err) {
   bool in_login = strstr(err->message, "authentication") || strstr(err->message, "authorization") ||
                   strstr(err->message, "during query");
   if (server->tls_cert && in_login)
-    strncat(err->message, " (maybe the server refused the certificate of tls.cert)",
-            sizeof err->message - 1 - strlen(err->message));
+    mp_error_follow(err, " (maybe the server refused the certificate of tls.cert)");
 }
 
 mp_status mp_tls_explain(const mp_session *session, mp_error *err) {

@@ -223,7 +223,7 @@ static mp_status after_failed_open(mp_loan *loan, mp_wait *wait, mp_error *err) 
   slot_close(pool, slot);
   loan->slot = NULL;
   if (err->cause == MP_CAUSE_DEADLINE && now_ns >= loan->deadline_ns)
-    strncat(err->message, " (checkout_timeout)", sizeof err->message - 1 - strlen(err->message));
+    mp_error_follow(err, " (checkout_timeout)");
   if (err->retryable && server->failures > 0 && now_ns >= loan->deadline_ns)
     *err = server->last_failure; /* this attempt was cut short: the earlier one tells more */
   server_after_failed_open(server, err, now_ns - slot->begun_ns);

@@ -162,9 +162,10 @@ static void add_reasons(const mp_pool *pool, char *text, size_t size) {
   unsigned count = pool->config.hosts;
   for (unsigned i = 0; i < count; i++) {
     size_t used = strlen(text), room = (size - used) / (count - i);
-    if (i > 0)
-      used += strlen(strcpy(text + used, "; ")), room -= 2;
-    add_reason(&pool->servers[i], &pool->servers[i].last_failure, text + used, room);
+    const char *before = i > 0 ? "; " : "";
+    strcpy(text + used, before);
+    used += strlen(before);
+    add_reason(&pool->servers[i], &pool->servers[i].last_failure, text + used, room - strlen(before));
   }
 }
 

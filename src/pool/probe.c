@@ -11,6 +11,7 @@
 #include "time.h"
 
 static void close_session(mp_pool *pool, mp_session *session) {
+  slot_count_connect(pool, session);
   if (session)
     pool->driver->close(session);
 }
@@ -18,7 +19,6 @@ static void close_session(mp_pool *pool, mp_session *session) {
 static void keep(mp_pool *pool, struct server *server, mp_session *session) {
   mp_slot *slot = slot_find(pool, SLOT_EMPTY);
   if (!slot || server_is_barred(server)) {
-    slot_count_connect(pool, session);
     close_session(pool, session);
     return;
   }
@@ -34,7 +34,6 @@ static void keep(mp_pool *pool, struct server *server, mp_session *session) {
 static void after_success(mp_pool *pool, struct server *server, mp_session *session) {
   server_prove(server);
   if (server_needs_proof(server)) {
-    slot_count_connect(pool, session);
     close_session(pool, session);
     return;
   }
@@ -57,7 +56,6 @@ static void after_probe(mp_pool *pool, struct server *server, mp_status status, 
     return;
   }
   judge_connect(err);
-  slot_count_connect(pool, session);
   close_session(pool, session);
   if (is_answered(err) || !err->retryable) /* else the server may not be there */
     server_prove(server);

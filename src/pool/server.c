@@ -44,10 +44,6 @@ static int64_t pause_ns(const struct server *server, int64_t longest_ns) {
   return pause / 2 + (int64_t)pool_random(server->pool, (uint64_t)pause / 2 + 1);
 }
 
-static int64_t later(int64_t a, int64_t b) {
-  return a > b ? a : b;
-}
-
 /* Where a program has something to do with it: of a single server the errors tell enough. */
 static void tell_news(struct server *server, unsigned news) {
   if (is_alone(server))

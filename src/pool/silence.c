@@ -14,17 +14,12 @@
 #include "sweep.h"
 #include "time.h"
 
-static int64_t later(int64_t a, int64_t b) {
-  return a > b ? a : b;
-}
-
 /* A session that was cut tells by itself. */
 static bool is_watched(const mp_loan *loan) {
   return loan->pool->config.silence_ns > 0 && !loan->pool->closed && !loan->slot->silenced;
 }
 
-/* A server that was asked on behalf of another loan has its time anew: that loan may have given up long ago.
- */
+/* A server that was asked on behalf of another loan has its time anew: that loan may be gone long since. */
 int64_t silence_due_ns(mp_loan *loan) {
   const struct server *server = loan->slot->server;
   if (!is_watched(loan))
@@ -37,9 +32,9 @@ int64_t silence_due_ns(mp_loan *loan) {
 }
 
 static void write_reason(const mp_pool *pool, mp_error *err) {
-  double seconds = (double)pool->config.silence_ns / (double)MP_SECOND;
   snprintf(err->message, sizeof err->message,
-           "no answer from the server, nor to a new connection within %g s", seconds);
+           "no answer from the server, nor to a new connection within %s s",
+           mp_seconds_of(pool->config.silence_ns).text);
 }
 
 static void cut_sessions(mp_pool *pool, const struct server *server) {

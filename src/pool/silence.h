@@ -9,9 +9,8 @@
    when that is due. MP_NEVER where nobody watches. */
 int64_t silence_due_ns(mp_loan *loan);
 
-/* Looks whether that server is there, asks it, and cuts its sessions in the end. The loan's own operation
-   fails in its next step then. False: the program, which was asked for a password, has ended that operation.
- */
+/* Looks whether that server is there, asks it, and cuts its sessions in the end: the loan's operation fails
+   in its next step then. False: the program, asked for a password, has ended that operation. */
 bool silence_look(mp_loan *loan);
 
 /* The operation has ended, by this. */
