@@ -12,33 +12,11 @@ static void open_hosts(unsigned count, unsigned max_size) {
   open_pool();
 }
 
-static unsigned host_of(const mp_loan *loan) {
-  return session_of(loan)->host;
-}
-
-static mp_host about(unsigned host) {
-  mp_host h;
-  mp_pool_host(pool, host, &h);
-  return h;
-}
-
-static unsigned use_one(void) {
-  mp_loan *loan = lend();
-  unsigned host = host_of(loan);
-  query(loan);
-  free_loan(loan);
-  return host;
-}
-
 static unsigned tries_of(unsigned host) {
   unsigned count = 0;
   for (unsigned i = 1; i <= fake.opened; i++)
     count += session_number(i)->host == host;
   return count;
-}
-
-static mp_session *probe_of(unsigned host) {
-  return pool->servers[host].probe.session;
 }
 
 /* ---- seeking on ---- */

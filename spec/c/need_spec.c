@@ -13,24 +13,6 @@ static void open_hosts(unsigned count, unsigned max_size, mp_need need) {
   open_pool();
 }
 
-static unsigned host_of(const mp_loan *loan) {
-  return session_of(loan)->host;
-}
-
-static mp_host about(unsigned host) {
-  mp_host h;
-  mp_pool_host(pool, host, &h);
-  return h;
-}
-
-static unsigned use_one(void) {
-  mp_loan *loan = lend();
-  unsigned host = host_of(loan);
-  query(loan);
-  free_loan(loan);
-  return host;
-}
-
 /* As a scheduler would, for so long. */
 static void wait_for(mp_loan *loan, int64_t duration_ns) {
   for (int64_t end_ns = fake.now_ns + duration_ns; is_busy(loan) && fake.now_ns < end_ns;) {

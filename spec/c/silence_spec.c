@@ -11,28 +11,6 @@ static void open_watched(unsigned hosts, unsigned max_size) {
   open_pool();
 }
 
-static mp_host about(unsigned host) {
-  mp_host h;
-  mp_pool_host(pool, host, &h);
-  return h;
-}
-
-static mp_session *probe_of(unsigned host) {
-  return pool->servers[host].probe.session;
-}
-
-static unsigned host_of(const mp_loan *loan) {
-  return session_of(loan)->host;
-}
-
-static unsigned use_one(void) {
-  mp_loan *loan = lend();
-  unsigned host = host_of(loan);
-  query(loan);
-  free_loan(loan);
-  return host;
-}
-
 /* A loan whose statement the server does not answer. */
 static mp_loan *begin_slow(void) {
   mp_loan *loan = lend();

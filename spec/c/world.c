@@ -464,6 +464,28 @@ mp_stats stats(void) {
   return s;
 }
 
+unsigned host_of(const mp_loan *loan) {
+  return session_of(loan)->host;
+}
+
+mp_host about(unsigned host) {
+  mp_host h;
+  mp_pool_host(pool, host, &h);
+  return h;
+}
+
+mp_session *probe_of(unsigned host) {
+  return pool->servers[host].probe.session;
+}
+
+unsigned use_one(void) {
+  mp_loan *loan = lend();
+  unsigned host = host_of(loan);
+  query(loan);
+  free_loan(loan);
+  return host;
+}
+
 mp_wait wait_of(const mp_loan *loan) {
   return record_of(loan)->wait;
 }

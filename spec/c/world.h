@@ -79,6 +79,12 @@ mp_session *make_one_recovering(void); /* ... without a loan */
 
 mp_session *session_of(const mp_loan *loan);
 mp_stats stats(void);
+
+/* Hosts go by their numbers. */
+unsigned host_of(const mp_loan *loan); /* its session's */
+mp_host about(unsigned host);          /* what the pool tells of it */
+mp_session *probe_of(unsigned host);   /* NULL: none is under way there */
+unsigned use_one(void);                /* lends, runs a statement and gives back; where that was */
 void check_pool(void);
 
 /* All loans that are not freed, for the random runs. */

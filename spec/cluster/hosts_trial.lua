@@ -13,19 +13,8 @@ local DOWN = 6 -- seconds
 local servers = { fixture.server(), fixture.server(), fixture.server() }
 local first = servers[1]
 
-local function host_of(s)
-  return ("%s:%d"):format(s.host, s.port)
-end
-
 local function new(options)
-  local given = { hosts = {}, user = first.user, password = first.password, database = first.database }
-  for i, s in ipairs(servers) do
-    given.hosts[i] = host_of(s)
-  end
-  for name, value in pairs(options or {}) do
-    given[name] = value
-  end
-  return pools.new(given)
+  return pools.new(first:hosts_options(servers, options))
 end
 
 -- Of each server, in the order of the servers.

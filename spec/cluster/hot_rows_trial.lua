@@ -18,16 +18,11 @@ after_each(pools.close)
 
 it("a pool that spreads over the nodes adds to four rows without an error, and exactly", function()
   local scheduler, tasks, failures = schedulers.cqueues(), {}, {}
-  local hosts = {}
-  for i, node in ipairs(cluster) do
-    hosts[i] = ("%s:%d"):format(node.host, node.port)
-  end
   cluster[1]:sql "CREATE TABLE app.hot (id INT PRIMARY KEY, n INT NOT NULL)"
   cluster[1]:sql "INSERT INTO app.hot VALUES (1, 0), (2, 0), (3, 0), (4, 0)"
   cluster:await_whole()
-  local options = cluster[1]:tcp_options { hosts = hosts, balance = "spread", max_size = 9 }
-  options.host, options.port, options.wait = nil, nil, scheduler.wait
-  local pool = pools.new(options)
+  local options = { balance = "spread", max_size = 9, wait = scheduler.wait }
+  local pool = pools.new(cluster[1]:hosts_options(cluster, options))
   for task = 1, 12 do
     tasks[task] = function()
       for i = 1, 30 do

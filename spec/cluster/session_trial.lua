@@ -5,6 +5,7 @@ local galera = require "spec.servers.galera"
 local haproxy = require "spec.servers.haproxy"
 local pools = require "spec.support.pools"
 local schedulers = require "spec.support.schedulers"
+local server = require "spec.servers.server"
 
 local reason = galera.reason_against()
 if reason then
@@ -139,11 +140,7 @@ end)
 describe("behind a balancer that leads to a node by turns", function()
   local scheduler = schedulers.cqueues()
   local balancer = fixture.started(function()
-    local addresses = {}
-    for i, node in ipairs(cluster) do
-      addresses[i] = ("%s:%d"):format(node.host, node.port)
-    end
-    return haproxy.start(addresses)
+    return haproxy.start(server.addresses(cluster))
   end)
 
   -- So many on each node that the numbers of the sessions that the balancer opens elsewhere are among theirs.

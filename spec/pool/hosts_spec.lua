@@ -10,25 +10,9 @@ local sleep = require "spec.support.sleep"
 describe("a pool over several servers", function()
   local a, b = fixture.server(), fixture.server()
 
-  local function host(s)
-    return s.host .. ":" .. s.port
-  end
-
-  local function new(hosts, options)
+  local function new(servers, options)
     dialect.needs("trust without proof", pending) -- each of two servers has a key of its own
-    local given = { hosts = hosts, user = a.user, password = a.password, database = a.database }
-    for name, value in pairs(options or {}) do
-      given[name] = value
-    end
-    return pools.new(given)
-  end
-
-  local function told(pool, s)
-    for _, known in ipairs(pool:stats().hosts) do
-      if known.host == host(s) then
-        return known
-      end
-    end
+    return pools.new(a:hosts_options(servers, options))
   end
 
   local function ports(pool, count)
@@ -43,21 +27,21 @@ describe("a pool over several servers", function()
   after_each(pools.close)
 
   it("serves from the first one, and says from which", function()
-    local pool = new { host(a), host(b) }
+    local pool = new { a, b }
     local conn <close> = assert(pool:checkout())
-    assert.equal(host(a), conn:host())
+    assert.equal(a:address(), conn:host())
     assert.equal(a.port, conn:value "SELECT @@port")
     local _, err = conn:query "SELECT * FROM no_such_table"
-    assert.equal(host(a), err.host)
-    assert.equal("well", told(pool, a).standing)
-    assert.equal("unknown", told(pool, b).standing)
-    assert.equal(1, told(pool, a).lent)
+    assert.equal(a:address(), err.host)
+    assert.equal("well", pools.about(pool, a).standing)
+    assert.equal("unknown", pools.about(pool, b).standing)
+    assert.equal(1, pools.about(pool, a).lent)
   end)
 
   it("takes them from a DSN, too", function()
     local dsn = "mariadb://%s:%s@%s,%s/%s?balance=spread&max_size=2"
     dialect.needs("trust without proof", pending)
-    local pool = pools.new(dsn:format(a.user, a.password, host(a), host(b), a.database))
+    local pool = pools.new(dsn:format(a.user, a.password, a:address(), b:address(), a.database))
     local one <close> = assert(pool:checkout())
     local two <close> = assert(pool:checkout())
     assert.are_not.equal(one:host(), two:host())
@@ -65,11 +49,11 @@ describe("a pool over several servers", function()
 
   it("spreads loans that follow each other", function()
     dialect.needs("COM_RESET_CONNECTION", pending)
-    local pool = new({ host(a), host(b) }, { balance = "spread", max_size = 4 })
+    local pool = new({ a, b }, { balance = "spread", max_size = 4 })
     for _ = 1, 2 do
       local all = { pool:checkout(), pool:checkout(), pool:checkout(), pool:checkout() }
-      assert.equal(2, told(pool, a).lent)
-      assert.equal(2, told(pool, b).lent)
+      assert.equal(2, pools.about(pool, a).lent)
+      assert.equal(2, pools.about(pool, b).lent)
       pools.release(table.unpack(all))
     end
     local seen = { [a.port] = 0, [b.port] = 0 }
@@ -83,7 +67,7 @@ describe("a pool over several servers", function()
   it("goes on when one is stopped, without an error, and goes back to it", function()
     dialect.needs("COM_RESET_CONNECTION", pending)
     local events = {}
-    local pool = new({ host(a), host(b) }, {
+    local pool = new({ a, b }, {
       on_event = function(event, details)
         events[#events + 1] = event .. " " .. tostring(details.host)
       end,
@@ -91,14 +75,14 @@ describe("a pool over several servers", function()
     pools.fill(pool, 3)
     a:stop()
     assert.same({ [b.port] = 10 }, ports(pool, 10))
-    assert.equal("barred", told(pool, a).standing)
-    assert.is_truthy(told(pool, a).last_error)
+    assert.equal("barred", pools.about(pool, a).standing)
+    assert.is_truthy(pools.about(pool, a).last_error)
     a:resume()
     eventually(function()
       return ports(pool, 1)[a.port] == 1
     end)
-    assert.equal("well", told(pool, a).standing)
-    assert.same({ "host_barred " .. host(a), "host_well " .. host(a) }, events)
+    assert.equal("well", pools.about(pool, a).standing)
+    assert.same({ "host_barred " .. a:address(), "host_well " .. a:address() }, events)
   end)
 
   it("names each when none can be reached, and its reason", function()
@@ -120,32 +104,32 @@ describe("a pool over several servers", function()
 
   it("is not stopped by one that is set wrongly", function()
     b:sql "CREATE OR REPLACE USER only_here@'%' IDENTIFIED BY 'secret'"
-    local pool = new({ host(a), host(b) }, { user = "only_here", password = "secret", database = "information_schema" })
+    local pool = new({ a, b }, { user = "only_here", password = "secret", database = "information_schema" })
     assert.equal(b.port, pool:value "SELECT @@port")
-    assert.equal("barred", told(pool, a).standing)
-    assert.is_truthy(told(pool, a).last_error:find("only_here", 1, true))
-    assert.is_true(told(pool, a).retry_in > 20)
+    assert.equal("barred", pools.about(pool, a).standing)
+    assert.is_truthy(pools.about(pool, a).last_error:find("only_here", 1, true))
+    assert.is_true(pools.about(pool, a).retry_in > 20)
   end)
 
   it("serves from the second while the first accepts connections and says nothing", function()
     a:pause()
-    local pool = new { host(a), host(b) }
+    local pool = new { a, b }
     local port, err = pool:value "SELECT @@port"
     a:continue()
     assert.equal(b.port, port, err)
   end)
 
   it("drains one that is to be avoided, and evicts one alone", function()
-    local pool = new { host(a), host(b) }
+    local pool = new { a, b }
     local conn = assert(pool:checkout())
-    pool:avoid(host(a), 60)
+    pool:avoid(a:address(), 60)
     assert.equal(a.port, conn:value "SELECT @@port")
     conn:release()
-    assert.equal(0, told(pool, a).sessions)
+    assert.equal(0, pools.about(pool, a).sessions)
     assert.same({ [b.port] = 3 }, ports(pool, 3))
-    pool:evict(host(b))
-    assert.equal(0, told(pool, b).sessions)
-    pool:avoid(host(a), 0)
+    pool:evict(b:address())
+    assert.equal(0, pools.about(pool, b).sessions)
+    pool:avoid(a:address(), 0)
     sleep(0.06)
     assert.same({ [a.port] = 3 }, ports(pool, 3))
   end)
@@ -160,7 +144,7 @@ describe("a pool over several servers", function()
     for _, s in ipairs { a, b } do
       s:sql "GRANT SELECT, INSERT ON app.* TO writer@'%'"
     end
-    local pool = new({ host(a), host(b) }, { user = "writer" })
+    local pool = new({ a, b }, { user = "writer" })
     local result, err = pool:query "INSERT INTO moved VALUES (1)"
     a:sql "SET GLOBAL read_only = 0"
     assert.equal(1, result and result.affected_rows, err)
@@ -169,11 +153,11 @@ describe("a pool over several servers", function()
   end)
 
   it("raises for a host that it has not", function()
-    local pool = new { host(a) }
+    local pool = new { a }
     local ok, message = pcall(pool.evict, pool, "elsewhere")
     assert.is_false(ok)
-    assert.is_truthy(message:find("no host 'elsewhere'; it has " .. host(a), 1, true), message)
-    ok, message = pcall(pool.avoid, pool, host(a))
+    assert.is_truthy(message:find("no host 'elsewhere'; it has " .. a:address(), 1, true), message)
+    ok, message = pcall(pool.avoid, pool, a:address())
     assert.is_false(ok)
     assert.is_truthy(message:find("bad argument 'seconds' to 'avoid'", 1, true), message)
   end)

@@ -10,26 +10,12 @@ local pools = require "spec.support.pools"
 describe("a pool's need", function()
   local a, b = fixture.server(), fixture.server()
 
-  local function host(s)
-    return s.host .. ":" .. s.port
-  end
-
   -- By an account that a read-only server refuses nothing, unless `user` says otherwise.
-  local function new(hosts, options)
+  local function new(servers, options)
     dialect.needs("trust without proof", pending) -- each of two servers has a key of its own
-    local given = { hosts = hosts, user = a.user, password = a.password, database = a.database, max_size = 2 }
-    for name, value in pairs(options or {}) do
-      given[name] = value
-    end
+    local given = a:hosts_options(servers, options)
+    given.max_size = 2
     return pools.new(given)
-  end
-
-  local function told(pool, s)
-    for _, known in ipairs(pool:stats().hosts) do
-      if known.host == host(s) then
-        return known
-      end
-    end
   end
 
   local function set_read_only(s, value)
@@ -47,12 +33,12 @@ describe("a pool's need", function()
 
   it("is to write with several hosts: a read-only one is passed by, whoever connects", function()
     set_read_only(a, 1)
-    local pool = new { host(a), host(b) }
+    local pool = new { a, b }
     assert.equal(b.port, pool:value "SELECT @@port")
-    assert.is_false(told(pool, a).writable)
-    assert.is_true(told(pool, b).writable)
-    assert.equal("barred", told(pool, a).standing)
-    assert.is_truthy(told(pool, a).last_error:find("read-only", 1, true))
+    assert.is_false(pools.about(pool, a).writable)
+    assert.is_true(pools.about(pool, b).writable)
+    assert.equal("barred", pools.about(pool, a).standing)
+    assert.is_truthy(pools.about(pool, a).last_error:find("read-only", 1, true))
   end)
 
   it("is none with one host, unless it is given", function()
@@ -70,7 +56,7 @@ describe("a pool's need", function()
 
   it("has sessions leave a server that has become read-only, before an account writes there that may", function()
     dialect.needs("COM_RESET_CONNECTION", pending)
-    local pool = new { host(a), host(b) }
+    local pool = new { a, b }
     assert(pool:query "INSERT INTO t VALUES (1)")
     set_read_only(a, 1)
     for i = 2, 10 do
@@ -85,13 +71,13 @@ describe("a pool's need", function()
   it("waits for a server that may write within checkout_timeout, then names each", function()
     set_read_only(a, 1)
     set_read_only(b, 1)
-    local pool = new({ host(a), host(b) }, { checkout_timeout = 1 })
+    local pool = new({ a, b }, { checkout_timeout = 1 })
     local _, err = pool:query "INSERT INTO t VALUES (1)"
     assert.equal("connect", err.kind)
     assert.is_true(err.retryable)
     assert.equal("no", err.executed)
     for _, s in ipairs { a, b } do
-      assert.is_truthy(err.message:find(host(s) .. ": the server is read-only", 1, true), err.message)
+      assert.is_truthy(err.message:find(s:address() .. ": the server is read-only", 1, true), err.message)
     end
     set_read_only(b, 0)
     eventually(function()
@@ -102,12 +88,12 @@ describe("a pool's need", function()
 
   it("to read is served by the read-only server, and by another when that is down", function()
     set_read_only(b, 1)
-    local pool = new({ host(a), host(b) }, { need = "read" })
+    local pool = new({ a, b }, { need = "read" })
     eventually(function()
       return pool:value "SELECT @@port" == b.port
     end)
-    assert.is_true(told(pool, a).writable)
-    assert.is_false(told(pool, b).writable)
+    assert.is_true(pools.about(pool, a).writable)
+    assert.is_false(pools.about(pool, b).writable)
     b:stop()
     assert.equal(a.port, pool:value "SELECT @@port")
     b:resume()
@@ -120,7 +106,7 @@ describe("a pool's need", function()
   it("to read follows when the servers change their roles", function()
     dialect.needs("COM_RESET_CONNECTION", pending)
     set_read_only(b, 1)
-    local pool = new({ host(a), host(b) }, { need = "read" })
+    local pool = new({ a, b }, { need = "read" })
     eventually(function()
       return pool:value "SELECT @@port" == b.port
     end)
@@ -136,8 +122,8 @@ describe("a pool's need", function()
     mistake('\'need\' and reset = "never" exclude each other', function()
       mypool.new { hosts = { "a", "b" }, need = "write", reset = "never" }
     end)
-    local pool = new({ host(a), host(b) }, { reset = "never" })
+    local pool = new({ a, b }, { reset = "never" })
     assert.equal(a.port, pool:value "SELECT @@port")
-    assert.is_nil(told(pool, a).writable)
+    assert.is_nil(pools.about(pool, a).writable)
   end)
 end)

@@ -11,17 +11,9 @@ local schedulers = require "spec.support.schedulers"
 describe("pool:reader", function()
   local a, b = fixture.server(), fixture.server()
 
-  local function host(s)
-    return s.host .. ":" .. s.port
-  end
-
   local function new(options)
     dialect.needs("trust without proof", pending) -- each of two servers has a key of its own
-    local given = { hosts = { host(a), host(b) }, user = a.user, password = a.password, database = a.database }
-    for name, value in pairs(options or {}) do
-      given[name] = value
-    end
-    return pools.new(given)
+    return pools.new(a:hosts_options({ a, b }, options))
   end
 
   local function await_port(pool, port)
@@ -57,7 +49,7 @@ describe("pool:reader", function()
         assert.equal(1792, err.errno)
         assert.is_false(err.retryable)
         assert.equal("no", err.executed)
-        assert.equal(host(s), err.host)
+        assert.equal(s:address(), err.host)
       end
     end
     expect_refusals(b)
@@ -120,8 +112,9 @@ describe("pool:reader", function()
 
   it("is that of a pool made of a DSN, and raises what that raises", function()
     dialect.needs("trust without proof", pending)
-    local dsn = "mariadb://%s:%s@%s,%s/%s"
-    local dsn_pool = mypool.new(dsn:format(a.user, a.password, host(a), host(b), a.database), { errors = "raise" })
+    local format = "mariadb://%s:%s@%s,%s/%s"
+    local dsn = format:format(a.user, a.password, a:address(), b:address(), a.database)
+    local dsn_pool = mypool.new(dsn, { errors = "raise" })
     local reader = dsn_pool:reader { max_size = 1 }
     await_port(reader, b.port)
     local ok, err = pcall(reader.query, reader, "INSERT INTO t VALUES (1)")

@@ -19,9 +19,7 @@ describe("a pool over two servers", function()
 
   local function new(options)
     dialect.needs("trust without proof", pending) -- each of two servers has a key of its own
-    local given = { hosts = { a.host .. ":" .. a.port, b.host .. ":" .. b.port }, checkout_timeout = 20 }
-    given.user, given.password, given.database = a.user, a.password, a.database
-    given.silence = 1
+    local given = a:hosts_options({ a, b }, { silence = 1, checkout_timeout = 20 })
     for name, value in pairs(options or {}) do
       given[name] = value
     end
@@ -29,7 +27,7 @@ describe("a pool over two servers", function()
   end
 
   local function about_a(pool)
-    return pool:stats().hosts[1]
+    return pools.about(pool, a)
   end
 
   after_each(function()

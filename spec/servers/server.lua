@@ -131,6 +131,26 @@ function methods.tcp_options(s, extra)
   return merge(options, extra)
 end
 
+-- The place of its TCP port, as a pool over several servers names it.
+function methods.address(s)
+  return ("%s:%d"):format(s.host, s.port)
+end
+
+-- Those of several servers; one may be given as text.
+local function addresses(servers)
+  local all = {}
+  for i, s in ipairs(servers) do
+    all[i] = type(s) == "string" and s or s:address()
+  end
+  return all
+end
+
+-- Options of a pool over these servers, by the account of this one.
+function methods.hosts_options(s, servers, extra)
+  local options = { hosts = addresses(servers), user = s.user, password = s.password, database = s.database }
+  return merge(options, extra)
+end
+
 local function escape(text)
   return (text:gsub("[^%w._~-]", function(byte)
     return ("%%%02X"):format(byte:byte())
@@ -139,12 +159,11 @@ end
 
 -- `query` is what follows the question mark, if anything does.
 function methods.dsn(s, query)
-  local place = ("%s:%d"):format(s.host, s.port)
   if s.public_key then
     query = (query and query .. "&" or "") .. "server_public_key=" .. escape(s.public_key)
   end
   local account = escape(s.user) .. ":" .. escape(s.password)
-  return ("mariadb://%s@%s/%s%s"):format(account, place, escape(s.database), query and "?" .. query or "")
+  return ("mariadb://%s@%s/%s%s"):format(account, s:address(), escape(s.database), query and "?" .. query or "")
 end
 
 local function client_command(s)
@@ -222,7 +241,7 @@ local function from_dsn(dsn)
   }, metatable)
 end
 
-local server = {}
+local server = { addresses = addresses }
 
 -- Whether a server of this kind is at hand, without any being fetched.
 function server.is_fetched(kind)

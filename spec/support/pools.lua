@@ -21,6 +21,15 @@ function pools.lend(options)
   return pool, assert(pool:checkout())
 end
 
+-- What the pool tells of this one of its servers.
+function pools.about(pool, s)
+  for _, host in ipairs(pool:stats().hosts) do
+    if host.host == s:address() then
+      return host
+    end
+  end
+end
+
 -- A loan that leaves something behind. Returns the connection's number.
 function pools.dirty(pool, sql)
   local conn = assert(pool:checkout())
