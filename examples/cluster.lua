@@ -61,7 +61,7 @@ end
 
 local hosts, numbers = {}, {}
 for i, node in ipairs(cluster) do
-  hosts[i] = ("%s:%d"):format(node.host, node.port)
+  hosts[i] = node:address()
   numbers[hosts[i]] = i
 end
 
