@@ -91,8 +91,8 @@ describe("a row of a prepared statement", function()
   local DECIMAL, NULL, DATETIME, VAR_STRING = 0, 6, 12, 253
 
   -- Whether executing it failed, and what is in the row, or the kind of the error.
-  local function execute(kind, row)
-    local scripted = scripted_server.start { binary = { kind = kind, row = row } }
+  local function execute(kind, row, columns)
+    local scripted = scripted_server.start { binary = { kind = kind, row = row, columns = columns } }
     local text = [[
       local mypool = require "mypool"
       local pool = mypool.new { host = %q, port = %d, user = "anybody", password = "secret" }
@@ -114,12 +114,14 @@ describe("a row of a prepared statement", function()
 
   for name, row in pairs {
     ["than there is memory"] = "\xfe" .. ("\xff"):rep(6) .. "\x7f",
+    ["than the packet, by a quarter of a gigabyte"] = "\xfe\0\0\0\16\0\0\0\0",
     ["than the packet, by four gigabytes"] = "\xfe\0\0\0\0\1\0\0\0",
     ["than the packet, of which there is one byte"] = "\xfe",
   } do
     it(("cannot be longer %s"):format(name), function()
       for _, kind in ipairs { DECIMAL, NULL, VAR_STRING } do
         assert.match("^true\t%a+\n$", execute(kind, row))
+        assert.match("^true\t%a+\n$", execute(kind, row, 2)) -- the second is where the first ends
       end
     end)
   end

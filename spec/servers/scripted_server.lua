@@ -18,9 +18,9 @@
 --     wants = path           asks for this file of the client, in answer to
 --     when = "^LOAD"         queries that match this pattern, or, without it, to "login", "init_db", "reset", "ping",
 --                            "prepare" or "execute"
---     binary = { kind = number, row = bytes, name = "c1" }
---                            prepared statements have a column of that type and name, and one row: what follows its
---                            header
+--     binary = { kind = number, row = bytes, name = "c1", columns = 1 }
+--                            prepared statements have so many columns of that type and name, and one row: what follows
+--                            its header, which says that none is NULL
 --     tls = { cert =, key = }    offers TLS; protocol = "TLSv1_1" and so on: only this version of it
 --     socket = path          listens there as well
 --     version = text         of the greeting, instead of a MariaDB's
@@ -326,19 +326,25 @@ end
 local QUIT, QUERY, RESET = 0x01, 0x03, 0x1f
 local others = { [0x02] = "init_db", [0x0e] = "ping", [0x16] = "prepare", [0x17] = "execute", [RESET] = "reset" }
 
-local function send_prepared(peer, binary)
-  send(peer, ("<BI4I2I2BI2"):pack(0, 1, binary and 1 or 0, 0, 0, 0))
-  if binary then
+local function send_columns(peer, binary)
+  for _ = 1, binary.columns or 1 do
     send_column(peer, binary.name or "c1", binary.kind)
-    send_eof(peer)
+  end
+  send_eof(peer)
+end
+
+local function send_prepared(peer, binary)
+  send(peer, ("<BI4I2I2BI2"):pack(0, 1, binary and (binary.columns or 1) or 0, 0, 0, 0))
+  if binary then
+    send_columns(peer, binary)
   end
 end
 
 local function send_binary(peer, binary)
-  send(peer, "\1")
-  send_column(peer, binary.name or "c1", binary.kind)
-  send_eof(peer)
-  send(peer, "\0\0" .. binary.row)
+  local columns = binary.columns or 1
+  send(peer, string.char(columns))
+  send_columns(peer, binary)
+  send(peer, "\0" .. ("\0"):rep((columns + 9) // 8) .. binary.row)
   send_eof(peer)
 end
 

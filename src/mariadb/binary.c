@@ -1,5 +1,5 @@
-/* Rows of the binary protocol as values. libmariadb leaves in each bind where the column's
-   bytes stand in the row (NULL for NULL); they are read there, without a copy. The formats are
+/* Rows of the binary protocol as values. In each bind stands where the column's bytes are in
+   the row (NULL for NULL); they are read there, without a copy. The formats are
    those of the MariaDB knowledge base, "Resultset row". Dates and times become the text that
    the text protocol would have sent. */
 #include "binary.h"
@@ -186,6 +186,31 @@ static bool is_whole(const MYSQL_FIELD *field, const unsigned char *at, const un
   if (is_time(field))
     return *at > LONGEST_PACKED || *at < room;
   return has_string(at, room);
+}
+
+/* How much of the row a value takes that is whole. */
+static size_t size_of(const MYSQL_FIELD *field, const unsigned char *at) {
+  size_t fixed = fixed_size(field);
+  if (fixed > 0)
+    return fixed;
+  return is_time(field) ? *at + 1u : 1 + length_bytes(at) + (size_t)string_length(at);
+}
+
+/* Behind a value that is not whole nothing is looked for: all that follow stand where it does, and are not
+   whole either. The header is a zero, then the bits of the values that are NULL, of which the first two stand
+   for none (MariaDB knowledge base, "Resultset row"). */
+void mp_binary_locate(MYSQL_STMT *stmt, unsigned char *row) {
+  const unsigned char *end = stmt->mysql->net.buff_end, *nulls = row + 1;
+  unsigned char *at = row + 1 + (stmt->field_count + 9) / 8;
+  bool whole = at <= end;
+  for (unsigned i = 0; i < stmt->field_count; i++) {
+    bool is_null = whole && nulls[(i + 2) / 8] >> (i + 2) % 8 & 1;
+    stmt->bind[i].u.row_ptr = is_null ? NULL : at;
+    if (is_null)
+      continue;
+    whole = whole && is_whole(&stmt->fields[i], at, end);
+    at += whole ? size_of(&stmt->fields[i], at) : 0;
+  }
 }
 
 /* ---- a row ---- */

@@ -3,12 +3,13 @@
    first one are looked at here: the first must have been what it should be, and as many parameters must be
    described as it said (MariaDB knowledge base, "COM_STMT_PREPARE"). A reply to an execute may leave out its
    columns where they are as before ("Result Set Packets", the metadata flag). libmariadb then copies those
-   that it knows, also where it knows none or another number. */
+   that it knows, also where it knows none or another number. And in a row it believes each value's length. */
 #include "preparing.h"
 
 #include <errmsg.h>
 #include <stddef.h>
 
+#include "binary.h"
 #include "call.h"
 
 enum { HEADER = 4, REPLY = 12, EOF_MOST = 8 };
@@ -56,6 +57,13 @@ static my_bool read_columns(MYSQL_STMT *stmt) {
 
 /* ---- replies to an execute ---- */
 
+/* Later versions also pass the row's length, which is of no use: what a server says is not to lead beyond the
+   buffer. */
+static int locate_values(MYSQL_STMT *stmt, unsigned char *row) {
+  mp_binary_locate(stmt, row);
+  return 0;
+}
+
 static int check_columns(MYSQL *mysql, unsigned known) {
   bool left_out = mysql->field_count > 0 && !mysql->fields;
   return left_out && mysql->field_count != known ? fail(mysql, "a result comes without its columns") : 0;
@@ -91,6 +99,8 @@ void mp_preparing_begin(mp_session *session) {
   session->preparing.methods.db_stmt_get_result_metadata = read_columns;
   session->preparing.methods.db_read_stmt_result = read_first_reply;
   session->preparing.methods.db_read_query_result = read_next_reply;
+  session->preparing.methods.db_stmt_fetch_to_bind =
+      (__typeof__(mysql->methods->db_stmt_fetch_to_bind))(void (*)(void))locate_values;
   mysql->methods = &session->preparing.methods;
 }
 
